@@ -1,0 +1,54 @@
+# Two commands matter: `make run` and `make test`. Both set up .venv from requirements.lock first.
+PYTHON ?= python3.11
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: help run test lab lint bench lock pictures
+
+help:
+	@echo "make run       set up .venv, execute the notebooks, write results/, compare with data/baselines"
+	@echo "make test      set up .venv, run the test suite"
+	@echo "make lab       JupyterLab on notebooks/, loopback only, token on"
+	@echo "make lint      ruff: rules and format"
+	@echo "make bench     speed against named rivals"
+	@echo "make lock      compile requirements.lock from pyproject.toml"
+	@echo "make pictures  draw the README's pictures from results/ (needs Chromium)"
+
+run: $(READY)
+	$(BIN)/effnet-lab run --out results
+	$(BIN)/effnet-lab check --results results --complete
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lab: $(READY)
+	$(BIN)/effnet-lab lab
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(READY)
+	$(BIN)/python -m pytest tests/benchmarks -q -s
+
+pictures: $(READY)
+	$(BIN)/python tests/draw_pictures.py results data/pictures
+
+lock: $(READY)
+	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--quiet --output-file requirements.lock
+
+# The stamp is written last: without it the environment is incomplete (a first or an interrupted install) or older than
+# the lock, and is made anew.
+$(READY): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "effnet-lab needs Python 3.11, and there is no '$(PYTHON)'. Install it, or say where it is: make PYTHON=/path/to/python3.11" >&2; \
+		exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+		echo "effnet-lab needs Python 3.11; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Say where 3.11 is: make PYTHON=/path/to/python3.11" >&2; \
+		exit 2; }
+	@echo "Setting up .venv (about 3 GB, a few minutes the first time)"
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
