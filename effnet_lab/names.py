@@ -1,0 +1,32 @@
+"""One error for every unknown name, and one exception for every mistake that is the user's."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class UserError(ValueError):
+    """The user's input is wrong: one line that says what, which value, and what to do.
+
+    The command line prints it and exits with code 2; a notebook shows it as its last line.
+    """
+
+
+def suggest(kind: str, name: str, known: Iterable[str]) -> str:
+    """Sentence for an unknown name: the nearest known one, then all of them."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known)}."
+
+
+def lookup(kind: str, name: str, table: Mapping[str, T]) -> T:
+    """Return ``table[name]``, or raise a :class:`UserError` that helps."""
+    try:
+        return table[name]
+    except KeyError:
+        raise UserError(suggest(kind, name, table)) from None
