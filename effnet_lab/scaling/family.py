@@ -1,0 +1,68 @@
+"""The named networks beside what was published about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pandas as pd
+
+from effnet_lab import frames
+from effnet_lab.names import UserError
+from effnet_lab.paths import data_dir
+from effnet_lab.scaling.compound import Compound
+from effnet_lab.scaling.counts import layer_counts, totals
+from effnet_lab.scaling.specs import NetSpec
+from effnet_lab.scaling.variants import LITE, VARIANTS
+
+PUBLISHED_COLUMNS = {  # column of VARIANTS -> quantity of PUBLISHED
+    "published_params": "params",
+    "published_madds": "madds",
+    "published_top1": "top1_float32",
+    "published_int8_top1": "top1_int8",
+}
+
+
+def published() -> pd.DataFrame:
+    """PUBLISHED frame: every table of the package, each row with its source."""
+    tables = sorted((data_dir() / "published").glob("*.csv"))
+    if not tables:
+        raise UserError(
+            f"No published tables in {data_dir() / 'published'}. Restore data/published from the repository."
+        )
+    return frames.require(pd.concat(map(pd.read_csv, tables), ignore_index=True), frames.PUBLISHED, caller="published")
+
+
+def family(specs: Iterable[NetSpec] = tuple(VARIANTS.values()), classes: int = 1000) -> pd.DataFrame:
+    """VARIANTS frame: exact counts of each specification, and the published values of those that have some."""
+    values = published().set_index(["model", "quantity"])["value"]
+    rows = []
+    for spec in specs:
+        cost = totals(spec, classes)
+        rows.append(
+            {
+                "model": spec.name,
+                "width": spec.width,
+                "depth": spec.depth,
+                "resolution_px": spec.resolution,
+                "params": cost.params,
+                "madds": cost.madds,
+                "peak_activation_bytes": cost.peak_activation_bytes,
+                "flash_bytes": cost.flash_bytes,
+            }
+            | {column: values.get((spec.name, name), float("nan")) for column, name in PUBLISHED_COLUMNS.items()}
+        )
+    return frames.build(frames.VARIANTS, rows)
+
+
+def count_network(
+    *, width: float = 1.0, depth: float = 1.0, resolution_px: int = 224, alpha: float = 1.2, beta: float = 1.1,
+    gamma: float = 1.15, phi: float = 0.0, fixed_ends: bool = True, name: str = "yours", classes: int = 1000,
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
+    """VARIANTS frame with one row, and COUNTS frame, of the network that these coefficients make.
+
+    `width`, `depth` and `resolution_px` are multipliers of lite0 and its size; `alpha`, `beta`, `gamma` scale that by `phi`.
+    """
+    base = replace(LITE["lite0"], name=name, width=width, depth=depth, resolution=resolution_px, fixed_ends=fixed_ends)
+    spec = Compound(alpha=alpha, beta=beta, gamma=gamma).spec(base, phi, name) if phi else base
+    return family([spec], classes), layer_counts(spec, classes)

@@ -1,0 +1,46 @@
+"""The named networks: lite0 to lite4, the original B0 they come from, and the micro family below them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from effnet_lab.names import lookup
+from effnet_lab.scaling.compound import Compound
+from effnet_lab.scaling.specs import NetSpec
+
+
+def _lite(name: str, width: float, depth: float, resolution: int, dropout: float) -> NetSpec:
+    return NetSpec(name=name, width=width, depth=depth, resolution=resolution, dropout=dropout)
+
+
+# Source: tensorflow/tpu, models/official/efficientnet/lite/efficientnet_lite_builder.py, efficientnet_lite_params.
+LITE = {
+    spec.name: spec
+    for spec in (
+        _lite("lite0", 1.0, 1.0, 224, 0.2),
+        _lite("lite1", 1.0, 1.1, 240, 0.2),
+        _lite("lite2", 1.1, 1.2, 260, 0.3),
+        _lite("lite3", 1.2, 1.4, 280, 0.3),
+        _lite("lite4", 1.4, 1.8, 300, 0.3),
+    )
+}
+# The original EfficientNet-B0, for comparison. Source: tensorflow/tpu, efficientnet_builder.py.
+B0 = replace(LITE["lite0"], name="b0", fixed_ends=False, activation="swish", se_ratio=0.25)
+
+# Microcontroller sizes: 49k to 358k parameters with 10 classes, 32 to 96 px; stem and head scale too. Small inputs are
+# worth more than small kernels down here, so resolution grows faster with phi than in the paper.
+MICRO_BASE = replace(
+    LITE["lite0"], name="micro0", width=0.1, depth=0.4, resolution=32, dropout=0.1, drop_connect=0.0, fixed_ends=False
+)
+MICRO_COMPOUND = Compound(alpha=1.15, beta=1.5, gamma=1.44)
+MICRO = {
+    name: MICRO_COMPOUND.spec(MICRO_BASE, phi, name)
+    for phi, name in enumerate(("micro0", "micro1", "micro2", "micro3"))
+}
+
+VARIANTS = MICRO | LITE | {"b0": B0}
+
+
+def get_spec(name: str) -> NetSpec:
+    """Specification of a named variant, or a `UserError` that names the nearest one."""
+    return lookup("variant", name, VARIANTS)
