@@ -1,0 +1,45 @@
+"""The cure for notebooks with widgets that stall when nobody is watching."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import Empty
+from time import monotonic
+
+SLICE_S = 0.2  # a lost wake-up costs at most this
+
+
+@contextmanager
+def sliced_polling(slice_s: float = SLICE_S) -> Iterator[None]:
+    """While the context lasts, kernel clients of this process poll in slices instead of one long wait.
+
+    nbclient answers an ``Output`` widget by sending on the shell socket while it awaits that socket; the wake-up for
+    the cell's reply can get lost, and the cell then hangs until its timeout, or for ever
+    (https://github.com/jupyter/nbclient/issues/312). Asking again every `slice_s` seconds finds the reply.
+
+    Parameters
+    ----------
+    slice_s : float
+        Longest single wait, in seconds.
+    """
+    from jupyter_client.channels import AsyncZMQSocketChannel
+
+    whole_wait = AsyncZMQSocketChannel.get_msg
+
+    async def get_msg(self: AsyncZMQSocketChannel, timeout: float | None = None) -> dict:
+        """Wait like the original, in slices."""
+        deadline = None if timeout is None else monotonic() + timeout
+        while True:
+            left = slice_s if deadline is None else max(0.0, min(slice_s, deadline - monotonic()))
+            try:
+                return await whole_wait(self, timeout=left)
+            except Empty:
+                if deadline is not None and monotonic() >= deadline:
+                    raise
+
+    AsyncZMQSocketChannel.get_msg = get_msg
+    try:
+        yield
+    finally:
+        AsyncZMQSocketChannel.get_msg = whole_wait

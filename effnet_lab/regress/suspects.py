@@ -1,0 +1,66 @@
+"""From many layers that moved to the one to look at."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from effnet_lab.frames import MODEL_FILE
+from effnet_lab.regress.baselines import ROW, SEPARATOR
+
+_N_FILE = len(MODEL_FILE)
+
+
+def layer_summary(moved: pd.DataFrame) -> list[str]:
+    """One sentence per quantized file whose layers moved, naming the layer to look at.
+
+    A layer whose own weights moved is the cause, and every layer behind it only inherits the error; of several, the
+    one that moved most. Without any, it is the first layer in forward order.
+
+    Parameters
+    ----------
+    moved : DataFrame
+        What `baselines.check` returned.
+
+    Returns
+    -------
+    list of str
+    """
+    rows = moved[(moved["frame"] == "layer_error") & (moved["what"] != ROW)]
+    if rows.empty:
+        return []
+    parts = rows["key"].str.split(SEPARATOR, n=_N_FILE + 1, expand=True, regex=False)
+    rows = rows.assign(file=parts[list(range(_N_FILE))].agg(" ".join, axis=1), layer_index=parts[_N_FILE].astype(int))
+    rows = rows.assign(
+        layer=parts[_N_FILE + 1], change=[_change(*pair) for pair in zip(rows["was"], rows["is"], strict=True)]
+    )
+    return [_sentence(file, mine) for file, mine in rows.groupby("file", sort=False)]
+
+
+def _sentence(file: str, rows: pd.DataFrame) -> str:
+    """Name the suspect among the rows of one file."""
+    weights = rows[rows["what"].str.startswith("weight_")]
+    if len(weights):
+        suspect, why = weights.sort_values("change", ascending=False, kind="stable").iloc[0], "its own weights moved"
+    else:
+        suspect, why = (
+            rows.sort_values("layer_index", kind="stable").iloc[0],
+            "first in forward order, no weights moved",
+        )
+    others = rows["layer_index"].nunique() - 1
+    return (
+        f"{file}: look at layer {suspect['layer_index']} {suspect['layer']!r} ({why}): {suspect['what']} was "
+        f"{_text(suspect['was'])}, is {_text(suspect['is'])}. {others} other layer{'s' * (others != 1)} moved."
+    )
+
+
+def _change(was: object, now: object) -> float:
+    """Size of a change; text and a NaN that appeared count as the largest."""
+    if isinstance(was, str) or pd.isna(was) or pd.isna(now):
+        return math.inf
+    return abs(now - was)
+
+
+def _text(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
