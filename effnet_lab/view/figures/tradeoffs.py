@@ -1,0 +1,140 @@
+"""Figures about what accuracy, latency and memory cost each other: measured here, and published elsewhere."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from effnet_lab.frames import PUBLISHED, TRADEOFFS, require
+from effnet_lab.names import UserError, suggest
+from effnet_lab.view import theme
+from effnet_lab.view.axes import Axis, axis, choose, interval
+from effnet_lab.view.text import capital, file_label, hover
+
+TRADEOFF_AXES = ("top1", "p50_ms", "relative_p50", "size_bytes", "peak_activation_bytes", "params", "madds")
+BESIDE = {
+    "orientation": "v",
+    "x": 1.02,
+    "xanchor": "left",
+    "yanchor": "top",
+    "title_font_size": 13,
+}  # legend to the right of the plot
+
+
+def plot_tradeoffs(
+    tradeoffs: pd.DataFrame, x: str = "p50_ms", y: str = "top1", on_front: pd.Series | None = None
+) -> go.Figure:
+    """One mark per file with its intervals: colour says scheme and back end, symbol says model.
+
+    Parameters
+    ----------
+    tradeoffs : DataFrame
+        TRADEOFFS frame.
+    x, y : str
+        Columns of the frame; error bars where it has the ends of their intervals.
+    on_front : Series of bool, optional
+        Same index; the rows that no other row beats in both columns are joined by a step line.
+    """
+    require(tradeoffs, TRADEOFFS, caller="plot_tradeoffs")
+    x_axis, y_axis = choose(x, TRADEOFF_AXES), choose(y, TRADEOFF_AXES)
+    fig = theme.new_figure(f"{capital(_words(y_axis))} against {_words(x_axis)}")
+    if on_front is not None:
+        _add_front(fig, tradeoffs[on_front.to_numpy(bool)], x, y, x_axis)
+    symbols = theme.assign(tradeoffs["model"], theme.SYMBOLS)
+    kinds = tradeoffs["scheme"] + ", " + tradeoffs["backend"]
+    colors = theme.assign(kinds, theme.PALETTE)
+    for kind, rows in tradeoffs.groupby(kinds, sort=False):
+        labels = [file_label(*key) for key in zip(rows["model"], rows["scheme"], rows["backend"], strict=True)]
+        fig.add_scatter(
+            x=rows[x], y=rows[y], mode="markers", name=kind, hovertext=hover(rows, labels, _hover_columns()),
+            hovertemplate="%{hovertext}<extra></extra>", error_x=_bars(rows, x, colors[kind]),
+            error_y=_bars(rows, y, colors[kind]),
+            marker={
+                "size": 11, "color": colors[kind], "symbol": rows["model"].map(symbols).tolist(),
+                "line": {"width": 1, "color": "white"},
+            },
+        )  # fmt: skip
+    _add_symbol_legend(fig, symbols, len(colors) + (on_front is not None))
+    return fig.update_xaxes(**x_axis.layout(tradeoffs[x])).update_yaxes(**y_axis.layout(tradeoffs[y]))
+
+
+def _words(scale: Axis) -> str:
+    """Axis title without its unit."""
+    return scale.title.split(" (")[0]
+
+
+def _hover_columns() -> list[str]:
+    """Every number of the frame except the ends of intervals, which stand beside their value."""
+    ends = {end for column in TRADEOFFS.values for end in interval(column)}
+    return [column for column in TRADEOFFS.values if column not in ends]
+
+
+def _bars(rows: pd.DataFrame, column: str, color: str) -> dict[str, object] | None:
+    """Error bars, asymmetric, where the frame has them."""
+    lo, hi = interval(column)
+    if lo not in rows or rows[lo].isna().all():
+        return None
+    bars = {"type": "data", "symmetric": False, "array": rows[hi] - rows[column], "arrayminus": rows[column] - rows[lo]}
+    return bars | {"color": color, "thickness": 1, "width": 3}
+
+
+def _add_front(fig: go.Figure, front: pd.DataFrame, x: str, y: str, x_axis: Axis) -> None:
+    """Step line: with less of a cost than at the next point one gets what the previous point offers."""
+    front = front.sort_values(x)
+    fig.add_scatter(
+        x=front[x], y=front[y], mode="lines", name="front", hoverinfo="skip",
+        line={"shape": "hv" if x_axis.better == "low" else "vh", "color": theme.RULE, "width": 2},
+    )  # fmt: skip
+
+
+def _add_symbol_legend(fig: go.Figure, symbols: dict[str, str], n_kinds: int) -> None:
+    """A second legend, because one mark shows two things."""
+    for model, symbol in symbols.items():
+        fig.add_scatter(
+            x=[None], y=[None], mode="markers", name=model, legend="legend2", hoverinfo="skip",
+            marker={"symbol": symbol, "size": 10, "color": theme.GREY},
+        )  # fmt: skip
+    fig.update_layout(
+        showlegend=True,
+        margin_t=theme.BARE_TOP_PX,
+        legend=BESIDE | {"y": 1, "title_text": "scheme, back end"},
+        legend2=BESIDE
+        | {"y": 0.86 - 0.065 * n_kinds, "title_text": "model", "itemclick": False, "itemdoubleclick": False},
+    )
+
+
+def plot_published(published: pd.DataFrame, x: str, y: str) -> go.Figure:
+    """Somebody else's numbers: one mark per model that has both quantities; hover names conditions and source.
+
+    Parameters
+    ----------
+    published : DataFrame
+        PUBLISHED frame.
+    x, y : str
+        Two values of its column `quantity`.
+    """
+    require(published, PUBLISHED, caller="plot_published")
+    known = list(published["quantity"].unique())
+    for name in (x, y):
+        if name not in known:
+            raise UserError(suggest("published quantity", name, known))
+    pairs = published[published["quantity"] == x].merge(published[published["quantity"] == y], on="model")
+    fig = theme.new_figure(f"Published: {y} against {x}").update_layout(margin_t=theme.BARE_TOP_PX)
+    fig.add_scatter(
+        x=pairs["value_x"], y=pairs["value_y"], mode="markers+text", text=pairs["model"].tolist(), textposition="top center",
+        marker={"size": 10, "color": theme.PURPLE, "symbol": "diamond"}, name="published", showlegend=False, cliponaxis=False,
+        hovertext=[_published_box(row, x, y) for row in pairs.to_dict("records")],
+        hovertemplate="%{hovertext}<extra></extra>",
+    )  # fmt: skip
+    for update, side, name in ((fig.update_xaxes, "x", x), (fig.update_yaxes, "y", y)):
+        unit = pairs[f"unit_{side}"].dropna().unique()
+        update(**axis(name, unit[0] if len(unit) == 1 else "").layout(pairs[f"value_{side}"]))
+    return fig
+
+
+def _published_box(row: dict[str, object], x: str, y: str) -> str:
+    lines = [f"<b>{row['model']}</b>"]
+    for side, name in (("x", x), ("y", y)):
+        facts = [str(row[f"{fact}_{side}"]) for fact in ("unit", "conditions", "source") if row[f"{fact}_{side}"]]
+        lines += [f"{name}: {axis(name).write(row[f'value_{side}'])}", *facts]
+    return "<br>".join(lines)

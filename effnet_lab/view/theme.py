@@ -1,0 +1,66 @@
+"""The look of every figure: one plotly template, one palette, three heights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import plotly.graph_objects as go
+
+T = TypeVar("T")
+
+# Distinguishable with every common colour blindness. Source: Okabe and Ito, "Color Universal Design", 2008; their
+# yellow is left out, it vanishes on white.
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5B6470",
+)  # fmt: skip
+PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY)
+SYMBOLS = (
+    "circle", "square", "diamond", "triangle-up", "cross", "x", "triangle-down", "star", "pentagon", "hexagon", "bowtie",
+)  # fmt: skip
+INK, FAINT, RULE = "#1F2933", "#E6E9ED", "#9AA5B1"  # text, grid, axis lines
+FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
+HEIGHT_PX, DETAIL_HEIGHT_PX = 440, 320  # a figure on its own; a second figure under it
+BARE_TOP_PX = 52  # top margin of a figure whose legend is not between title and plot
+PICTURE_PX = (900, HEIGHT_PX)  # width and height of an exported picture
+
+_AXIS = {
+    "showline": True, "linecolor": RULE, "ticks": "outside", "tickcolor": RULE, "ticklen": 4, "gridcolor": FAINT,
+    "zeroline": False, "automargin": True, "title": {"standoff": 10, "font": {"size": 13}}, "tickfont": {"size": 12},
+}  # fmt: skip
+TEMPLATE = go.layout.Template(
+    layout={
+        "colorway": list(PALETTE),
+        "font": {"family": FONT, "size": 13, "color": INK},
+        "title": {"x": 0, "xref": "paper", "xanchor": "left", "y": 0.97, "yanchor": "top", "font": {"size": 16}},
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+        "margin": {"l": 70, "r": 24, "t": 80, "b": 56},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom", "font": {"size": 12}},
+        "hovermode": "closest",
+        "hoverlabel": {"bgcolor": "white", "bordercolor": RULE, "align": "left", "font": {"size": 12, "family": FONT}},
+        "annotationdefaults": {"font": {"size": 11}, "arrowcolor": RULE, "arrowwidth": 1, "arrowhead": 0},
+        "coloraxis": {
+            "colorbar": {"thickness": 14, "outlinewidth": 0, "title": {"side": "right", "font": {"size": 13}}}
+        },
+    }
+)
+
+
+def new_figure(title: str, height: int = HEIGHT_PX) -> go.Figure:
+    """Empty figure in the house theme; it takes the width of the page, `height` is in px."""
+    return go.Figure(layout={"template": TEMPLATE, "title": {"text": title}, "height": height, "autosize": True})
+
+
+def message_figure(text: str, height: int = HEIGHT_PX) -> go.Figure:
+    """Figure with no axes that says why there is nothing to see."""
+    fig = new_figure("", height)
+    fig.add_annotation(text=text, showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper", font_size=13)
+    return fig.update_xaxes(visible=False).update_yaxes(visible=False)
+
+
+def assign(keys: Iterable[T], styles: tuple[str, ...]) -> dict[T, str]:
+    """One style per distinct key, in order of appearance; they repeat when there are more keys than styles."""
+    return {key: styles[i % len(styles)] for i, key in enumerate(dict.fromkeys(keys))}

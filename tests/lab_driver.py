@@ -1,0 +1,187 @@
+"""Drive JupyterLab in a headless Chromium: start a server, open a notebook, run it, read the plots on the page.
+
+For any test of a notebook in a browser. Selectors and the retry were found by trial on JupyterLab 4.6.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+LOCAL = {"127.0.0.1", "localhost", "[::1]", "::1"}
+NO_NEWS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+NOTEBOOK = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook"
+ERROR = '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]'
+# Every finished plot on the page as {title, xaxis, yaxis, traces: [{name, x, y}]}; typed arrays become lists.
+READ_PLOTS = """() => [...document.querySelectorAll('.js-plotly-plot')].filter(p => p._fullData && p.querySelector('.main-svg'))
+    .map(plot => ({
+        title: plot.layout.title?.text,
+        xaxis: plot.layout.xaxis?.title?.text,
+        yaxis: plot.layout.yaxis?.title?.text,
+        traces: plot._fullData.map(t => ({name: t.name, x: Array.from(t.x || []), y: Array.from(t.y || [])})),
+    }))"""
+
+
+@dataclass
+class Traffic:
+    """What a page asked for and complained about."""
+
+    foreign: list[str] = field(default_factory=list)  # requests to a host that is not this machine
+    errors: list[str] = field(default_factory=list)  # console errors and uncaught exceptions
+
+
+def start_lab(directory: Path, *, python_path: Path | None = None) -> tuple[str, subprocess.Popen]:
+    """Start `jupyter lab` on `directory`: loopback, free port, token. Returns its URL with the token, and the process.
+
+    Settings, runtime files and IPython's profile live under `directory`/.home: nobody's own are read or written.
+    """
+    home = directory / ".home"
+    config = home / "config"
+    (config / "labconfig").mkdir(parents=True)
+    (config / "labconfig" / "default_setting_overrides.json").write_text(json.dumps(NO_NEWS))
+    token, port = secrets.token_hex(16), _free_port()
+    env = os.environ | {
+        "JUPYTER_CONFIG_DIR": str(config), "JUPYTER_DATA_DIR": str(home / "data"), "IPYTHONDIR": str(home / "ipython"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"), "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "JUPYTER_TOKEN": token,
+    }  # fmt: skip
+    if python_path is not None:
+        env["PYTHONPATH"] = str(python_path)
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
+    command += ["--ServerApp.port_retries=0", f"--ServerApp.root_dir={directory}", "--allow-root"]
+    with (directory / "lab.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=directory, env=env, stdout=log, stderr=subprocess.STDOUT)
+    url = f"http://127.0.0.1:{port}/lab?token={token}"
+    try:
+        _wait_for(url.replace("/lab?", "/api/status?"), process, directory / "lab.log")
+    except BaseException:
+        stop_lab(process)
+        raise
+    return url, process
+
+
+def stop_lab(process: subprocess.Popen) -> None:
+    """End the server, which ends its kernels."""
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    """The system's Chromium, headless."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def new_page(browser: Browser, *, width: int = 1280, height: int = 1600) -> tuple[Page, Traffic]:
+    """Page of a size, px, and the record of its traffic."""
+    page, traffic = browser.new_page(viewport={"width": width, "height": height}), Traffic()
+    page.on("request", lambda request: None if _is_local(request.url) else traffic.foreign.append(request.url))
+    page.on("console", lambda entry: traffic.errors.append(entry.text) if entry.type == "error" else None)
+    page.on("pageerror", lambda error: traffic.errors.append(str(error)))
+    return page, traffic
+
+
+def open_notebook(page: Page, url: str, name: str) -> None:
+    """Open a notebook by its path below the server's directory, and wait until its kernel is idle."""
+    page.goto(url.replace("/lab?", f"/lab/tree/{name}?reset&"))
+    page.wait_for_selector(NOTEBOOK, timeout=60_000)
+    page.wait_for_selector("#jp-main-statusbar :text('| Idle')", timeout=60_000)
+
+
+def run_all(page: Page, *, timeout_s: float = 60) -> None:
+    """Run every cell and wait for the last one. Run All is lost now and then, so it is asked for twice if need be."""
+    for attempt in (1, 2):
+        page.click('.lm-MenuBar-itemLabel:text-is("Run")')
+        page.click('.lm-Menu-item[data-command="runmenu:run-all"]')
+        try:
+            page.wait_for_function(_PROMPTS + ".some(p => p !== '[ ]:')", timeout=5_000)
+            break
+        except PlaywrightTimeoutError:
+            if attempt == 2:
+                raise
+    done = _PROMPTS + r".every(p => /^\[\d+\]:$/.test(p))"
+    page.wait_for_function(f"{done} || document.querySelector('{ERROR}')", timeout=timeout_s * 1000)
+    failed = page.locator(ERROR)
+    assert failed.count() == 0, f"A cell failed:\n{failed.first.inner_text()}"
+
+
+_PROMPTS = f"[...document.querySelectorAll('{NOTEBOOK} .jp-CodeCell .jp-InputPrompt')].map(e => e.textContent.trim())"
+
+
+def plots(page: Page) -> list[dict]:
+    """Every plot on the page, from the top: title, axis titles, and name, x and y of its traces."""
+    return page.evaluate(READ_PLOTS)
+
+
+def wait_for_plots(page: Page, n: int, *, timeout_s: float = 20) -> list[dict]:
+    """Wait until `n` plots are drawn."""
+    page.wait_for_function(f"n => ({READ_PLOTS})().length >= n", arg=n, timeout=timeout_s * 1000)
+    return plots(page)
+
+
+def wait_for_change(page: Page, index: int, before: list[dict], *, timeout_s: float = 3) -> list[dict]:
+    """Wait until plot `index` differs from what it was in `before` (all plots of the page); all plots as they are then.
+
+    A plot that is being replaced is missing for a moment, and those below it move up: only complete pages count.
+    """
+    deadline = time.perf_counter() + timeout_s
+    while time.perf_counter() < deadline:
+        now = plots(page)
+        if len(now) == len(before) and now[index] != before[index]:
+            return now
+        page.wait_for_timeout(20)
+    raise AssertionError(f"Plot {index} ({before[index]['title']}) did not change within {timeout_s} s.")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _is_local(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in ("data", "blob", "about") or parts.hostname in LOCAL
+
+
+def _wait_for(url: str, process: subprocess.Popen, log: Path, timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise RuntimeError(f"JupyterLab did not answer within {timeout_s} s:\n{log.read_text()[-2000:]}")

@@ -1,0 +1,398 @@
+"""Figures and widgets on small handmade frames: what is in the figure, not what it looks like."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import view_frames as made
+
+from effnet_lab import frames, view
+from effnet_lab.names import UserError
+from effnet_lab.view import LayerErrorView, ScalingView, TradeoffView
+from effnet_lab.view.axes import AXES, axis, interval
+from effnet_lab.view.text import short_layer, wrapped_layer
+from effnet_lab.view.widgets.canvas import PLOTLY_MIME
+
+FILE = ("tiny0", "static_wi8_ai8", "converter")
+
+
+def one_histogram() -> pd.DataFrame:
+    return made.histogram(*FILE, made.layer_name("blocks_3"))
+
+
+# Every public figure function: how a test calls it, and on which frame.
+FIGURES = {
+    "plot_candidates": (view.plot_candidates, made.candidates),
+    "plot_counts": (view.plot_counts, lambda: made.count()[1]),
+    "plot_family": (view.plot_family, made.variants),
+    "plot_histogram": (view.plot_histogram, one_histogram),
+    "plot_history": (view.plot_history, made.history),
+    "plot_layer_error": (view.plot_layer_error, made.errors),
+    "plot_published": (lambda table: view.plot_published(table, "pixel4_cpu_ms", "top1"), made.published),
+    "plot_tradeoffs": (view.plot_tradeoffs, made.tradeoffs),
+}
+
+
+def trace(figure, name):
+    return next(t for t in figure.data if t.name == name)
+
+
+def test_every_figure_is_in_the_table():
+    assert FIGURES.keys() == {name for name in view.__all__ if name.startswith("plot_")}
+
+
+@pytest.mark.parametrize(("plot", "frame"), FIGURES.values(), ids=FIGURES)
+def test_figure_has_titles_units_and_hover(plot, frame):
+    figure = plot(frame())
+    assert figure.layout.title.text
+    assert figure.layout.xaxis.title.text
+    assert figure.layout.yaxis.title.text
+    assert figure.layout.height
+    assert figure.layout.width is None  # it takes the width of the page
+    assert "plotly.graph_objs" in type(figure).__module__
+    assert any(t.hovertemplate for t in figure.data)
+
+
+@pytest.mark.parametrize(("plot", "frame"), FIGURES.values(), ids=FIGURES)
+def test_missing_column_is_an_error_that_names_it(plot, frame):
+    table = frame()
+    last = table.columns[-1]
+    with pytest.raises(ValueError, match=f"Missing columns: {last}"):
+        plot(table.drop(columns=last))
+
+
+@pytest.mark.parametrize(("plot", "frame"), FIGURES.values(), ids=FIGURES)
+def test_figure_leaves_its_frame_alone(plot, frame):
+    table, before = frame(), frame()
+    plot(table)
+    pd.testing.assert_frame_equal(table, before)
+
+
+@pytest.mark.parametrize(
+    "plot",
+    [
+        lambda: view.plot_family(made.variants(), x="maddz"),
+        lambda: view.plot_counts(made.count()[1], "param"),
+        lambda: view.plot_candidates(made.candidates(), y="maddz"),
+        lambda: view.plot_layer_error(made.errors(), "sqnr_db"),
+        lambda: view.plot_tradeoffs(made.tradeoffs(), x="p50"),
+        lambda: view.plot_published(made.published(), "top1", "pixel4_ms"),
+    ],
+)
+def test_unknown_axis_has_a_suggestion(plot):
+    with pytest.raises(UserError, match="Did you mean"):
+        plot()
+
+
+def test_family_shows_published_values_and_the_point():
+    point, _counts = made.count(width=0.5)
+    figure = view.plot_family(made.variants(), point)
+    assert [t.name for t in figure.data] == ["tiny", "big", "b", "as published", "yours"]
+    assert list(trace(figure, "big").x) == [385_000_000, 600_000_000]
+    assert list(trace(figure, "as published").x) == [407_000_000, 631_000_000]
+    assert list(trace(figure, "yours").y) == [1_000_000]
+    assert "parameters: 4,650,000" in trace(figure, "big").hovertext[0]
+    assert "published: not measured" in trace(figure, "tiny").hovertext[0]
+    assert (figure.layout.xaxis.type, figure.layout.yaxis.type) == ("log", "log")
+
+
+def test_counts_are_bars_in_forward_order():
+    counts = made.count()[1]
+    figure = view.plot_counts(counts, "activation_bytes")
+    bars = {x: y for t in figure.data for x, y in zip(t.x, t.y, strict=True)}
+    assert [bars[i] for i in range(8)] == [1024 * (i + 1) for i in range(8)]
+    assert {t.name for t in figure.data} == set(made.OPS)
+    assert "8,192" in figure.layout.title.text
+
+
+def test_counts_of_two_models_are_refused():
+    counts = made.count()[1]
+    with pytest.raises(UserError, match="one model"):
+        view.plot_counts(pd.concat([counts, counts.assign(model="other")]))
+
+
+def test_candidates_mark_the_first_and_say_what_is_left_out(monkeypatch):
+    monkeypatch.setattr("effnet_lab.view.figures.scaling.MOST_CANDIDATES", 10)
+    figure = view.plot_candidates(made.candidates(40))
+    assert len(trace(figure, "candidates").x) == 10
+    assert list(trace(figure, "best").y) == [40_000]
+    assert "best 10 of 40" in figure.layout.title.text
+
+
+def test_layer_error_has_a_line_per_file_and_names_the_worst():
+    figure = view.plot_layer_error(made.errors())
+    assert len(figure.data) == 3
+    assert [a.text for a in figure.layout.annotations].count("blocks_3/Relu6: 17.0") == 1
+    assert all(a.text.startswith("blocks_3/") for a in figure.layout.annotations)
+    box = figure.data[0].hovertext[4]
+    for words in ("net/blocks_3/Relu6", "SQNR (dB): 17.0", "cosine", "scale", "weights (dB): 40.0", "images: 8"):
+        assert words in box
+
+
+def test_layer_error_of_one_file_marks_the_chosen_layer():
+    one = made.errors().query("model == 'tiny1'")
+    figure = view.plot_layer_error(one, "mse", layer=made.layer_name("blocks_0"), n_worst=2)
+    assert list(trace(figure, "chosen layer").x) == [1]
+    assert figure.layout.shapes[0].x0 == 1
+    assert figure.layout.yaxis.type == "log"
+    assert {a.text.split("/")[0] for a in figure.layout.annotations} == {"blocks_3", "head"}
+    lowest, highest = figure.layout.yaxis.range
+    assert lowest < np.log10(one["mse"].min()) < np.log10(one["mse"].max()) < highest
+    assert all(lowest < a.ay < highest for a in figure.layout.annotations)
+
+
+def test_layer_error_survives_values_that_cannot_be_drawn():
+    one = made.errors().query("model == 'tiny1'").copy()
+    one["sqnr_accumulated_db"] = [np.inf, -np.inf, np.nan, *one["sqnr_accumulated_db"][3:]]
+    one["mse"] = 0.0
+    assert len(view.plot_layer_error(one).layout.annotations) == 3
+    assert len(view.plot_layer_error(one, "mse").layout.annotations) == 0
+    assert len(view.plot_layer_error(one.assign(weight_sqnr_db=np.nan), "weight_sqnr_db").layout.annotations) == 0
+
+
+def test_labels_of_neighbours_do_not_overlap():
+    one = made.errors().query("model == 'tiny1'").copy()
+    one["sqnr_accumulated_db"] = np.array([30, 30, 30, 30, 30, 10, 11, 12.0])
+    labels = sorted(view.plot_layer_error(one).layout.annotations, key=lambda a: a.x)
+    assert len({a.ay for a in labels if a.x >= 6}) == 2 or labels[-1].x - labels[-2].x > 1
+
+
+def test_histogram_overlays_float_and_quantized():
+    table = one_histogram()
+    figure = view.plot_histogram(table)
+    assert [t.name for t in figure.data] == ["quantized", "float"]
+    assert figure.layout.barmode == "overlay"
+    drawn = np.asarray(trace(figure, "float").y, dtype=float)[::2]
+    counts = table[table["precision"] == "float"]["count"]
+    assert np.nansum(drawn) == counts.sum() == 4000
+    assert trace(figure, "quantized").width[0] == pytest.approx(0.15)
+
+
+def test_histogram_of_two_layers_is_refused():
+    two = pd.concat([one_histogram(), made.histogram(*FILE, made.layer_name("head"))])
+    with pytest.raises(UserError, match="Got 2"):
+        view.plot_histogram(two)
+
+
+def test_tradeoffs_have_intervals_symbols_and_a_front():
+    table = made.tradeoffs()
+    figure = view.plot_tradeoffs(table, on_front=made.on_front(table, "p50_ms", "top1"))
+    floats = trace(figure, "float32, converter")
+    assert list(floats.x) == [1.0, 3.0]
+    assert list(floats.error_y.array) == pytest.approx([0.02, 0.02])
+    assert list(floats.error_y.arrayminus) == pytest.approx([0.03, 0.03])
+    assert list(floats.error_x.array) == pytest.approx([0.1, 0.3])
+    assert floats.marker.symbol[0] != floats.marker.symbol[1]
+    assert list(trace(figure, "front").x) == [0.8, 1.0, 3.0]
+    assert trace(figure, "front").line.shape == "hv"
+    assert "top-1 accuracy: 88.00% [85.00% … 90.00%]" in floats.hovertext[0]
+    assert "latency p50 (ms, this host): not measured" in trace(figure, "static_wi8_ai8, converter").hovertext[1]
+    assert {t.name for t in figure.data if t.legend == "legend2"} == {"tiny0", "tiny1"}
+
+
+def test_front_steps_the_other_way_when_more_of_x_is_better():
+    table = made.tradeoffs()
+    figure = view.plot_tradeoffs(table, "top1", "size_bytes", made.on_front(table, "top1", "size_bytes"))
+    assert trace(figure, "front").line.shape == "vh"
+    assert trace(figure, "float32, converter").error_y.array is None
+
+
+def test_published_pairs_the_two_quantities():
+    figure = view.plot_published(made.published(), "pixel4_cpu_ms", "top1")
+    assert list(figure.data[0].x) == [12, 18]
+    assert list(figure.data[0].text) == ["lite0", "lite1"]
+    assert "tensorflow/tpu" in figure.data[0].hovertext[0]
+    assert figure.layout.xaxis.title.text == "pixel4_cpu_ms (ms)"
+
+
+def test_history_draws_three_curves_per_model():
+    figure = view.plot_history(made.history())
+    assert len(figure.data) == 6
+    assert list(figure.data[0].y) == pytest.approx([2 / (e + 1) for e in range(1, 6)])
+
+
+def test_axes_write_units_and_nan():
+    assert axis("p50_ms").title == "latency p50 (ms, this host)"
+    assert axis("top1").write(0.9245) == "92.45%"
+    assert axis("params").write(4_652_008) == "4,652,008"
+    assert axis("top1").write(float("nan")) == "not measured"
+    assert axis("no_such_column", "mJ").title == "no_such_column (mJ)"
+    assert (interval("top1"), interval("p50_ms")) == (("top1_lo", "top1_hi"), ("p50_lo_ms", "p50_hi_ms"))
+
+
+def test_every_number_of_a_drawn_frame_has_an_axis():
+    drawn = (frames.VARIANTS, frames.CANDIDATES, frames.TRADEOFFS, frames.HISTORY, frames.LAYER_ERROR, frames.COUNTS)
+    words = {"op", "data", "kernels", "model", "scheme", "backend", "layer", "layer_index"}
+    columns = {column for frame in drawn for column in frame.columns}
+    ends = {end for column in columns for end in interval(column)}
+    assert columns - words - ends - AXES.keys() == set()
+
+
+def test_long_layer_names_are_cut():
+    assert short_layer("net/model/blocks_1/Relu6;net/model/blocks_1/bn") == "blocks_1/Relu6"
+    assert len(short_layer("x" * 100)) == 34
+    assert wrapped_layer("a;b;c;d;<e>", lines=2) == "a<br>b<br>… and 3 more fused ops"
+
+
+def shown(canvas):
+    """The plotly bundle on the page."""
+    (output,) = canvas.outputs
+    assert output["output_type"] == "display_data"
+    return output["data"][PLOTLY_MIME]
+
+
+def test_scaling_view_follows_its_sliders():
+    seen = []
+    widget = ScalingView(lambda **settings: seen.append(settings) or made.count(**settings), made.variants())
+    before = shown(widget.canvas)
+    assert "4,000,000" in widget.text.value
+    widget.width.value = 0.5
+    assert seen[-1] == {"fixed_ends": True, "width": 0.5, "depth": 1.0, "resolution_px": 224}
+    assert "<b>1,000,000</b> parameters" in widget.text.value
+    assert trace(widget.figure, "yours").y[0] == 1_000_000
+    assert shown(widget.canvas) != before
+    widget.fixed_ends.value = False
+    assert "<b>1,000,007</b>" in widget.text.value
+    widget.column.value = "params"
+    assert "arameters of each layer" in widget.detail.layout.title.text
+
+
+def test_scaling_view_compound_mode():
+    seen = []
+    widget = ScalingView(lambda **s: seen.append(s) or made.count(**s), made.variants(), mode="compound", phi=1.0)
+    assert seen[-1] == {"fixed_ends": True, "alpha": 1.2, "beta": 1.1, "gamma": 1.15, "phi": 1.0}
+    one = trace(widget.figure, "yours").x[0]
+    widget.phi.value = 2.0
+    assert trace(widget.figure, "yours").x[0] > one
+    widget.mode.value = "multipliers"
+    assert trace(widget.figure, "yours").y[0] == 4_000_000
+
+
+def test_scaling_view_says_why_a_setting_has_no_network():
+    def count(**settings):
+        if settings["resolution_px"] < 64:
+            raise UserError("resolution must be >= 64 px. Got 32.")
+        return made.count(**settings)
+
+    widget = ScalingView(count, made.variants())
+    before = widget.figure
+    widget.resolution_px.value = 32
+    assert ">= 64 px" in widget.text.value
+    assert widget.figure is before
+
+
+def test_layer_error_view_starts_at_the_worst_layer():
+    widget = LayerErrorView(made.errors(), made.histogram)
+    assert (widget.model.value, widget.scheme.value, widget.backend.value) == FILE
+    assert widget.layer.value == made.layer_name("blocks_3")
+    assert "17.0" in widget.text.value
+    assert widget.detail.layout.title.text == "Values of blocks_3/Relu6"
+
+
+def test_layer_error_view_follows_its_menus():
+    asked = []
+    widget = LayerErrorView(made.errors(), lambda *key: asked.append(key) or made.histogram(*key))
+    curve, values = shown(widget.canvas), shown(widget.detail_canvas)
+    widget.layer.value = made.layer_name("head")
+    assert list(trace(widget.figure, "chosen layer").x) == [7]
+    assert shown(widget.canvas) != curve
+    assert shown(widget.detail_canvas) != values
+    widget.metric.value = "cosine"
+    assert widget.figure.layout.yaxis.title.text == "cosine similarity"
+    assert len(asked) == 2
+    widget.model.value = "tiny1"
+    assert asked[-1] == ("tiny1", "static_wi8_ai8", "converter", made.layer_name("head"))
+    assert widget.backend.options == ("converter",)
+    assert [t.name for t in widget.figure.data] == ["tiny1 static_wi8_ai8 (converter)", "chosen layer"]
+    widget.model.value = "tiny0"
+    widget.backend.value = "ai_edge_quantizer"
+    assert widget.rows["backend"].unique().tolist() == ["ai_edge_quantizer"]
+
+
+def test_layer_error_view_takes_every_control_as_keyword():
+    layer = made.layer_name("stem")
+    widget = LayerErrorView(
+        made.errors(), made.histogram, model="tiny0", scheme="static_wi8_ai8", backend="ai_edge_quantizer", layer=layer,
+        metric="mse",
+    )  # fmt: skip
+    assert widget.layer.value == layer
+    assert "tiny0 static_wi8_ai8 (ai_edge_quantizer)" in widget.figure.data[0].name
+
+
+def test_layer_error_view_takes_short_layer_names():
+    assert LayerErrorView(made.errors(), made.histogram, layer="head/Relu6").layer.value == made.layer_name("head")
+
+
+def test_layer_error_view_with_a_frame_says_when_a_layer_has_no_histogram():
+    widget = LayerErrorView(made.errors(), one_histogram())
+    assert len(widget.detail.data) == 2
+    widget.layer.value = made.layer_name("head")
+    assert "No histogram" in widget.detail.layout.annotations[0].text
+    assert PLOTLY_MIME in widget.detail_canvas.outputs[0]["data"]
+
+
+def test_tradeoff_view_switches_axes():
+    widget = TradeoffView(made.tradeoffs(), made.on_front)
+    before = shown(widget.canvas)
+    assert "3 of 4 files" in widget.text.value
+    assert "1 without both numbers" in widget.text.value
+    widget.x.value = "size_bytes"
+    assert widget.figure.layout.xaxis.title.text == "file size (bytes)"
+    assert shown(widget.canvas) != before
+    assert "tiny1 static_wi8_ai8 (converter)" in widget.text.value
+    assert "without both" not in widget.text.value
+
+
+def test_tradeoff_view_swaps_axes_instead_of_showing_one_twice():
+    widget = TradeoffView(made.tradeoffs(), made.on_front)
+    widget.x.value = "top1"
+    assert (widget.x.value, widget.y.value) == ("top1", "p50_ms")
+    assert widget.figure.layout.yaxis.title.text == "latency p50 (ms, this host)"
+
+
+def test_tradeoff_view_offers_what_was_measured():
+    widget = TradeoffView(made.tradeoffs(), made.on_front)
+    assert "peak_activation_bytes" not in [name for _label, name in widget.x.options]
+    with pytest.raises(UserError, match="not measured"):
+        TradeoffView(made.tradeoffs(), made.on_front, x="peak_activation_bytes")
+    with pytest.raises(UserError, match="must differ"):
+        TradeoffView(made.tradeoffs(), made.on_front, x="top1")
+
+
+@pytest.mark.parametrize(
+    ("make", "nearest"),
+    [
+        (lambda: LayerErrorView(made.errors(), made.histogram, model="tiny"), "tiny[01]"),
+        (lambda: LayerErrorView(made.errors(), made.histogram, scheme="static_wi8"), "static_wi8_ai8"),
+        (lambda: LayerErrorView(made.errors(), made.histogram, backend="convertor"), "converter"),
+        (lambda: LayerErrorView(made.errors(), made.histogram, layer="haed/Relu6"), "head/Relu6"),
+        (lambda: LayerErrorView(made.errors(), made.histogram, metric="sqnr_db"), "weight_sqnr_db"),
+        (lambda: TradeoffView(made.tradeoffs(), made.on_front, y="top_1"), "top1"),
+        (lambda: ScalingView(made.count, made.variants(), mode="multiplier"), "multipliers"),
+        (lambda: ScalingView(made.count, made.variants(), column="madd"), "madds"),
+    ],
+)
+def test_unknown_name_for_a_control_has_a_suggestion(make, nearest):
+    with pytest.raises(UserError, match=f"Did you mean '{nearest}"):
+        make()
+
+
+def test_slider_out_of_range_says_the_range():
+    with pytest.raises(UserError, match=r"width must lie between 0\.05 and 2\. Got 20"):
+        ScalingView(made.count, made.variants(), width=20)
+
+
+def test_empty_table_is_an_error_with_a_remedy():
+    with pytest.raises(UserError, match="no rows"):
+        LayerErrorView(made.errors().head(0), made.histogram)
+
+
+def test_import_is_light():
+    heavy = "{'tensorflow', 'tf_keras', 'papermill', 'ai_edge_litert', 'plotly.express'}"
+    code = f"import sys, effnet_lab.view; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,161 @@
+"""Small handmade frames for the tests of figures and widgets; a notebook in a browser imports them too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from effnet_lab import frames
+
+NAN = float("nan")
+STAGES = ("stem", *(f"blocks_{i}" for i in range(6)), "head")
+OPS = ("conv", "depthwise", "add")
+PUBLISHED_COLUMNS = ("published_params", "published_madds", "published_top1", "published_int8_top1")
+
+
+def variants() -> pd.DataFrame:
+    """Five networks; published values for the first two."""
+    sizes = {"tiny0": (49_000, 1_000_000), "tiny1": (160_000, 9_000_000), "big0": (4_650_000, 385_000_000)}
+    sizes |= {"big1": (5_410_000, 600_000_000), "b0": (5_280_000, 386_000_000)}
+    published = {"big0": (4_700_000, 407_000_000, 0.751, 0.744), "big1": (5_400_000, 631_000_000, 0.767, 0.759)}
+    return frames.build(frames.VARIANTS, [_variant(name, *size, published.get(name)) for name, size in sizes.items()])
+
+
+def _variant(name: str, params: int, madds: int, published: tuple | None = None) -> dict:
+    values = dict(zip(PUBLISHED_COLUMNS, published or [NAN] * 4, strict=True))
+    sizes = {"width": 1.0, "depth": 1.0, "resolution_px": 224, "params": params, "madds": madds}
+    return {"model": name, **sizes, "peak_activation_bytes": 2 * madds // 500, **values}
+
+
+def count(*, fixed_ends=True, width=1.0, depth=1.0, resolution_px=224, alpha=1.2, beta=1.1, gamma=1.15, phi=0.0):
+    """A callback for ScalingView that is simple enough to check by hand."""
+    scale = width**2 * depth * beta ** (2 * phi) * alpha**phi
+    side = resolution_px * gamma**phi
+    params, madds = int(4_000_000 * scale) + (0 if fixed_ends else 7), int(8_000 * scale * side**2)
+    point = frames.build(
+        frames.VARIANTS, [_variant("yours", params, madds) | {"width": width, "resolution_px": int(side)}]
+    )
+    rows = [
+        {
+            "model": "yours", "layer_index": i, "layer": layer, "op": OPS[i % 3], "out_side_px": 8, "out_channels": 16,
+            "params": params // (9 - i), "madds": madds // (i + 2), "activation_bytes": 1024 * (i + 1),
+            "weight_bytes": 99,
+        }
+        for i, layer in enumerate(STAGES)
+    ]  # fmt: skip
+    return point, frames.build(frames.COUNTS, rows)
+
+
+def candidates(n: int = 40) -> pd.DataFrame:
+    """Specifications on a grid, best first."""
+    rows = [
+        {
+            "width": 0.1 + i / n, "depth": 1.0, "resolution_px": 64 + 16 * (i % 5), "phi": i / n,
+            "params": 1000 * (i + 1),
+            "madds": 50_000 * (i + 1) * (1 + i % 5), "peak_activation_bytes": 4096, "flash_bytes": 1100 * (i + 1),
+        }
+        for i in reversed(range(n))
+    ]  # fmt: skip
+    return frames.build(frames.CANDIDATES, rows)
+
+
+def errors() -> pd.DataFrame:
+    """Three files; the depthwise layer of blocks_3 is the worst of every one, and one layer has a fused name."""
+    files = (
+        ("tiny0", "static_wi8_ai8", "converter", 30.0),
+        ("tiny0", "static_wi8_ai8", "ai_edge_quantizer", 27.0),
+        ("tiny1", "static_wi8_ai8", "converter", 35.0),
+    )
+    return frames.build(frames.LAYER_ERROR, [row for *file, db in files for row in _error_rows(file, db)])
+
+
+def layer_name(stage: str) -> str:
+    """Name of a layer as a converter would write it."""
+    return f"net/{stage}/Relu6;net/{stage}/batch_norm/FusedBatchNormV3;net/{stage}/Conv2D"
+
+
+def _error_rows(file: list[str], db: float) -> list[dict]:
+    levels = [db - i - (9 if stage == "blocks_3" else 0) for i, stage in enumerate(STAGES)]
+    return [
+        dict(zip(frames.MODEL_FILE, file, strict=True))
+        | {
+            "layer_index": i, "layer": layer_name(stage), "op": OPS[i % 3], "data": "scenes", "n_images": 8,
+            "kernels": "xnnpack", "scale": 0.0235, "zero_point": -128, "sqnr_accumulated_db": level,
+            "mse": 10 ** (-level / 10), "cosine": 1 - 10 ** (-level / 10), "weight_sqnr_db": NAN if i % 3 == 2 else 40.0,
+            "weight_worst_channel_sqnr_db": NAN if i % 3 == 2 else 31.0,
+        }
+        for i, (stage, level) in enumerate(zip(STAGES, levels, strict=True))
+    ]  # fmt: skip
+
+
+def histogram(model: str, scheme: str, backend: str, layer: str) -> pd.DataFrame:
+    """Callback for LayerErrorView; every layer has other values."""
+    index = [layer_name(stage) for stage in STAGES].index(layer)
+    values = np.abs(np.random.default_rng(index).normal(0, 1 + index / 4, 4000)).clip(0, 6)
+    edges, rows = np.linspace(0, 6, 41), []
+    for precision, data in (("float", values), ("quantized", np.round(values / 0.2) * 0.2)):
+        file = {"model": model, "scheme": scheme, "backend": backend, "layer_index": index, "layer": layer}
+        bins = zip(edges[:-1], edges[1:], np.histogram(data, edges)[0], strict=True)
+        rows += [file | {"precision": precision, "bin_left": lo, "bin_right": hi, "count": n} for lo, hi, n in bins]
+    return frames.build(frames.HISTOGRAM, rows)
+
+
+def tradeoffs() -> pd.DataFrame:
+    """Two models, float and int8; latency of one file was not measured."""
+    cells = [  # model, scheme, top1, p50_ms, size_bytes
+        ("tiny0", "float32", 0.880, 1.00, 210_000),
+        ("tiny0", "static_wi8_ai8", 0.875, 0.80, 70_000),
+        ("tiny1", "float32", 0.960, 3.00, 640_000),
+        ("tiny1", "static_wi8_ai8", 0.950, NAN, 190_000),
+    ]
+    rows = [
+        {
+            "model": model, "scheme": scheme, "backend": "converter", "n_images": 400, "top1": top1,
+            "top1_lo": top1 - 0.03,
+            "top1_hi": top1 + 0.02, "p50_ms": ms, "p50_lo_ms": ms * 0.95, "p50_hi_ms": ms * 1.1, "relative_p50": ms,
+            "size_bytes": size, "peak_activation_bytes": NAN, "params": size // 4, "madds": size * 20,
+        }
+        for model, scheme, top1, ms, size in cells
+    ]  # fmt: skip
+    return frames.build(frames.TRADEOFFS, rows)
+
+
+def on_front(table: pd.DataFrame, x: str, y: str) -> pd.Series:
+    """Slow and obvious: top1 is better high, everything else low; what was not measured is not on the front."""
+    costs = table[[x, y]].mul([-1 if name == "top1" else 1 for name in (x, y)])
+    beaten = [((costs <= row).all(axis=1) & (costs < row).any(axis=1)).any() for _, row in costs.iterrows()]
+    return costs.notna().all(axis=1) & ~pd.Series(beaten, index=table.index)
+
+
+def published() -> pd.DataFrame:
+    """Two models with both quantities, one with only one."""
+    cells = [("lite0", "top1", 0.751, ""), ("lite0", "pixel4_cpu_ms", 12, "ms"), ("lite1", "top1", 0.767, "")]
+    cells += [("lite1", "pixel4_cpu_ms", 18, "ms"), ("lite2", "top1", 0.776, "")]
+    rows = [
+        {
+            "model": m,
+            "quantity": q,
+            "value": v,
+            "unit": u,
+            "conditions": "4 threads, batch 1",
+            "source": "tensorflow/tpu",
+        }
+        for m, q, v, u in cells
+    ]
+    return frames.build(frames.PUBLISHED, rows)
+
+
+def history() -> pd.DataFrame:
+    """Two models, five epochs."""
+    rows = [
+        {
+            "model": m,
+            "epoch": e,
+            "loss": 2 / (e + i),
+            "train_top1": 1 - 0.6 / (e + i),
+            "validation_top1": 1 - 0.7 / (e + i),
+        }
+        for i, m in enumerate(("tiny0", "tiny1"), start=1)
+        for e in range(1, 6)
+    ]
+    return frames.build(frames.HISTORY, rows)
