@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import lab_driver
 import nbformat
 import numpy as np
 import pandas as pd
@@ -17,10 +18,6 @@ from effnet_lab.regress.recording import record, record_figure
 from effnet_lab.regress.report import MAX_ROWS, write_report
 from effnet_lab.regress.text import cell_text, interval_text, plain
 
-ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
 SMOKE = {"notebook": "02_layers", "profile": "smoke"}
 FILES = [("micro0", "float32"), ("micro0", "static_wi8_ai8"), ("micro1", "float32")]
 
@@ -120,14 +117,12 @@ def test_text_of_cells():
 
 
 @pytest.mark.browser
+@pytest.mark.skipif(lab_driver.CHROMIUM is None, reason="no Chromium on the PATH (Debian: apt install chromium)")
 @pytest.mark.parametrize("width", [1280, 390], ids=["desk", "phone"])
-def test_a_browser_draws_the_report_without_a_network(results, browser_path, width):
-    from playwright.sync_api import sync_playwright
-
+def test_a_browser_draws_the_report_without_a_network(results, width):
     report = write_report(results)
     said, asked = [], []
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=browser_path, args=ARGUMENTS.split())
+    with lab_driver.open_browser() as browser:
         page = browser.new_context(viewport={"width": width, "height": 800}, offline=True).new_page()
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
@@ -138,7 +133,6 @@ def test_a_browser_draws_the_report_without_a_network(results, browser_path, wid
         page.locator(".plot .nsewdrag").first.hover()
         page.locator("details summary").first.click()
         scrolls = page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
-        browser.close()
     assert points == 10
     assert said == []
     assert [url for url in asked if not url.startswith(("data:", "blob:"))] == [report.as_uri()]

@@ -27,12 +27,12 @@ LITE = {
 # The original EfficientNet-B0, for comparison. Source: tensorflow/tpu, efficientnet_builder.py.
 B0 = replace(LITE["lite0"], name="b0", fixed_ends=False, activation="swish", se_ratio=0.25)
 
-# Microcontroller sizes: 49k to 358k parameters with 10 classes, 32 to 96 px; stem and head scale too. Small inputs are
-# worth more than small kernels down here, so resolution grows faster with phi than in the paper.
+# Microcontroller sizes: 22k to 358k parameters with 10 classes, 32 to 96 px; stem and head scale too. Multipliers this
+# small are rounded up to 8 channels almost everywhere, so each step of phi has to be larger than the paper's.
 MICRO_BASE = replace(
-    LITE["lite0"], name="micro0", width=0.1, depth=0.4, resolution=32, dropout=0.1, drop_connect=0.0, fixed_ends=False
+    LITE["lite0"], name="micro0", width=0.05, depth=0.3, resolution=32, dropout=0.1, drop_connect=0.0, fixed_ends=False
 )
-MICRO_COMPOUND = Compound(alpha=1.15, beta=1.5, gamma=1.44)
+MICRO_COMPOUND = Compound(alpha=1.27, beta=1.89, gamma=1.44)
 MICRO = {
     name: MICRO_COMPOUND.spec(MICRO_BASE, phi, name)
     for phi, name in enumerate(("micro0", "micro1", "micro2", "micro3"))

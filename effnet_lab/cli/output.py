@@ -1,0 +1,51 @@
+"""How answers and progress are shown."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def show(table: pd.DataFrame, as_json: bool, columns: Iterable[str] | None = None) -> None:
+    """Print a frame: all columns as JSON, or the chosen ones as a table for people."""
+    if as_json:
+        typer.echo(json.dumps([_plain(row) for row in table.to_dict("records")], indent=2))
+        return
+    chosen = [column for column in (columns or table.columns) if column in table.columns]
+    typer.echo(table[chosen].map(_text).to_string(index=False))
+
+
+def progress(what: str) -> Callable[..., Iterable]:
+    """A `tqdm` for one long step, on standard error."""
+    from functools import partial
+
+    from tqdm import tqdm
+
+    return partial(tqdm, desc=what, leave=False, disable=None)
+
+
+def _plain(row: dict) -> dict:
+    """NaN is null (not measured), an infinite value is the text "inf" or "-inf": JSON has neither."""
+    return {key: _number(value) for key, value in row.items()}
+
+
+def _number(value: object) -> object:
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        if math.isnan(value):
+            return "-"
+        return f"{value:,.0f}" if value.is_integer() and abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,58 @@
+"""A .tflite file to a mutable object tree and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import flatbuffers
+from ai_edge_litert import schema_py_generated as schema
+
+from effnet_lab.names import UserError
+
+IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every .tflite file
+
+
+def read_bytes(model: Path | str | bytes) -> bytes:
+    """Content of a .tflite file, given as a path or as the content itself.
+
+    Raises
+    ------
+    UserError
+        If there is no such file, or it is not a TensorFlow Lite flatbuffer.
+    """
+    if isinstance(model, bytes):
+        content, name = model, "model"
+    else:
+        try:
+            content, name = Path(model).read_bytes(), str(model)
+        except OSError as error:
+            raise UserError(
+                f"Cannot read the model {str(model)!r}: {error.strerror}. Give the path of a .tflite file."
+            ) from None
+    if content[4:8] != IDENTIFIER:
+        raise UserError(
+            f"{name!r} is not a .tflite file: it does not carry the mark {IDENTIFIER.decode()}. Export one first."
+        )
+    return content
+
+
+def parse(model: Path | str | bytes) -> schema.ModelT:
+    """Object tree of a file; `UserError` where the content is damaged."""
+    content = read_bytes(model)
+    try:
+        return schema.ModelT.InitFromPackedBuf(content, 0)
+    except Exception as error:  # noqa: BLE001  the generated reader has no error of its own: struct.error, IndexError, TypeError...
+        name = "model" if isinstance(model, bytes) else str(model)
+        raise UserError(f"{name!r} is damaged: {error}. Export or download it again.") from None
+
+
+def pack(tree: schema.ModelT) -> bytes:
+    """File content of an object tree."""
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(tree.Pack(builder), IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def decode(text: bytes | str | None) -> str:
+    """Names stand in the file as bytes."""
+    return text.decode("utf-8", "replace") if isinstance(text, bytes) else (text or "")

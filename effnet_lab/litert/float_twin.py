@@ -1,0 +1,37 @@
+"""A quantized .tflite file alone: the float network that has its dequantized weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from effnet_lab.litert.flatbuffer import pack, parse
+from effnet_lab.litert.graph import CHANGES_OF_TYPE, read_graph
+
+
+def float_twin(model: Path | str | bytes) -> bytes:
+    """The same graph in float32: weights and biases dequantized, activations not quantized, names kept.
+
+    Ops that only change the type are taken out. A fused activation stays where the op names it. What the twin cannot show
+    is the rounding of the weights themselves: it starts from the rounded ones.
+    """
+    tree, graph = parse(model), read_graph(model)
+    main = tree.subgraphs[0]
+    for tensor, stored in zip(graph.tensors, main.tensors, strict=True):
+        if tensor.quantized:
+            stored.type, stored.quantization = schema.TensorType.FLOAT32, None
+            if tensor.data is not None:
+                tree.buffers.append(schema.BufferT(data=tensor.real(tensor.data).reshape(-1).view(np.uint8)))
+                stored.buffer = len(tree.buffers) - 1
+    same = {}  # output of a removed op -> the tensor it was made from
+    for op in graph.ops:
+        if op.kind in CHANGES_OF_TYPE:
+            same[op.outputs[0]] = same.get(op.inputs[0], op.inputs[0])
+    main.operators = [stored for op, stored in zip(graph.ops, main.operators, strict=True) if op.outputs[0] not in same]
+    for stored in main.operators:
+        stored.inputs = [same.get(int(i), int(i)) for i in stored.inputs]
+    main.outputs = [same.get(int(i), int(i)) for i in main.outputs]
+    tree.metadata = [entry for entry in tree.metadata or [] if entry.name == b"min_runtime_version"]
+    return pack(tree)

@@ -1,0 +1,173 @@
+"""What stands in a .tflite file: its tensors, their quantization, and the ops in the order they run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from effnet_lab.litert.flatbuffer import decode, parse
+from effnet_lab.names import UserError
+
+_DTYPES = {
+    getattr(schema.TensorType, name): np.dtype(dtype)
+    for name, dtype in (
+        ("FLOAT32", "float32"), ("FLOAT16", "float16"), ("INT8", "int8"), ("UINT8", "uint8"), ("INT16", "int16"),
+        ("INT32", "int32"), ("INT64", "int64"), ("BOOL", "bool"),
+    )
+}  # fmt: skip
+_OP_NAMES = {value: name.lower() for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+_KINDS = {"conv_2d": "conv", "depthwise_conv_2d": "depthwise", "fully_connected": "dense"}
+CHANGES_OF_TYPE = ("quantize", "dequantize", "cast")  # ops that move a value between types and compute nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensor:
+    """One tensor; `data` is None for what is computed at run time."""
+
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    scale: np.ndarray  # (1,) per tensor, (channels,) per channel, (0,) not quantized
+    zero_point: np.ndarray
+    axis: int  # of the channels, when quantized per channel
+    data: np.ndarray | None
+
+    @property
+    def quantized(self) -> bool:
+        """Whether the codes stand for real values."""
+        return self.scale.size > 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes at run time."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def real(self, codes: np.ndarray) -> np.ndarray:
+        """Codes to real values, float32: ``scale * (code - zero_point)``, per channel where the tensor is."""
+        if not self.quantized:
+            return codes.astype(np.float32)
+        shape = [1] * codes.ndim
+        if self.scale.size > 1:
+            shape[self.axis] = -1
+        zero_point = self.zero_point.reshape(shape).astype(np.float32)
+        return (codes.astype(np.float32) - zero_point) * self.scale.reshape(shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Op:
+    """One op; `kind` is conv, depthwise, dense, add, mul, mean, softmax, or the schema's name in lower case."""
+
+    index: int
+    kind: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """The main graph of a file."""
+
+    tensors: tuple[Tensor, ...]
+    ops: tuple[Op, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+    @cached_property
+    def produced(self) -> dict[str, Op]:
+        """The op that computes each tensor, by the tensor's name."""
+        return {self.tensors[op.outputs[0]].name: op for op in self.ops}
+
+    def weights(self, op: Op) -> Tensor | None:
+        """The kernel of a convolution or dense layer; None for other ops."""
+        return self.tensors[op.inputs[1]] if op.kind in ("conv", "depthwise", "dense") else None
+
+    @cached_property
+    def scheme(self) -> str:
+        """Scheme that the types of the activations and weights amount to."""
+        activations = {self.tensors[op.outputs[0]].dtype.name for op in self.ops if op.kind not in CHANGES_OF_TYPE}
+        weights = {tensor.dtype.name for op in self.ops if (tensor := self.weights(op)) is not None}
+        for types, scheme in (
+            ((activations, "int16"), "static_wi8_ai16"),
+            ((activations, "int8"), "static_wi8_ai8"),
+            ((activations, "uint8"), "static_wi8_ai8"),
+            ((weights, "int8"), "dynamic_wi8_afp32"),
+        ):
+            if types[1] in types[0]:
+                return scheme
+        return "float16" if any(t.dtype == np.float16 for t in self.tensors) else "float32"
+
+    @cached_property
+    def madds(self) -> int:
+        """One multiply and its add, in convolutions and dense layers, batch 1."""
+        total = 0
+        for op in self.ops:
+            if (kernel := self.weights(op)) is not None:
+                out = self.tensors[op.outputs[0]].shape
+                pixels = int(np.prod(out[1:-1], dtype=np.int64))
+                total += pixels * int(np.prod(kernel.shape, dtype=np.int64))
+        return total
+
+    @cached_property
+    def peak_activation_bytes(self) -> int:
+        """Most bytes of computed tensors alive at once, in the order of the ops: what no planner can go below."""
+        last_use = {index: i for i, op in enumerate(self.ops) for index in op.inputs}
+        last_use |= dict.fromkeys(self.outputs, len(self.ops))
+        alive, peak = {index: self.tensors[index].size_bytes for index in self.inputs}, 0
+        for i, op in enumerate(self.ops):
+            if any(self.tensors[index].data is None for index in op.inputs):  # else it unpacks a stored weight
+                alive |= {index: self.tensors[index].size_bytes for index in op.outputs}
+            peak = max(peak, sum(alive.values()))
+            alive = {index: size for index, size in alive.items() if last_use.get(index, -1) > i}
+        return peak
+
+
+def read_graph(model: Path | str | bytes) -> Graph:
+    """Read a .tflite file, given as a path or as its content."""
+    tree = parse(model)
+    if not tree.subgraphs:
+        raise UserError(f"{model!r} holds no graph. Export it again.")
+    main = tree.subgraphs[0]
+    return Graph(
+        tensors=tuple(_tensor(i, tensor, tree) for i, tensor in enumerate(main.tensors)),
+        ops=tuple(_op(i, op, tree) for i, op in enumerate(main.operators)),
+        inputs=tuple(int(i) for i in main.inputs),
+        outputs=tuple(int(i) for i in main.outputs),
+    )
+
+
+def _tensor(index: int, tensor: schema.TensorT, tree: schema.ModelT) -> Tensor:
+    if tensor.type not in _DTYPES:
+        raise UserError(f"Tensor {decode(tensor.name)!r} has element type {tensor.type}, which is not supported yet.")
+    dtype, q = _DTYPES[tensor.type], tensor.quantization
+    shape = tuple(int(n) for n in tensor.shape) if tensor.shape is not None else ()
+    raw = tree.buffers[tensor.buffer].data
+    return Tensor(
+        index=index,
+        name=decode(tensor.name),
+        shape=shape,
+        dtype=dtype,
+        scale=_array(q and q.scale, np.float32),
+        zero_point=_array(q and q.zeroPoint, np.int64),
+        axis=q.quantizedDimension if q else 0,
+        data=None if raw is None else np.asarray(raw).view(dtype).reshape(shape),
+    )
+
+
+def _array(values: object, dtype: type) -> np.ndarray:
+    return np.asarray([] if values is None else values, dtype)
+
+
+def _op(index: int, op: schema.OperatorT, tree: schema.ModelT) -> Op:
+    code = tree.operatorCodes[op.opcodeIndex]
+    name = _OP_NAMES.get(max(code.builtinCode, code.deprecatedBuiltinCode), "custom")
+    return Op(
+        index=index,
+        kind=_KINDS.get(name, name),
+        inputs=tuple(int(i) for i in op.inputs if i >= 0),
+        outputs=tuple(int(i) for i in op.outputs),
+    )

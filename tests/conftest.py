@@ -1,0 +1,39 @@
+"""What several tests share: the reference data beside the checkout, and exported files of two embedded models."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder with other people's data and outputs; absent in a plain clone."""
+    if not SHARED.is_dir():
+        pytest.skip("the reference data (../shared) are not beside this checkout")
+    return SHARED
+
+
+@pytest.fixture
+def flowers_cache(shared, monkeypatch) -> Path:
+    """The download cache with the flower photographs in it."""
+    monkeypatch.setenv("EFFNET_LAB_CACHE", str(shared / "data"))
+    return shared / "data"
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory) -> dict[str, Path]:
+    """micro0 in every scheme that both back ends write, by "scheme backend"."""
+    from effnet_lab.images import open_images
+    from effnet_lab.models import load_model
+    from effnet_lab.quantize import SCHEMES, export, targets
+
+    wanted = targets(list(SCHEMES), ["converter", "ai_edge_quantizer"])
+    calibration = open_images("scenes", split="calibration", limit=60)
+    paths = export(load_model("micro0"), wanted, tmp_path_factory.mktemp("files"), calibration=calibration)
+    return {f"{scheme.name} {backend}": path for (scheme, backend), path in zip(wanted, paths, strict=True)}

@@ -1,0 +1,202 @@
+"""The command line: every command on small input, and every kind of wrong input in one line with exit code 2."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from effnet_lab import cli, frames
+from effnet_lab.cli.notebooks import join_pairs
+from effnet_lab.names import UserError
+
+INT8 = "static_wi8_ai8 converter"
+
+
+@pytest.fixture
+def call(monkeypatch, capfd):
+    """Run a command in this process: (exit code, stdout, stderr)."""
+
+    def run(*args: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["effnet-lab", *map(str, args)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capfd.readouterr()
+        return int(stop.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture
+def records(call):
+    """Rows that a command prints with --json."""
+
+    def run(*args: object) -> list[dict]:
+        code, out, err = call(*args, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    return run
+
+
+def test_variants(records):
+    rows = records("variants")
+    assert list(rows[0]) == list(frames.VARIANTS.columns)
+    lite0 = next(row for row in rows if row["model"] == "lite0")
+    assert (lite0["params"], lite0["madds"], lite0["published_madds"]) == (4_652_008, 385_187_552, 407_000_000)
+    assert next(row for row in rows if row["model"] == "b0")["published_params"] is None
+
+
+def test_search(records):
+    rows = records("search", "--max-arena", 65536, "--max-flash", 2e5, "--classes", 10, "--limit", 3)
+    assert len(rows) == 3
+    assert all(row["peak_activation_bytes"] <= 65536 and row["flash_bytes"] <= 2e5 for row in rows)
+
+
+def test_export_evaluate_layer_error_bench(records, tmp_path):
+    made = records(
+        "export", "--weights", "micro0", "--out", tmp_path, "--limit", 20, "--backend", "converter,ai_edge_quantizer"
+    )
+    assert [Path(row["file"]).name for row in made] == [
+        "micro0.float32.converter.tflite",
+        "micro0.static_wi8_ai8.converter.tflite",
+        "micro0.static_wi8_ai8.ai_edge_quantizer.tflite",
+    ]
+    files = [row["file"] for row in made]
+    (accuracy,) = records("evaluate", files[1], "--data", "scenes", "--limit", 40)
+    assert accuracy["n_images"] == 40
+    out = tmp_path / "errors.csv"
+    rows = records(
+        "layer-error", "--float", files[0], "--quantized", files[1], "--images", "scenes", "--limit", 4, "--out", out
+    )
+    assert len(out.read_text().splitlines()) == len(rows) + 1
+    assert rows[-2]["layer"] == "head_dense"
+    latency = records("bench", *files, "--runs", 5)
+    assert latency[0]["relative_p50"] == 1.0
+
+
+def test_train(call, tmp_path):
+    out = tmp_path / "tiny.safetensors"
+    code, said, err = call("train", "--variant", "micro0", "--data", "scenes?n=200", "--epochs", 1, "--out", out)
+    assert code == 0, err
+    card = json.loads(out.with_suffix(".json").read_text())
+    assert card["recipe"]["epochs"] == 1
+    assert f"{card['top1']:.4f}" in said
+    assert out.exists()
+
+
+WRONG = {
+    "no such command": (["frobnicate"], "frobnicate"),
+    "missing option": (["train"], "--variant"),
+    "unknown variant": (["train", "--variant", "mikro0", "--out", "x.safetensors"], "Did you mean 'micro0'"),
+    "wrong suffix": (["train", "--variant", "micro0", "--out", "x.pkl"], "must end in .safetensors"),
+    "unknown format": (["export", "--weights", "micro0", "--format", "int88", "--out", "x"], "Did you mean"),
+    "unknown weights": (["export", "--weights", "mikro0", "--out", "x"], "micro0"),
+    "no model": (["evaluate", "none.tflite", "--data", "scenes"], "No such file"),
+    "no data": (["evaluate", "none.tflite", "--data", "no_such_folder"], "no_such_folder"),
+    "one run": (["bench", "none.tflite", "--runs", "1"], "Got 1 runs"),
+    "budget too small": (["search", "--max-params", "10"], "No network of the grid fits"),
+    "negative budget": (["search", "--max-params", "-5"], "must be > 0. Got -5"),
+    "unknown notebook": (["run", "02_quantisation"], "02_quantization_error"),
+    "unknown parameter": (["run", "-p", "no_such_parameter", "1"], "no_such_parameter"),
+    "misspelt parameter": (["run", "-p", "n_image", "1"], "Did you mean 'n_images'"),
+    "half a parameter": (["run", "-p", "n_images"], "needs a name and a value"),
+    "wrong type": (["run", "02_quantization_error", "-p", "n_images", "many"], "many"),
+    "unknown profile": (["run", "--profile", "smok"], "Did you mean 'smoke'"),
+    "nothing to check": (["check", "--results", "no_results"], "no_results"),
+}
+
+
+@pytest.mark.parametrize(("args", "message"), WRONG.values(), ids=WRONG)
+def test_wrong_input_gets_one_line_and_exit_code_2(call, tmp_path, monkeypatch, args, message):
+    monkeypatch.chdir(tmp_path)
+    code, _out, err = call(*args)
+    assert code == 2
+    assert message in err
+    assert len(err.strip().splitlines()) == 1, err
+    assert err.startswith("effnet-lab: ")
+    assert not list(tmp_path.iterdir()), "something was left behind"
+
+
+def test_a_parameter_that_no_cell_reads_is_refused(call, tmp_path):
+    notebook = Path(__file__).parent / "notebooks" / "unread.ipynb"
+    code, _out, err = call("run", notebook, "--out", tmp_path, "-p", "unread", "1")
+    assert code == 2
+    assert "no later cell reads" in err
+
+
+def test_pairs_are_joined():
+    assert join_pairs(["run", "-p", "a", "1", "-p", "b=2", "--out", "x"]) == [
+        "run",
+        "-p",
+        "a=1",
+        "-p",
+        "b=2",
+        "--out",
+        "x",
+    ]
+    with pytest.raises(UserError, match="needs a name and a value"):
+        join_pairs(["run", "-p", "a"])
+
+
+@pytest.mark.parametrize(
+    "command", [[], *([name] for name in ("variants", "search", "train", "export", "evaluate", "run"))]
+)
+def test_help_teaches(call, command):
+    code, out, _err = call(*command, "--help")
+    assert code == 0
+    assert "Usage" in out
+
+
+def test_help_and_import_are_quick():
+    """CPU time of a whole process: 0.6 s for the help, 0.2 s for the import, an idle interpreter included."""
+    for code, limit in (("import sys; sys.argv = ['effnet-lab', '--help']; from effnet_lab.cli import main; main()", 0.6),
+                        ("import effnet_lab", 0.2)):  # fmt: skip
+        times = []
+        for _ in range(3):
+            before = _children_cpu()
+            subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+            times.append(_children_cpu() - before)
+        assert min(times) < limit
+
+
+def _children_cpu() -> float:
+    import resource
+
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def test_lab_listens_on_loopback_with_a_token(tmp_path):
+    """A real server: 127.0.0.1 only, and without the token it answers 403."""
+    import re
+    import urllib.error
+    import urllib.request
+
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.argv = ['effnet-lab', 'lab', '--no-browser', '--port', '0'];"
+         "from effnet_lab.cli import main; main()"],
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        deadline, url = time.monotonic() + 60, None
+        while url is None and time.monotonic() < deadline:
+            match = re.search(r"(http://\S+?)/lab\?token=(\w{20,})", process.stderr.readline())
+            url = match and match.groups()
+        address, token = url
+        assert address.startswith("http://127.0.0.1:")
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(f"{address}/api/contents")
+        with urllib.request.urlopen(f"{address}/api/contents?token={token}") as answer:
+            assert "01_scaling.ipynb" in {entry["name"] for entry in json.load(answer)["content"]}
+    finally:
+        import os
+        import signal
+
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+        process.stderr.close()

@@ -1,0 +1,126 @@
+"""The rules of the house: which room may import which, what is loaded when, how long things may get."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "effnet_lab"
+FLOOR = {
+    "names": 0, "frames": 0, "paths": 0, "quiet": 0, "intervals": 0,
+    "scaling": 1, "images": 1,
+    "models": 2, "litert": 2,
+    "training": 3, "quantize": 3,
+    "analysis": 4, "measure": 4,
+    "view": 5,
+    "regress": 6,
+    "cli": 7,
+}  # fmt: skip
+ONLY = {  # what a room may import of the package although others stand on lower floors, too
+    "view": {"names", "frames"},
+    "scaling": {"names", "frames", "paths"},
+}
+HEAVY = {  # libraries that only some rooms may load
+    "tensorflow": {"models", "training", "quantize"},
+    "tf_keras": {"models", "training", "quantize"},
+    "ai_edge_litert": {"litert"},
+    "ai_edge_quantizer": {"quantize"},
+    "plotly": {"view", "regress"},
+    "ipywidgets": {"view"},
+    "papermill": {"regress"},
+    "typer": {"cli"},
+}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+LONGEST_MODULE, LONGEST_FUNCTION = 300, 40
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Every dotted name that a module imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_every_room_has_a_floor():
+    assert {room_of(path) for path in MODULES} - {"__init__"} <= FLOOR.keys()
+    assert {path.stem for path in PACKAGE.iterdir() if path.stem[0] not in "_."} - {"data", "notebooks"} == FLOOR.keys()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_down_only(path):
+    room = room_of(path)
+    if room == "__init__":
+        return
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "effnet_lab" and len(parts) > 1 and parts[1] in FLOOR and parts[1] != room:
+            assert FLOOR[parts[1]] < FLOOR[room], f"{room} (floor {FLOOR[room]}) imports {name}"
+            assert parts[1] in ONLY.get(room, FLOOR), f"{room} imports {name}"
+        if parts[0] in HEAVY:
+            assert room in HEAVY[parts[0]], f"{room} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_gets_long(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= LONGEST_MODULE
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            lines = node.end_lineno - (body[0].lineno if body else node.lineno) + 1
+            assert lines <= LONGEST_FUNCTION, f"{node.name} has {lines} lines"
+
+
+def test_no_drawer_without_a_name():
+    assert not {"utils", "common", "helpers", "misc"} & {path.stem for path in MODULES}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_what_is_public_says_what_it_does(path):
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree), "the module has no docstring"
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), node.name
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in out.stdout.split()}
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import effnet_lab", {"tensorflow", "plotly", "papermill", "pandas", "numpy"}),
+        ("from effnet_lab import cli", {"tensorflow", "plotly", "papermill", "pandas", "ai_edge_litert"}),
+        ("import effnet_lab.scaling, effnet_lab.images", {"tensorflow", "plotly", "ai_edge_litert", "sklearn"}),
+        ("import effnet_lab.view", {"tensorflow", "papermill", "ai_edge_litert"}),
+        ("import effnet_lab.litert", {"tensorflow", "tf_keras"}),
+        ("import effnet_lab.regress", {"tensorflow", "papermill", "plotly"}),
+    ],
+)
+def test_what_is_loaded(statement, absent):
+    assert not loaded_by(statement) & absent
+
+
+def test_the_public_names_exist():
+    import effnet_lab
+
+    assert all(callable(getattr(effnet_lab, name)) for name in effnet_lab.__all__)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = effnet_lab.no_such_name

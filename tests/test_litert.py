@@ -1,0 +1,134 @@
+"""Reading, running and rewriting .tflite files: against LiteRT itself and a file that somebody else made."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+
+from effnet_lab.images import open_images
+from effnet_lab.litert import Runner, embed_info, float_twin, read_graph, read_info
+from effnet_lab.litert.graph import Tensor
+from effnet_lab.litert.runner import to_codes
+from effnet_lab.names import UserError
+from effnet_lab.scaling import get_spec, layer_counts, totals
+
+INT8 = "static_wi8_ai8 converter"
+
+
+@pytest.fixture
+def flowers_model(shared):
+    return shared / "fixtures" / "litert" / "flowers_lite0_int8.tflite"
+
+
+def test_graph_counts_what_the_specification_counts(files):
+    graph, counts = read_graph(files[INT8]), totals(get_spec("micro0"), classes=10)
+    assert graph.madds == counts.madds
+    assert graph.peak_activation_bytes == counts.peak_activation_bytes
+    ops = layer_counts(get_spec("micro0"), classes=10)["op"].tolist()
+    assert [op.kind for op in graph.ops] == [*ops, "softmax"]
+
+
+def test_float_activations_take_four_times_the_memory(files):
+    small, large = read_graph(files[INT8]), read_graph(files["float32 converter"])
+    assert large.peak_activation_bytes == 4 * small.peak_activation_bytes
+    assert read_graph(files["float16 converter"]).peak_activation_bytes == large.peak_activation_bytes
+
+
+def test_scheme_is_recognised_from_the_types(files):
+    for name, path in files.items():
+        assert read_graph(path).scheme == name.split()[0], name
+
+
+def test_runner_agrees_with_the_bare_interpreter(files):
+    image = np.random.default_rng(0).uniform(-1, 1, (32, 32, 3)).astype(np.float32)
+    runner, bare = Runner(files[INT8]), Interpreter(str(files[INT8]))
+    bare.allocate_tensors()
+    into, out = bare.get_input_details()[0], bare.get_output_details()[0]
+    scale, zero = into["quantization"]
+    bare.set_tensor(into["index"], np.clip(np.round(image / scale) + zero, -128, 127).astype(np.int8)[None])
+    bare.invoke()
+    scale, zero = out["quantization"]
+    expected = (bare.get_tensor(out["index"]).astype(np.float32) - zero) * scale
+    np.testing.assert_array_equal(runner.predict(image[None]), expected)
+
+
+def test_input_saturates_and_never_wraps():
+    tensor = Tensor(
+        index=0, name="x", shape=(3,), dtype=np.dtype("int8"), scale=np.array([0.5], np.float32), zero_point=np.array([10]),
+        axis=0, data=None,
+    )  # fmt: skip
+    codes = to_codes(np.array([1e6, -1e6, 1.0], np.float32), tensor)
+    assert codes.tolist() == [127, -128, 12]
+    np.testing.assert_allclose(tensor.real(codes), [58.5, -69.0, 1.0])
+
+
+def test_info_travels_in_the_file(files):
+    info = read_info(files["static_wi8_ai8 ai_edge_quantizer"])
+    assert (info.model, info.scheme, info.backend) == ("micro0", "static_wi8_ai8", "ai_edge_quantizer")
+    assert info.preprocess.size_px == 32
+    assert info.classes == tuple("0123456789")
+
+
+def test_embedding_info_changes_no_output(files, tmp_path):
+    path = files["float32 converter"]
+    again = tmp_path / "again.tflite"
+    again.write_bytes(embed_info(path.read_bytes(), read_info(path)))
+    batch = np.random.default_rng(0).uniform(-1, 1, (3, 32, 32, 3)).astype(np.float32)
+    np.testing.assert_array_equal(Runner(path).predict(batch), Runner(again).predict(batch))
+
+
+def test_float_twin_computes_what_the_quantized_weights_say(files, tmp_path):
+    """Quantizing the weights only (dynamic file) and taking its twin is the float network with rounded weights."""
+    twin = Runner(float_twin(files[INT8]))
+    assert {tensor.dtype.name for tensor in twin.graph.tensors} <= {"float32", "int32"}
+    images = open_images("scenes", limit=40)
+    info = read_info(files[INT8])
+    batch = np.concatenate([batch for batch, _ in images.batches(info.preprocess)])
+    same = twin.predict(batch).argmax(1) == Runner(files["float32 converter"]).predict(batch).argmax(1)
+    assert same.mean() >= 0.9
+
+
+@pytest.mark.real
+def test_what_a_file_from_elsewhere_says_about_itself(flowers_model):
+    info, graph = read_info(flowers_model), read_graph(flowers_model)
+    assert info.classes == ("daisy", "dandelion", "roses", "sunflowers", "tulips")
+    # its input takes pixels as they are; so says its TFLite Metadata, too: mean 0, std 255
+    assert (info.preprocess.mean, info.preprocess.std) == (0.0, 255.0)
+    assert (info.preprocess.size_px, info.scheme, info.backend) == (224, "static_wi8_ai8", "")
+    # lite0 with 5 classes
+    assert graph.madds == totals(get_spec("lite0"), classes=5).madds
+
+
+@pytest.mark.real
+def test_twin_of_a_file_from_elsewhere_agrees_with_it(flowers_model, flowers_cache):
+    """Fixtures README: dequantized weights and float activations agree with the file on 99.1 % of the photographs."""
+    images, info = open_images("flowers160", limit=100), read_info(flowers_model)
+    batch = np.concatenate([batch for batch, _ in images.batches(info.preprocess)])
+    same = Runner(float_twin(flowers_model)).predict(batch).argmax(1) == Runner(flowers_model).predict(batch).argmax(1)
+    assert same.mean() >= 0.97
+
+
+@pytest.mark.parametrize("content", [b"", b"just some text, not a model", b"\x1c\x00\x00\x00TFL3" + b"\xff" * 60])
+def test_a_file_that_is_no_model_gets_one_line(tmp_path, content):
+    path = tmp_path / "text.tflite"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"text\.tflite"):
+        Runner(path)
+
+
+def test_a_missing_file_gets_one_line(tmp_path):
+    with pytest.raises(UserError, match="No such file"):
+        read_graph(tmp_path / "none.tflite")
+
+
+def test_a_wrong_image_shape_gets_one_line(files):
+    with pytest.raises(UserError, match=r"takes images of shape \(32, 32, 3\). Got \(16, 16, 3\)"):
+        Runner(files[INT8]).predict(np.zeros((1, 16, 16, 3), np.float32))
+
+
+def test_unknown_kernels_and_threads(files):
+    with pytest.raises(UserError, match="Did you mean 'xnnpack'"):
+        Runner(files[INT8], kernels="xnpack")
+    with pytest.raises(UserError, match="threads must be >= 1"):
+        Runner(files[INT8], threads=0)

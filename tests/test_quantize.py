@@ -1,0 +1,84 @@
+"""Both back ends write files that run, agree, and say what they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from effnet_lab.images import open_images
+from effnet_lab.litert import Runner, read_graph, read_info
+from effnet_lab.measure import measure_accuracy
+from effnet_lab.models import load_model
+from effnet_lab.names import UserError
+from effnet_lab.quantize import SCHEMES, export, get_scheme, own_twins, targets
+
+
+def test_float_file_computes_what_keras_computes(files):
+    model = load_model("micro0")
+    batch = next(open_images("scenes", limit=16).batches(model.preprocess))[0]
+    logits = model.keras(batch, training=False).numpy().astype(np.float64)
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(Runner(files["float32 converter"]).predict(batch), expected, atol=1e-5)
+
+
+def test_back_ends_agree_with_the_float_file(files):
+    images = open_images("scenes", limit=300)
+    top1 = {name: measure_accuracy(path, images)["top1"][0] for name, path in files.items()}
+    for name in top1:
+        assert top1[name] == pytest.approx(top1["float32 converter"], abs=0.03), name
+
+
+def test_int8_file_is_int8_throughout(files):
+    for backend in ("converter", "ai_edge_quantizer"):
+        graph = read_graph(files[f"static_wi8_ai8 {backend}"])
+        assert {graph.tensors[op.outputs[0]].dtype.name for op in graph.ops} == {"int8"}
+        kernels = [kernel for op in graph.ops if (kernel := graph.weights(op)) is not None]
+        assert all(kernel.scale.size == kernel.shape[kernel.axis] for kernel in kernels if len(kernel.shape) == 4)
+
+
+def test_sizes_follow_the_weight_bits(files):
+    size = {name: path.stat().st_size for name, path in files.items()}
+    assert size["float16 converter"] < 0.65 * size["float32 converter"]
+    assert size["static_wi8_ai8 converter"] < 0.6 * size["float32 converter"]
+
+
+def test_schemes_by_both_names():
+    for scheme in SCHEMES.values():
+        assert get_scheme(scheme.name) is get_scheme(scheme.format) is scheme
+    with pytest.raises(UserError, match="Did you mean 'static_wi8_ai8'"):
+        get_scheme("static_wi8_a8")
+
+
+def test_what_a_back_end_cannot_write_is_said_before_the_work():
+    with pytest.raises(UserError, match=r"ai_edge_quantizer cannot write float16\. Use: converter"):
+        targets(["float16"], ["ai_edge_quantizer"])
+    with pytest.raises(UserError, match="Did you mean 'converter'"):
+        targets(["int8"], ["convertor"])
+    both = targets(["float32", "int8"], ["converter", "ai_edge_quantizer"])
+    assert [(scheme.name, backend) for scheme, backend in both] == [
+        ("float32", "converter"), ("static_wi8_ai8", "converter"), ("static_wi8_ai8", "ai_edge_quantizer"),
+    ]  # fmt: skip
+
+
+def test_calibration_is_needed_and_never_the_evaluation_split(tmp_path):
+    model, int8 = load_model("micro0"), targets(["int8"], ["converter"])
+    with pytest.raises(UserError, match="needs calibration images"):
+        export(model, int8, tmp_path)
+    with pytest.raises(UserError, match="must not be evaluation images"):
+        export(model, int8, tmp_path, calibration=open_images("scenes", split="evaluation", limit=10))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_single_file_may_be_named(tmp_path):
+    paths = export(load_model("micro0"), targets(["float32"], ["converter"]), tmp_path / "mine.tflite")
+    assert paths == [tmp_path / "mine.tflite"]
+    with pytest.raises(UserError, match="is one file"):
+        export(load_model("micro0"), targets(["float32", "float16"], ["converter"]), tmp_path / "mine.tflite")
+
+
+def test_own_twin_is_rebuilt_where_there_is_none(files, tmp_path):
+    quantized = files["static_wi8_ai8 converter"]
+    (pair,) = own_twins(quantized, "", tmp_path)
+    assert read_graph(pair.float_model).scheme == "float32"
+    assert own_twins(quantized, files["float32 converter"], tmp_path)[0].float_model == files["float32 converter"]
+    assert read_info(pair.quantized).scheme == "static_wi8_ai8"
