@@ -89,6 +89,16 @@ PUBLISHED = Frame(  # somebody else's numbers; every row names its source
     keys=("model", "quantity", "source"),
     values=("value", "unit", "conditions"),
 )
+CLASSIFICATION = Frame(  # one row per picture and rank, best first; score is a probability
+    name="classification",
+    keys=(*MODEL_FILE, "file", "rank"),
+    values=("class_index", "label", "score"),
+)
+AUDIT = Frame(  # one row per preprocessing tried; mark A is the best, B the stated one; p_value against the best
+    name="audit",
+    keys=(*MODEL_FILE, "data", "normalisation", "crop", "interpolation", "channels", "label_offset"),
+    values=("rank", "mark", "n_images", "top1", "top1_lo", "top1_hi", "p_value", "tied"),
+)
 HISTORY = Frame(  # one row per epoch of training
     name="history",
     keys=("model", "epoch"),
@@ -99,6 +109,7 @@ FRAMES = {
     frame.name: frame
     for frame in (
         VARIANTS, COUNTS, CANDIDATES, LAYER_ERROR, HISTOGRAM, ACCURACY, LATENCY, MEMORY, TRADEOFFS, PUBLISHED, HISTORY,
+        CLASSIFICATION, AUDIT,
     )
 }  # fmt: skip
 

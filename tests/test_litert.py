@@ -8,6 +8,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from effnet_lab.images import open_images
 from effnet_lab.litert import Runner, embed_info, float_twin, read_graph, read_info
+from effnet_lab.litert.flatbuffer import pack, parse
 from effnet_lab.litert.graph import Tensor
 from effnet_lab.litert.runner import to_codes
 from effnet_lab.names import UserError
@@ -76,6 +77,19 @@ def test_embedding_info_changes_no_output(files, tmp_path):
     again.write_bytes(embed_info(path.read_bytes(), read_info(path)))
     batch = np.random.default_rng(0).uniform(-1, 1, (3, 32, 32, 3)).astype(np.float32)
     np.testing.assert_array_equal(Runner(path).predict(batch), Runner(again).predict(batch))
+
+
+def test_buffers_behind_the_tree_are_kept(files):
+    """AI Edge Quantizer stores large buffers after the flatbuffer, by offset."""
+    tree = parse(files["static_wi8_ai8 converter"])
+    plain = pack(tree)
+    largest = max(tree.buffers, key=lambda buffer: 0 if buffer.data is None else len(buffer.data))
+    data, largest.data, largest.size = bytes(largest.data), None, len(largest.data)
+    largest.offset = 2  # any value but 0 and 1 has the same size in the file
+    start = len(pack(tree))
+    largest.offset = start
+    again = parse(pack(tree) + data)
+    assert pack(again) == plain
 
 
 def test_float_twin_computes_what_the_quantized_weights_say(files, tmp_path):

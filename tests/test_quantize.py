@@ -11,6 +11,8 @@ from effnet_lab.measure import measure_accuracy
 from effnet_lab.models import load_model
 from effnet_lab.names import UserError
 from effnet_lab.quantize import SCHEMES, export, get_scheme, own_twins, targets
+from effnet_lab.scaling import get_spec, totals
+from effnet_lab.scaling.layers import layers as layers_of
 
 
 def test_float_file_computes_what_keras_computes(files):
@@ -36,10 +38,20 @@ def test_int8_file_is_int8_throughout(files):
         assert all(kernel.scale.size == kernel.shape[kernel.axis] for kernel in kernels if len(kernel.shape) == 4)
 
 
-def test_sizes_follow_the_weight_bits(files):
-    size = {name: path.stat().st_size for name, path in files.items()}
-    assert size["float16 converter"] < 0.65 * size["float32 converter"]
-    assert size["static_wi8_ai8 converter"] < 0.6 * size["float32 converter"]
+def stored_bytes(path) -> int:
+    """Bytes of kernels and biases in a file."""
+    graph = read_graph(path)
+    kernels = [op for op in graph.ops if graph.weights(op) is not None]
+    return sum(graph.tensors[index].data.nbytes for op in kernels for index in op.inputs[1:])
+
+
+def test_sizes_are_what_the_specification_says(files):
+    """Kernels one byte each and biases four in int8, everything four in float32: batch norm is folded."""
+    cost = totals(get_spec("micro0"), classes=10)
+    assert stored_bytes(files["static_wi8_ai8 converter"]) == cost.flash_bytes
+    kernels = (stored_bytes(files["float32 converter"]) - cost.flash_bytes) / 3
+    assert kernels == sum(layer.weight_bytes - 4 * layer.channels for layer in layers_of(get_spec("micro0"), classes=10) if layer.weight_bytes)
+    assert files["float16 converter"].stat().st_size < files["float32 converter"].stat().st_size - kernels
 
 
 def test_schemes_by_both_names():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import flatbuffers
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from effnet_lab.names import UserError
@@ -37,10 +38,18 @@ def read_bytes(model: Path | str | bytes) -> bytes:
 
 
 def parse(model: Path | str | bytes) -> schema.ModelT:
-    """Object tree of a file; `UserError` where the content is damaged."""
+    """Object tree of a file; `UserError` where the content is damaged.
+
+    Buffers that a tool has put behind the tree (as AI Edge Quantizer does with large ones) are taken into it.
+    """
     content = read_bytes(model)
     try:
-        return schema.ModelT.InitFromPackedBuf(content, 0)
+        tree = schema.ModelT.InitFromPackedBuf(content, 0)
+        for buffer in tree.buffers or []:
+            if buffer.offset > 1:  # 0 and 1 mean: no data outside
+                buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+                buffer.offset = buffer.size = 0
+        return tree
     except Exception as error:  # noqa: BLE001  the generated reader has no error of its own: struct.error, IndexError, TypeError...
         name = "model" if isinstance(model, bytes) else str(model)
         raise UserError(f"{name!r} is damaged: {error}. Export or download it again.") from None

@@ -39,8 +39,7 @@ class Runner:
     ) -> None:
         if threads < 1:
             raise UserError(f"threads must be >= 1. Got {threads}.")
-        content = read_bytes(model)
-        self.graph: Graph = read_graph(content)
+        self.graph: Graph = read_graph(model)
         if len(self.graph.inputs) != 1 or len(self.graph.outputs) != 1:
             raise UserError(
                 f"{model!r} has {len(self.graph.inputs)} inputs and {len(self.graph.outputs)} outputs; need one of each."
@@ -50,7 +49,7 @@ class Runner:
             with quiet(), warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors.*")  # we mean to
                 self._interpreter = Interpreter(
-                    model_content=content,
+                    model_content=read_bytes(model),
                     num_threads=threads,
                     experimental_op_resolver_type=resolver,
                     experimental_preserve_all_tensors=keep_all,

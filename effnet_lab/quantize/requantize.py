@@ -29,6 +29,8 @@ def requantize(
     with quiet(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors.*")  # the calibration means to
         statistics = quantizer.calibrate({SIGNATURE: _Samples(preprocess, calibration)}) if scheme.calibrated else None
+        # the bias of a dead channel, whose weights are all but zero, overflows int32 and is saturated
+        warnings.filterwarnings("ignore", message="invalid value encountered in cast")
         result = quantizer.quantize(statistics, enable_progress_bar=False, enable_progress_report=False)
     return bytes(result.quantized_model)
 

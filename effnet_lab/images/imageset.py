@@ -1,0 +1,81 @@
+"""Labelled images that are read one at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from effnet_lab.images.preprocess import Preprocess
+from effnet_lab.names import UserError
+
+SPLITS = ("train", "calibration", "evaluation")  # disjoint: calibration is never training nor evaluation
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageSet:
+    """Images of one split of one source; nothing is decoded or rendered before `read` is called."""
+
+    name: str
+    split: str
+    classes: tuple[str, ...]
+    labels: NDArray  # int64 (n,), indices into classes
+    read: Callable[[int], NDArray]  # index -> uint8 (h, w, 3) RGB; safe to call from several threads
+    fingerprint: str  # 16 hex digits of a SHA-256 over what determines the pixels and the labels
+    positional: bool = False  # labels are outputs of a network by number (ImageNet), whatever the classes are called
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, limit: int | None) -> ImageSet:
+        """The same `limit` images every time, spread evenly over the classes; None takes all, in their order."""
+        if limit is not None and limit < 1:
+            raise UserError(f"limit must be >= 1 image, or None for all of them. Got {limit}.")
+        if limit is None or limit >= len(self):
+            return self
+        return self.pick(spread(self.labels, limit))
+
+    def pick(self, indices: NDArray) -> ImageSet:
+        """The images at these indices, in this order."""
+        indices = np.asarray(indices, dtype=np.int64)
+        read = self.read
+        return replace(
+            self,
+            labels=self.labels[indices],
+            read=lambda i: read(int(indices[i])),
+            fingerprint=digest(self.fingerprint.encode(), indices.tobytes()),
+        )
+
+    def batches(self, preprocess: Preprocess, size: int = 32) -> Iterator[tuple[NDArray, NDArray]]:
+        """Stream float32 (b, s, s, 3) and int64 (b,), in order; the last batch may be shorter."""
+        for start in range(0, len(self), size):
+            indices = range(start, min(start + size, len(self)))
+            yield np.stack([preprocess(self.read(i)) for i in indices]), self.labels[start : start + size]
+
+
+def spread(labels: NDArray, limit: int) -> NDArray:
+    """Indices of `limit` images: class by class in turn, evenly spaced within each class.
+
+    Any prefix is balanced too, which matters to calibrations that depend on the order.
+    """
+    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    quota = np.zeros(len(members), np.int64)
+    sizes = np.array([len(indices) for indices in members])
+    while (missing := limit - quota.sum()) > 0:
+        hungry = np.flatnonzero(quota < sizes)[:missing]
+        quota[hungry] += 1
+    picked = [indices[np.arange(n) * len(indices) // n] for indices, n in zip(members, quota, strict=True) if n]
+    turns = [(turn, label, index) for label, chosen in enumerate(picked) for turn, index in enumerate(chosen)]
+    return np.array([index for _turn, _label, index in sorted(turns)], dtype=np.int64)
+
+
+def digest(*parts: bytes) -> str:
+    """16 hex digits of the SHA-256 over the parts, each with its length."""
+    sha = hashlib.sha256()
+    for part in parts:
+        sha.update(len(part).to_bytes(8, "little"))
+        sha.update(part)
+    return sha.hexdigest()[:16]

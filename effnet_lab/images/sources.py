@@ -1,0 +1,127 @@
+"""Every name under which images are found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from effnet_lab.images.digits import open_digits
+from effnet_lab.images.imagenet import is_validation_folder, open_validation_folder
+from effnet_lab.images.imageset import SPLITS, ImageSet
+from effnet_lab.images.scenes import open_scenes
+from effnet_lab.images.tfrecords import is_shard, open_tfrecords
+from effnet_lab.images.trees import open_tree
+from effnet_lab.names import UserError, suggest
+from effnet_lab.paths import cache_dir
+
+EMBEDDED: dict[str, tuple[Callable[..., ImageSet], tuple[str, ...]]] = {  # name: (opener, its options, whole numbers)
+    "digits": (open_digits, ("side_px",)),
+    "scenes": (open_scenes, ("side_px", "n", "seed")),
+}
+_OPTIONS = re.compile(r"(.*?)\?([a-z_]+=.*)")
+CACHED = ("flowers160",)  # trees in the cache directory, unpacked or as .tar
+
+
+def open_images(source: str | Path, split: str | None = None, limit: int | None = None) -> ImageSet:
+    """Open images by name, or from a folder, a .tar or TFRecord files.
+
+    Parameters
+    ----------
+    source : str or Path
+        "digits" or "scenes", with options as in "scenes?side_px=128&n=500&seed=3"; "flowers160" from the cache
+        directory (``$EFFNET_LAB_CACHE`` or ``~/.cache/effnet-lab``); a folder with one folder per class; a .tar of one;
+        the ImageNet validation folder, "FOLDER" or "FOLDER?labels=FILE&base=0"; TFRecord files in the ImageNet layout, as
+        a folder, a file or a pattern, "FOLDER/validation-*".
+    split : str, optional
+        "train", "calibration" or "evaluation"; for folders and archives also "all". By default "evaluation" for
+        embedded data and "all" for folders and archives.
+    limit : int, optional
+        At most so many images, always the same, spread evenly over the classes.
+
+    Returns
+    -------
+    ImageSet
+
+    Raises
+    ------
+    UserError
+        If the source, an option or the split is unknown, or there is no image.
+
+    Examples
+    --------
+    >>> len(open_images("scenes", limit=20)), open_images("digits").classes[3]
+    (20, '3')
+    """
+    name, _, options = str(source).partition("?")
+    if name in EMBEDDED:
+        images = _open_embedded(name, options, "evaluation" if split is None else split)
+    elif name in CACHED:
+        images = open_tree(_in_cache(name), split or "all", name)
+    elif (images := _open_path(str(source), split or "all")) is None:
+        known = suggest("image source", str(source), (*EMBEDDED, *CACHED))
+        raise UserError(
+            f"{known} Or give a folder, or a .tar, with one folder of images per class; no such path exists."
+        )
+    return images.take(limit)
+
+
+def _open_path(source: str, split: str) -> ImageSet | None:
+    """Whatever lies at a path, told apart by the names of the files; None if there is nothing."""
+    text, options = source, ""
+    if not Path(source).exists() and (match := _OPTIONS.fullmatch(source)):
+        text, options = match.groups()
+    path = Path(text)
+    shards = [path] if path.is_file() else list(path.iterdir()) if path.is_dir() else []
+    if "*" in path.name:
+        shards = list(path.parent.glob(path.name))
+    if shards := sorted(shard for shard in shards if shard.is_file() and is_shard(shard)):
+        chosen = _path_options(source, options, ("base",))
+        return open_tfrecords(shards, split, path.resolve().name, base=chosen.get("base"))
+    if path.is_dir() and ("labels=" in options or is_validation_folder(path)):
+        chosen = _path_options(source, options, ("labels", "base"))
+        if "labels" in chosen and not chosen["labels"].exists() and (path / chosen["labels"]).exists():
+            chosen["labels"] = path / chosen["labels"]
+        return open_validation_folder(path, split, **chosen)
+    if not path.exists():
+        return None
+    _path_options(source, options, ())
+    return open_tree(path, split)
+
+
+def _path_options(source: str, options: str, known: tuple[str, ...]) -> dict[str, Path | int]:
+    chosen: dict[str, Path | int] = {}
+    for key, value in parse_qsl(options, keep_blank_values=True):
+        if key not in known:
+            raise UserError(suggest(f"option of {source!r}", key, known))
+        if key == "base" and value not in ("0", "1"):
+            raise UserError(f"{source}: base must be 0 or 1, the number of the first class. Got {value!r}.")
+        chosen[key] = int(value) if key == "base" else Path(value)
+    return chosen
+
+
+def _open_embedded(name: str, options: str, split: str) -> ImageSet:
+    opener, known = EMBEDDED[name]
+    if split not in SPLITS:
+        raise UserError(suggest("split", split, SPLITS))
+    chosen = {}
+    for key, value in parse_qsl(options, keep_blank_values=True):
+        if key not in known:
+            raise UserError(suggest(f"option of {name}", key, known))
+        try:
+            chosen[key] = int(value)
+        except ValueError:
+            raise UserError(f"{name}: {key} must be a whole number. Got {value!r}.") from None
+    return opener(split, **chosen)
+
+
+def _in_cache(name: str) -> Path:
+    folder = cache_dir() / name
+    archive = folder.with_name(f"{name}.tar")
+    for found in (folder, archive):
+        if found.exists():
+            return found
+    raise UserError(
+        f"{name} is not in the cache. Put it at {archive}, or set EFFNET_LAB_CACHE to the folder that holds {name}.tar."
+    )

@@ -1,0 +1,144 @@
+"""Folders of images, one folder per class, on disk or inside a .tar that is read in place."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from effnet_lab.images.decode import SUFFIXES, decode
+from effnet_lab.images.imageset import SPLITS, ImageSet, digest
+from effnet_lab.names import UserError, suggest
+
+TREE_SPLITS = ("all", *SPLITS)
+_SPLIT_FILE = "split.tsv"  # lines "train|val|test <tab> class/file"
+_SPLIT_NAMES = {"val": "calibration", "validation": "calibration", "test": "evaluation"} | {s: s for s in SPLITS}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A run of bytes: a whole file, or a member of an archive."""
+
+    file: Path
+    offset: int
+    size: int
+
+    def read(self) -> bytes:
+        """All of it; opens the file anew, so that threads do not share a position."""
+        with open(self.file, "rb") as file:
+            file.seek(self.offset)
+            return file.read(self.size)
+
+
+def open_tree(source: Path, split: str = "all", name: str | None = None) -> ImageSet:
+    """Open a folder, or an uncompressed .tar of one; the class of an image is the name of the folder it lies in.
+
+    Parameters
+    ----------
+    source : Path
+        Folder or .tar archive. Hidden files and files that are neither JPEG nor PNG by their name are ignored.
+    split : str
+        "all", or one of `SPLITS`: by the tree's `split.tsv` if it has one (val is calibration, test is evaluation),
+        otherwise 80/10/10 by the SHA-256 of the path relative to the folder that holds the class folders.
+    name : str, optional
+        By default the folder's name, or the archive's without .tar.
+    """
+    if split not in TREE_SPLITS:
+        raise UserError(suggest("split", split, TREE_SPLITS))
+    source = Path(source)
+    name = name or (source.resolve().name if source.is_dir() else source.stem)
+    images, table = _images(*(_list_folder(source) if source.is_dir() else _list_tar(source)), source)
+    classes = tuple(sorted({path.parent.name for path in images}))
+    paths = [path for path in images if split == "all" or split_of(path, table, source) == split]
+    if not paths:
+        raise UserError(f"{source} has no image in its {split} split. Choose another split; 'all' takes everything.")
+    entries = [images[path] for path in paths]
+    labels = np.array([classes.index(path.parent.name) for path in paths], dtype=np.int64)
+
+    def read(i: int) -> NDArray:
+        return decode(entries[i].read(), f"{source}: {paths[i]}")
+
+    return ImageSet(
+        name=name, split=split, classes=classes, labels=labels, read=read, fingerprint=_fingerprint(paths, entries, classes)
+    )  # fmt: skip
+
+
+def _fingerprint(paths: list[PurePosixPath], entries: list[Entry], classes: tuple[str, ...]) -> str:
+    contents = (
+        f"{path}\t{hashlib.sha256(entry.read()).hexdigest()}\n" for path, entry in zip(paths, entries, strict=True)
+    )
+    return digest(b"tree 1", "\n".join(classes).encode(), "".join(contents).encode())
+
+
+def _images(
+    files: dict[PurePosixPath, Entry], folders: list[PurePosixPath], source: Path
+) -> tuple[dict[PurePosixPath, Entry], dict[PurePosixPath, str] | None]:
+    """Images by their path from the folder that holds the class folders, sorted, and the split file's table."""
+    pictures = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
+    if not pictures:
+        raise UserError(
+            f"{source} holds no image ({', '.join(SUFFIXES)}). Give a folder with one folder of images per class."
+        )
+    if loose := [path for path in pictures if len(path.parts) < 2]:
+        raise UserError(
+            f"{source}: {loose[0]} lies in no class folder. Put every image into a folder named after its class."
+        )
+    root = PurePosixPath(os.path.commonpath([path.parent.parent for path in pictures]) or ".")
+    full = {parent for path in pictures for parent in path.parents}
+    if empty := sorted(folder for folder in folders if folder.parent == root and folder not in full):
+        raise UserError(f"{source}: the class folder {empty[0]} holds no image. Fill it or remove it.")
+    table = files.get(root / _SPLIT_FILE)
+    return {path.relative_to(root): files[path] for path in pictures}, _split_table(table, source) if table else None
+
+
+def _list_folder(folder: Path) -> tuple[dict[PurePosixPath, Entry], list[PurePosixPath]]:
+    """Files and folders by their relative paths."""
+    found, inner = {}, []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        inner += [PurePosixPath(Path(parent, name).relative_to(folder).as_posix()) for name in folders]
+        for file in (Path(parent, name) for name in names if not name.startswith(".")):
+            if file.is_file():
+                found[PurePosixPath(file.relative_to(folder).as_posix())] = Entry(file, 0, file.stat().st_size)
+    return found, inner
+
+
+def _list_tar(archive: Path) -> tuple[dict[PurePosixPath, Entry], list[PurePosixPath]]:
+    """Files and folders by their paths in the archive."""
+    try:
+        with tarfile.open(archive, "r:") as tar:
+            members = [member for member in tar if member.isreg() or member.isdir()]
+    except (tarfile.TarError, OSError) as error:
+        raise UserError(
+            f"Cannot read {archive} as a .tar archive: {error}. Give an uncompressed .tar or a folder of images."
+        ) from error
+    shown = [member for member in members if not any(part.startswith(".") for part in PurePosixPath(member.name).parts)]
+    files = {PurePosixPath(m.name): Entry(archive, m.offset_data, m.size) for m in shown if m.isreg()}
+    return files, [PurePosixPath(member.name) for member in shown if member.isdir()]
+
+
+def _split_table(entry: Entry, source: Path) -> dict[PurePosixPath, str]:
+    table = {}
+    for number, line in enumerate(entry.read().decode().splitlines(), start=1):
+        split, tab, path = line.partition("\t")
+        if not tab or split not in _SPLIT_NAMES:
+            raise UserError(
+                f"{source}: line {number} of {_SPLIT_FILE} must be train, val or test, a tab, a path. Got {line!r}."
+            )
+        table[PurePosixPath(path)] = _SPLIT_NAMES[split]
+    return table
+
+
+def split_of(path: PurePosixPath, table: dict[PurePosixPath, str] | None, source: Path) -> str:
+    """Split of one image: the table's, or 80/10/10 by the SHA-256 of its path."""
+    if table is not None:
+        if path not in table:
+            raise UserError(f"{source}: {path} is not in {_SPLIT_FILE}. Add a line for it, or remove {_SPLIT_FILE}.")
+        return table[path]
+    tenth = int.from_bytes(hashlib.sha256(str(path).encode()).digest()[:8], "big") % 10
+    return "train" if tenth < 8 else "calibration" if tenth == 8 else "evaluation"

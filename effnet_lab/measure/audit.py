@@ -1,0 +1,158 @@
+"""Which preprocessing was a network trained with? Every plausible one is tried on labelled images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from effnet_lab.images import ImageSet
+from effnet_lab.images.imageset import spread
+from effnet_lab.intervals import wilson
+from effnet_lab.measure.accuracy import class_order
+from effnet_lab.measure.audit_words import sentence, ties
+from effnet_lab.measure.paired import SIGNIFICANT, mcnemar
+from effnet_lab.measure.pipelines import FACTORS, OFFSETS, Pipeline, tones, views
+from effnet_lab.measure.predictor import Predictor
+from effnet_lab.names import UserError
+
+KEYS = ("model", "scheme", "backend", "data", *FACTORS)
+COLUMNS = (*KEYS, "rank", "mark", "n_images", "top1", "top1_lo", "top1_hi", "p_value", "tied")
+SCREEN = 0.3  # share of the images on which candidates are screened
+_FEWEST = 40  # images of the screening, when there are so many
+_CHUNK = 16
+_NOBODY = -(10**6)  # index of the winner when a score is NaN
+_SURVIVORS = 8  # candidates that see every image
+
+
+def audit_preprocess(
+    predictor: Predictor,
+    images: ImageSet,
+    yours: Pipeline | None = None,
+    *,
+    progress: Callable[..., Iterable] | None = None,
+) -> pd.DataFrame:
+    """Rank pipelines by top-1: normalisation x crop x interpolation x channel order x label offset.
+
+    Staged, so that not all 288 see all images: normalisation and channel order first, on a part of the images and with the
+    stated crop; then crop and interpolation for what cannot be told from the best; then the best eight on all images.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    images : ImageSet
+        Labelled; 100 to 500 are enough (``open_images(..., limit=200)``).
+    yours : Pipeline, optional
+        What you do now; by default what the model states, in RGB, without an offset.
+    progress : callable, optional
+        Wraps the steps, as `tqdm` does.
+
+    Returns
+    -------
+    DataFrame
+        Best first, those that saw all images before the others. ``p_value`` is McNemar's exact test against the best on
+        the images that both saw; ``tied`` says that it does not tell them apart. ``mark`` is "A" for the best, "B" for
+        yours ("A" if that is the best). ``attrs["sentence"]`` says what yours loses and why, ``attrs["ties"]`` what
+        cannot be told apart.
+    """
+    stated = Pipeline(preprocess=predictor.info.preprocess)
+    yours = yours or stated
+    if yours.preprocess.size_px != stated.preprocess.size_px:
+        raise UserError(
+            f"The model takes {stated.preprocess.size_px} px. Got a pipeline for {yours.preprocess.size_px} px."
+        )
+    trial = _Trial(predictor, images, yours, progress)
+    few = min(len(images), max(_FEWEST, round(SCREEN * len(images))))
+    trial.run([*tones(stated.preprocess), stated, yours], few)
+    trial.run([view for tone in trial.best_tones() for view in views(tone)], few)
+    trial.run([*trial.best(_SURVIVORS), stated, yours], len(images))
+    table = _table(trial)
+    table.attrs |= {"sentence": sentence(table, len(images)), "ties": ties(table, len(images))}
+    return table
+
+
+class _Trial:
+    """Which output won on every image, for every pipeline, so far."""
+
+    def __init__(
+        self, predictor: Predictor, images: ImageSet, yours: Pipeline, progress: Callable[..., Iterable] | None
+    ) -> None:
+        self.predictor, self.images, self.yours, self.progress = predictor, images, yours, progress
+        self.order = images.pick(spread(images.labels, len(images)))  # every prefix is balanced over the classes
+        self.classes = np.zeros(0, np.int64)  # of the data set, for each output
+        self.winners: dict[Pipeline, NDArray] = {}  # without offsets: indices of outputs, for the first images
+
+    def run(self, pipelines: list[Pipeline], n: int) -> None:
+        """Bring these to n images."""
+        waiting: dict[int, list[Pipeline]] = {}  # by how many images they saw
+        for fed in dict.fromkeys(pipeline.fed for pipeline in pipelines):
+            waiting.setdefault(len(self.winners.get(fed, ())), []).append(fed)
+        steps = [(seen, start) for seen in waiting for start in range(seen, n, _CHUNK)]
+        for seen, start in self.progress(steps, total=len(steps)) if self.progress else steps:
+            self._step(waiting[seen], range(start, min(start + _CHUNK, n)))
+
+    def _step(self, pipelines: list[Pipeline], indices: range) -> None:
+        pictures = [self.order.read(i) for i in indices]
+        resized: dict[tuple, list[NDArray]] = {}
+        for pipeline in pipelines:
+            if pipeline.view not in resized:
+                resized[pipeline.view] = [pipeline.preprocess.resize(picture) for picture in pictures]
+            scores = self.predictor.predict(np.stack([pipeline.normalise(pixels) for pixels in resized[pipeline.view]]))
+            if not len(self.classes):
+                self.classes = class_order(self.predictor.info.classes, self.images, scores.shape[1])
+            won = np.where(np.isnan(scores).any(axis=1), _NOBODY, scores.argmax(axis=1))
+            self.winners[pipeline] = np.concatenate([self.winners.get(pipeline, np.zeros(0, np.int64)), won])
+
+    def hits(self, pipeline: Pipeline) -> NDArray:
+        """Whether each image that it saw was classified correctly, bool."""
+        shifted = self.winners[pipeline.fed] + pipeline.label_offset
+        inside = (shifted >= 0) & (shifted < len(self.classes))
+        return inside & (self.classes[np.where(inside, shifted, 0)] == self.order.labels[: len(shifted)])
+
+    def all(self) -> list[Pipeline]:
+        """Every pipeline tried, with every label offset."""
+        made = [replace(fed, label_offset=offset) for fed in self.winners for offset in OFFSETS]
+        return list(dict.fromkeys([*made, self.yours]))
+
+    def best(self, n: int) -> list[Pipeline]:
+        """The n pipelines with most hits on the images that all of them saw; one offset of each."""
+        fewest = min(len(winners) for winners in self.winners.values())
+        ranked = sorted(self.all(), key=lambda pipeline: -int(self.hits(pipeline)[:fewest].sum()))
+        first: dict[Pipeline, Pipeline] = {}
+        for pipeline in ranked:
+            first.setdefault(pipeline.fed, pipeline)
+        return list(first.values())[:n]
+
+    def best_tones(self) -> list[Pipeline]:
+        """The best pipeline, and up to two with another normalisation or channel order that cannot be told from it."""
+        ranked = self.best(len(self.winners))
+        best = self.hits(ranked[0])
+        first: dict[tuple, Pipeline] = {}
+        for pipeline in ranked:
+            if mcnemar(best, self.hits(pipeline)) >= SIGNIFICANT:
+                first.setdefault(pipeline.tone, pipeline)
+        return list(first.values())[:3]
+
+
+def _table(trial: _Trial) -> pd.DataFrame:
+    info, hits_of, rows = trial.predictor.info, {pipeline: trial.hits(pipeline) for pipeline in trial.all()}, []
+    ranked = sorted(  # at equal hits yours comes first, then the plainest label offset
+        hits_of, key=lambda p: (-len(hits_of[p]), -hits_of[p].sum(), p != trial.yours, abs(p.label_offset))
+    )
+    best = hits_of[ranked[0]]
+    for rank, pipeline in enumerate(ranked, start=1):
+        hits = hits_of[pipeline]
+        n = len(hits)
+        low, high = wilson(int(hits.sum()), n)
+        p_value = mcnemar(best[:n], hits)
+        mark = "A" if rank == 1 else "B" if pipeline == trial.yours else ""
+        rows.append(
+            {"model": info.model, "scheme": info.scheme, "backend": info.backend, "data": trial.images.name}
+            | pipeline.row()
+            | {"rank": rank, "mark": mark, "n_images": n, "top1": hits.mean(), "top1_lo": low, "top1_hi": high}
+            | {"p_value": p_value, "tied": p_value >= SIGNIFICANT}
+        )
+    return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -1,0 +1,85 @@
+"""Images through decoding, resizing and a network, the first two in the background while the third computes."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from effnet_lab.images import Preprocess
+
+STAGES = ("decode", "preprocess", "inference")
+BATCH = 32
+_WORKERS = 2  # threads that decode and resize
+
+
+class StageClock:
+    """Seconds spent in every stage, and from the first image to the last."""
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(STAGES, 0.0)  # decode and preprocess: summed over the threads
+        self.wall_s = 0.0
+        self.n_images = 0
+
+    @property
+    def images_per_s(self) -> float:
+        """Throughput of the whole, not of a stage."""
+        return self.n_images / self.wall_s if self.wall_s else float("nan")
+
+    @property
+    def slowest(self) -> str:
+        """The stage that would have to get faster: the longest, when shared among the threads that do it."""
+        background = (self.seconds["decode"] + self.seconds["preprocess"]) / _WORKERS
+        if self.seconds["inference"] >= background:
+            return "inference"
+        return max(("decode", "preprocess"), key=self.seconds.__getitem__)
+
+
+def stream_batches(
+    read: Callable[[int], NDArray], n: int, preprocess: Preprocess, clock: StageClock, size: int = BATCH
+) -> Iterator[NDArray]:
+    """Float32 batches (b, s, s, 3), in order, at most two of them ahead of the consumer.
+
+    Parameters
+    ----------
+    read : callable
+        Index -> uint8 (h, w, 3); called from several threads.
+    n : int
+        How many images.
+    preprocess : Preprocess
+    clock : StageClock
+        Told what decoding and resizing took, and the time from the first to the last image.
+    size : int
+        Of a batch; the last may be smaller.
+    """
+
+    def prepare(i: int) -> tuple[NDArray, float, float]:
+        start = time.perf_counter()
+        image = read(i)
+        decoded = time.perf_counter()
+        return preprocess(image), decoded - start, time.perf_counter() - decoded
+
+    begin = time.perf_counter()
+    pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="effnet-lab-images")
+    waiting: deque[Future] = deque()
+    try:
+        submitted = 0
+        for start in range(0, n, size):
+            batch = []
+            for _ in range(min(size, n - start)):
+                while submitted < n and len(waiting) < 2 * size:
+                    waiting.append(pool.submit(prepare, submitted))
+                    submitted += 1
+                image, decoding, resizing = waiting.popleft().result()
+                clock.seconds["decode"] += decoding
+                clock.seconds["preprocess"] += resizing
+                batch.append(image)
+            yield np.stack(batch)
+            clock.n_images += len(batch)
+            clock.wall_s = time.perf_counter() - begin
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,21 @@
+"""A network with everything that its weights were trained with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import tf_keras
+
+from effnet_lab.images.preprocess import Preprocess
+from effnet_lab.scaling.specs import NetSpec
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoadedModel:
+    """Weights, the shape of the network, what its input looks like and what its outputs mean."""
+
+    name: str
+    spec: NetSpec
+    keras: tf_keras.Model  # float32 (n, size_px, size_px, 3) -> logits (n, len(classes))
+    preprocess: Preprocess
+    classes: tuple[str, ...]

@@ -1,0 +1,125 @@
+"""Weights from every origin: by registered name, or from a file or folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from effnet_lab.models.loaded import LoadedModel
+from effnet_lab.models.weights import archive, checkpoint, keras_file, native, saved_model, tflite, timm
+from effnet_lab.models.weights.assemble import with_new_head
+from effnet_lab.models.weights.files import fetch
+from effnet_lab.names import UserError, lookup, suggest
+from effnet_lab.paths import data_dir
+from effnet_lab.scaling import LITE
+
+__all__ = ["embedded_models", "fetch", "load_model", "save_model", "with_new_head"]
+
+IMAGENET = "imagenet"  # source: the official weights of the given variant
+PICKLES = (".pth", ".pt", ".bin", ".pkl")
+_KINDS = "a .safetensors, .keras, .h5, .weights.h5, .tflite or .tar.gz file, a TF1 checkpoint, or a SavedModel folder"
+
+
+def embedded_models() -> dict[str, Path]:
+    """Weights that come with the package, smallest network first."""
+    return {path.stem: path for path in sorted((data_dir() / "models").glob("*.safetensors"))}
+
+
+def load_model(
+    source: str | Path, variant: str | None = None, *, classes: int | Sequence[str] | None = None
+) -> LoadedModel:
+    """Load a network with its weights, preprocessing and classes.
+
+    Parameters
+    ----------
+    source : str or Path
+        Name of an embedded model ("micro0"); "imagenet", the official weights of `variant`, downloaded once; or the path
+        of a .safetensors (this project's or timm's), .keras, .h5, .weights.h5 or .tflite file, of a TF1 checkpoint
+        (folder, prefix or official .tar.gz), or of a SavedModel or TF Hub module folder.
+    variant : str, optional
+        What the weights must belong to; recognised from the weights by default.
+    classes : int or sequence of str, optional
+        Put a new, random classifier of so many classes, or with these names, on the backbone.
+
+    Returns
+    -------
+    LoadedModel
+        With no classes, and pooled features as output, if the weights have no classifier and `classes` is not given.
+
+    Raises
+    ------
+    UserError
+        If there are no such weights, or they are damaged, or not of this kind or variant.
+    """
+    model = _open(source, variant)
+    if variant is not None and variant != model.spec.name:
+        raise UserError(
+            f"{source} holds weights of {model.spec.name!r}. Got variant {variant!r}; leave it out or correct it."
+        )
+    return model if classes is None else with_new_head(model, classes)
+
+
+def save_model(model: LoadedModel, path: str | Path) -> None:
+    """Write weights, specification, preprocessing and classes; the suffix chooses the format.
+
+    ".safetensors" (the same model gives the same bytes), ".keras", ".h5" or ".weights.h5".
+    """
+    path = Path(path)
+    if path.name.endswith(keras_file.SUFFIXES):
+        keras_file.save(model, path)
+    elif path.suffix == ".safetensors":
+        native.save_model(model, path)
+    else:
+        known = (".safetensors", *keras_file.SUFFIXES)
+        raise UserError(f"{suggest('format', path.suffix, known)} Got {str(path)!r}.")
+
+
+def _open(source: str | Path, variant: str | None) -> LoadedModel:
+    embedded = embedded_models()
+    if str(source) == IMAGENET:
+        if variant is None:
+            raise UserError(f"{IMAGENET!r} needs a variant: one of {', '.join(LITE)}.")
+        lookup("variant with official weights", variant, LITE)
+        return _open_archive(fetch(f"{IMAGENET}-{variant}"), variant)
+    path = embedded.get(str(source), Path(source))
+    if path.is_dir():
+        return _open_folder(path, variant)
+    if path.name.endswith(PICKLES):
+        raise UserError(
+            f"{path} is a pickle, which may hold code, and is never opened. Convert it where you trust it: "
+            "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'model.safetensors')."
+        )
+    if path.with_name(f"{path.name}.index").is_file() or path.name.endswith(".index"):
+        return checkpoint.load(path, variant)
+    if not path.is_file():
+        raise UserError(f"{suggest('model', str(source), [*embedded, IMAGENET])} Or give the path of {_KINDS}.")
+    return _open_file(path, variant)
+
+
+def _open_file(path: Path, variant: str | None) -> LoadedModel:
+    if path.suffix == ".safetensors":
+        text, tensors = native.read(path)
+        return timm.load(path, tensors, variant) if text is None else native.from_tensors(text, tensors, str(path))
+    if path.suffix == ".tflite":
+        return tflite.load(path, variant)
+    if path.name.endswith(keras_file.SUFFIXES):
+        return keras_file.load(path, variant)
+    if path.name.endswith(archive.SUFFIXES):
+        return _open_archive(path, variant)
+    if ".ckpt" in path.name:  # a checkpoint of the first format is one file
+        return checkpoint.load(path, variant)
+    raise UserError(f"{path} is no kind of weights that is known. Give {_KINDS}.")
+
+
+def _open_archive(path: Path, variant: str | None) -> LoadedModel:
+    with archive.unpacked(path) as folder:
+        try:
+            return _open_folder(folder, variant)
+        except UserError as error:  # the user knows the archive, not where it was unpacked
+            raise UserError(str(error).replace(str(folder), str(path))) from None
+
+
+def _open_folder(path: Path, variant: str | None) -> LoadedModel:
+    if (path / "saved_model.pb").is_file():
+        return saved_model.load(path, variant)
+    return checkpoint.load(path, variant)

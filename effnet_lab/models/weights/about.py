@@ -1,0 +1,57 @@
+"""What the project writes beside its weights, in every kind of file: name, specification, preprocessing, classes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from effnet_lab.images.preprocess import Preprocess
+from effnet_lab.models.loaded import LoadedModel
+from effnet_lab.names import UserError
+from effnet_lab.scaling import NetSpec, Stage
+
+KEY = "effnet_lab"  # under which it stands: metadata key, HDF5 data set, or name of a .json
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class About:
+    """All of a `LoadedModel` but the weights."""
+
+    name: str
+    spec: NetSpec
+    preprocess: Preprocess
+    classes: tuple[str, ...]
+
+
+def to_json(model: LoadedModel) -> str:
+    """One line of JSON; the same model gives the same text."""
+    return json.dumps(
+        {
+            "name": model.name,
+            "spec": asdict(model.spec),
+            "preprocess": model.preprocess.as_dict(),
+            "classes": list(model.classes),
+        }
+    )
+
+
+def from_json(text: str | bytes, source: str) -> About:
+    """Reverse of `to_json`, or a `UserError` about `source`."""
+    try:
+        about = json.loads(text)
+        return About(
+            name=about["name"],
+            spec=spec_from_dict(about["spec"]),
+            preprocess=Preprocess.from_dict(about["preprocess"]),
+            classes=tuple(about["classes"]),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise UserError(f"{source}: {error}") from None
+        raise UserError(f"{source}: its effnet-lab metadata lacks or misnames {error}. Save the model again.") from None
+
+
+def spec_from_dict(values: Mapping) -> NetSpec:
+    """Reverse of ``dataclasses.asdict`` on a specification."""
+    return NetSpec(**{**values, "stages": tuple(Stage(**stage) for stage in values["stages"])})

@@ -1,0 +1,101 @@
+"""The project's own file: one .safetensors with the weights, and what they belong to in its metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import tf_keras
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save
+
+from effnet_lab.models.build import build_model
+from effnet_lab.models.loaded import LoadedModel
+from effnet_lab.models.weights import about
+from effnet_lab.models.weights.about import KEY, spec_from_dict
+from effnet_lab.models.weights.mapping import reason, require_finite
+from effnet_lab.names import UserError
+from effnet_lab.paths import write_atomically
+
+__all__ = ["KEY", "assign", "load", "read", "save_model", "spec_from_dict", "to_bytes", "variables"]
+
+
+def save_model(model: LoadedModel, path: str | Path) -> None:
+    """Write weights, specification, preprocessing and classes; the same model gives the same bytes."""
+    write_atomically(Path(path), to_bytes(model))
+
+
+def to_bytes(model: LoadedModel) -> bytes:
+    """What `save_model` writes."""
+    # safetensors silently corrupts arrays that are not contiguous
+    tensors = {name: np.ascontiguousarray(variable.numpy()) for name, variable in variables(model.keras).items()}
+    return save(tensors, {KEY: about.to_json(model)})
+
+
+def load(path: str | Path) -> LoadedModel:
+    """Read a file that `save_model` wrote, or raise a `UserError` that says what is wrong with it."""
+    text, tensors = read(Path(path))
+    if text is None:
+        raise UserError(
+            f"{path} was not written by effnet-lab (no {KEY!r} in its metadata). Give a file that effnet-lab saved."
+        )
+    return from_tensors(text, tensors, str(path))
+
+
+def from_tensors(text: str, tensors: Mapping[str, NDArray], source: str) -> LoadedModel:
+    """Model from what `read` returned for a file of ours."""
+    known = about.from_json(text, source)
+    keras = build_model(known.spec, len(known.classes)) if known.classes else build_model(known.spec, top="features")
+    require_finite(tensors, source)
+    assign(keras, tensors, source)
+    return LoadedModel(
+        name=known.name, spec=known.spec, keras=keras, preprocess=known.preprocess, classes=known.classes
+    )
+
+
+def variables(keras: tf_keras.Model) -> dict[str, tf_keras.backend.variable]:
+    """Variables by "layer/variable", such as ``stem_conv_bn/gamma``, in forward order."""
+    return {
+        f"{layer.name}/{variable.name.rsplit('/', 1)[-1].split(':')[0]}": variable
+        for layer in keras.layers
+        for variable in layer.weights
+    }
+
+
+def assign(keras: tf_keras.Model, tensors: Mapping[str, NDArray], source: str) -> None:
+    """Set every variable, or none: names and shapes must agree.
+
+    Raises
+    ------
+    UserError
+        With the full lists of missing and unexpected names, and every wrong shape.
+    """
+    targets = variables(keras)
+    missing, unexpected = (
+        sorted(a - b) for a, b in ((targets.keys(), tensors.keys()), (tensors.keys(), targets.keys()))
+    )
+    shapes = [
+        f"{name} {tensors[name].shape} instead of {tuple(variable.shape)}"
+        for name, variable in targets.items()
+        if name in tensors and tensors[name].shape != tuple(variable.shape)
+    ]
+    faults = {"missing": missing, "unexpected": unexpected, "wrong shape": shapes}
+    if any(faults.values()):
+        lists = "; ".join(f"{kind}: {', '.join(names) or 'none'}" for kind, names in faults.items())
+        raise UserError(f"{source} does not fit network {keras.name!r}. {lists}.")
+    for name, variable in targets.items():
+        variable.assign(tensors[name])
+
+
+def read(path: Path) -> tuple[str | None, dict[str, NDArray]]:
+    """Our metadata, None in a .safetensors of somebody else, and all arrays."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {}).get(KEY)
+        return text, load_file(path)
+    except (SafetensorError, OSError, TypeError, KeyError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"Cannot read {path} as .safetensors: {reason(error)}. It is damaged: download or save it again."
+        ) from error

@@ -1,0 +1,97 @@
+"""How each small variant is trained; one call reproduces its weights and its card."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from effnet_lab.images import ImageSet, open_images
+from effnet_lab.models.loaded import LoadedModel
+from effnet_lab.names import UserError
+from effnet_lab.scaling import get_spec
+from effnet_lab.training.cards import make_card
+from effnet_lab.training.fit import Progress, train
+
+HOLD_OUT = 20  # every 20th training image only gives the validation curve
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """What `train` is told about one variant."""
+
+    epochs: int = 6
+    batch: int = 32
+    learning_rate: float = 1e-2  # peak
+    weight_decay: float = 1e-2
+    label_smoothing: float = 0.0
+    seed: int = 0
+    n_train: int = 24_000  # scenes, held-out ones included
+
+
+RECIPES = {
+    "micro0": Recipe(epochs=10, learning_rate=1.5e-2),
+    "micro1": Recipe(epochs=11),
+    "micro2": Recipe(epochs=8),
+    "micro3": Recipe(epochs=10),
+}
+
+
+def train_variant(
+    name: str,
+    data: str = "scenes",
+    seed: int | None = None,
+    progress: Progress | None = None,
+    epochs: int | None = None,
+) -> tuple[LoadedModel, pd.DataFrame, dict]:
+    """Train a named variant by its recipe; the committed weights are what this gives with the defaults.
+
+    Parameters
+    ----------
+    name : str
+        Variant; those without a recipe take the general one.
+    data : str
+        Image source with train and evaluation splits, see `open_images`. Plain "scenes" takes the recipe's `n_train`.
+    seed, epochs : int, optional
+        Instead of the recipe's.
+    progress : callable, optional
+        Called after each epoch, see `train`.
+
+    Returns
+    -------
+    LoadedModel
+    DataFrame
+        HISTORY.
+    dict
+        The card; `cards.save_with_card` writes it beside the weights.
+    """
+    spec = get_spec(name)
+    changed = {key: value for key, value in (("seed", seed), ("epochs", epochs)) if value is not None}
+    recipe = replace(RECIPES.get(name, Recipe()), **changed)
+    source = f"scenes?n={recipe.n_train}" if data == "scenes" else data
+    images, evaluation = open_images(source, "train"), open_images(data, "evaluation")
+    shown, held_out = hold_out(images)
+    how = {key: value for key, value in asdict(recipe).items() if key != "n_train"}
+    model, history = train(spec, shown, validation=held_out, progress=progress, **how)
+    about = {"name": images.name, "fingerprint": images.fingerprint, "n_images": len(shown)}
+    card = make_card(
+        model, evaluation, train=about, seed=recipe.seed, command=_command(name, data, changed), recipe=asdict(recipe)
+    )
+    return model, history, card
+
+
+def hold_out(images: ImageSet, every: int = HOLD_OUT) -> tuple[ImageSet, ImageSet]:
+    """Images to train on, and every 20th for the validation curve."""
+    if len(images) < every:
+        raise UserError(
+            f"Training needs at least {every} images. {images.name} has {len(images)} in its {images.split} split."
+        )
+    indices = np.arange(len(images))
+    return images.pick(indices[indices % every != 0]), images.pick(indices[::every])
+
+
+def _command(name: str, data: str, changed: dict) -> str:
+    options = "".join(f" --{key} {value}" for key, value in changed.items())
+    return f"effnet-lab train --variant {name} --data {shlex.quote(data)}{options} --out data/models/{name}.safetensors"

@@ -1,0 +1,25 @@
+"""Draw the README's pictures from the figures of a run: draw_pictures.py RESULTS PICTURES (needs Chromium)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import kaleido
+import plotly.io
+
+PICTURES = ("tradeoffs", "layer_error")  # names of recorded figures
+SIZE = {"width": 900, "height": 560, "scale": 2}
+
+
+def main(results: str, pictures: str) -> None:
+    Path(pictures).mkdir(parents=True, exist_ok=True)
+    kaleido.start_sync_server(n=1, mathjax=False, silence_warnings=True)
+    for name in PICTURES:
+        figure = plotly.io.read_json(Path(results) / "figures" / f"{name}.json")
+        figure.write_image(Path(pictures) / f"{name}.png", **SIZE)
+    kaleido.stop_sync_server()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,311 @@
+"""Accuracy, classification and the preprocessing audit with networks whose answers are known by construction."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from effnet_lab import frames
+from effnet_lab.images import ImageSet, Preprocess, open_images
+from effnet_lab.images.labels import imagenet_synsets
+from effnet_lab.litert import ModelInfo
+from effnet_lab.measure import audit_preprocess, classify, measure_accuracy, open_predictor
+from effnet_lab.measure.accuracy import class_order
+from effnet_lab.measure.classify import find_pictures, probabilities
+from effnet_lab.measure.paired import mcnemar
+from effnet_lab.measure.pipelines import Pipeline
+from effnet_lab.measure.stages import StageClock, stream_batches
+from effnet_lab.names import UserError
+
+COLOURS = {
+    "red": (230, 20, 20),
+    "green": (20, 230, 20),
+    "blue": (20, 20, 230),
+    "grey": (90, 90, 90),
+    "dark": (20, 20, 20),
+}
+PLAIN = Preprocess(size_px=8, crop=None, interpolation="nearest", mean=0.0, std=255.0)
+
+
+class ColourNet:
+    """Nearest of the five colours, as it looks when prepared in the right way; scores fall with the distance."""
+
+    def __init__(self, preprocess=PLAIN, names=tuple(COLOURS), shift=0):
+        self.info = ModelInfo(
+            model="colours", scheme="float32", backend="", preprocess=preprocess, classes=tuple(names)
+        )
+        self.points = np.stack([PLAIN.normalise(np.array(colour)) for colour in COLOURS.values()])
+        self.shift = shift
+        self.batches = []
+
+    def predict(self, batch):
+        assert batch.dtype == np.float32
+        self.batches.append(len(batch))
+        means = batch.mean(axis=(1, 2))
+        scores = -np.abs(means[:, None] - self.points).sum(-1)
+        return np.roll(scores, self.shift, axis=1)
+
+
+def colour_set(n=40, wrong=0, classes=tuple(COLOURS), positional=False):
+    labels = np.arange(n) % 5
+    shown = labels.copy()
+    shown[:wrong] = (shown[:wrong] + 1) % 5
+    pixels = np.array(list(COLOURS.values()), np.uint8)
+    return ImageSet(
+        name="colours", split="all", classes=classes, labels=labels.astype(np.int64), fingerprint="0" * 16,
+        read=lambda i: np.full((12, 20, 3), pixels[shown[i]], np.uint8), positional=positional,
+    )  # fmt: skip
+
+
+# --- accuracy
+
+
+def test_any_predictor_is_measured():
+    net = ColourNet()
+    table = measure_accuracy(net, colour_set(70, wrong=7))
+    frames.require(table, frames.ACCURACY, caller="test")
+    row = table.iloc[0]
+    assert (row["model"], row["scheme"], row["n_images"]) == ("colours", "float32", 70)
+    assert (row["top1"], row["top5"]) == (0.9, 1.0)
+    assert row["top1_lo"] < 0.9 < row["top1_hi"]
+    assert net.batches == [32, 32, 6]
+
+
+def test_accuracy_says_what_is_slow():
+    images = colour_set(64)
+
+    def slow(i):
+        time.sleep(0.004)
+        return images.read(i)
+
+    attrs = measure_accuracy(ColourNet(), replace(images, read=slow)).attrs
+    assert attrs["slowest_stage"] == "decode"
+    assert attrs["seconds"].keys() == {"decode", "preprocess", "inference"}
+    assert attrs["seconds"]["decode"] >= 64 * 0.004
+    assert 0 < attrs["images_per_s"] < 2 / 0.004
+
+    class SlowNet(ColourNet):
+        def predict(self, batch):
+            time.sleep(0.2)
+            return super().predict(batch)
+
+    assert measure_accuracy(SlowNet(), images).attrs["slowest_stage"] == "inference"
+
+
+def test_decoding_overlaps_inference():
+    """Two threads that sleep 5 ms per image beside a network that sleeps 80 ms per batch of 32: 80 ms each."""
+    clock, images = StageClock(), colour_set(256)
+
+    def slow(i):
+        time.sleep(0.005)
+        return images.read(i)
+
+    for _ in stream_batches(slow, 256, PLAIN, clock):
+        start = time.perf_counter()
+        time.sleep(0.08)
+        clock.seconds["inference"] += time.perf_counter() - start
+    one_after_the_other = clock.seconds["decode"] / 2 + clock.seconds["inference"]
+    assert clock.wall_s < 0.85 * one_after_the_other
+    assert clock.n_images == 256
+
+
+def test_memory_is_bounded_and_order_is_kept():
+    ahead, taken = [0], [0]
+
+    def read(i):
+        ahead[0] = max(ahead[0], i - taken[0])
+        return np.full((8, 8, 3), i % 251, np.uint8)
+
+    seen = []
+    for batch in stream_batches(read, 300, PLAIN, StageClock()):
+        taken[0] += len(batch)
+        seen += np.rint(batch[:, 0, 0, 0] * 255).astype(int).tolist()
+    assert seen == [i % 251 for i in range(300)]
+    assert ahead[0] <= 96
+
+
+def test_a_broken_picture_stops_the_stream():
+    def read(i):
+        if i == 40:
+            raise UserError("Cannot decode x.jpg: the file is empty.")
+        return np.zeros((8, 8, 3), np.uint8)
+
+    with pytest.raises(UserError, match=r"x\.jpg"):
+        list(stream_batches(read, 10_000, PLAIN, StageClock()))
+
+
+def test_a_file_is_a_predictor_too(files):
+    images = open_images("scenes", limit=40)
+    path = files["static_wi8_ai8 converter"]
+    direct, wrapped = measure_accuracy(path, images), measure_accuracy(open_predictor(path), images)
+    assert direct.equals(wrapped)
+    assert open_predictor(wrapper := ColourNet()) is wrapper
+
+
+# --- which output is which class
+
+
+def test_outputs_of_positional_data():
+    names = ("a", "b", "c")
+    images = colour_set(10, classes=tuple("01234"), positional=True)
+    assert class_order(("v", "w", "x", "y", "z"), images, 5).tolist() == [0, 1, 2, 3, 4]
+    assert class_order((), images, 1000).tolist() == list(range(1000))
+    assert class_order((), images, 1001)[:3].tolist() == [-1, 0, 1]  # the background stands first
+    with pytest.raises(UserError, match="3 outputs, the images have labels up to 4"):
+        class_order(names, images, 3)
+    named = replace(images, classes=tuple(COLOURS))
+    assert class_order(tuple(COLOURS)[::-1], named, 5).tolist() == [4, 3, 2, 1, 0]
+    assert class_order(("red, scarlet", "x", "y", "z", "q"), named, 5).tolist() == [0, 1, 2, 3, 4]
+    with pytest.raises(UserError, match="labels are unlike the images' classes"):
+        class_order(("v", "w", "x", "y", "z"), named, 5)
+
+
+def test_folders_named_after_synsets_fit_an_imagenet_network():
+    synsets = list(imagenet_synsets())
+    images = colour_set(10, classes=(synsets[7], synsets[100], synsets[3], synsets[4], synsets[5]))
+    order = class_order(("tench, Tinca tinca",) * 1000, images, 1000)
+    assert (order[7], order[100], order[3], order[0]) == (0, 1, 2, -1)
+    assert class_order((), images, 1001)[8] == 0
+
+
+# --- classify
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    for name, colour in COLOURS.items():
+        Image.new("RGB", (9, 9), colour).save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+def test_classify_many(pictures):
+    table = classify(ColourNet(), [pictures / "*.png"], top=2)
+    assert table.columns.tolist() == ["file", "rank", "class_index", "label", "score"]
+    assert len(table) == 10
+    assert table["rank"].tolist() == [1, 2] * 5
+    first = table[table["rank"] == 1]
+    assert [f"{label}.png" for label in first["label"]] == [file.rsplit("/", 1)[-1] for file in first["file"]]
+    assert table["score"].between(0, 1).all()
+
+
+def test_classify_more_than_a_batch_and_more_than_all_classes(pictures):
+    table = classify(ColourNet(), [pictures] * 8, top=9, labels=tuple("abcde"))
+    assert len(table) == 40 * 5
+    assert table["rank"].max() == 5
+    assert table[table["file"] == str(pictures / "blue.png")].iloc[0]["label"] == "c"
+    assert classify(ColourNet(names=()), [pictures / "blue.png"], top=1)["label"].tolist() == ["2"]
+
+
+def test_classify_refuses(pictures):
+    net = ColourNet()
+    for paths, match in (
+        ([pictures / "*.gif"], "matches no picture"),
+        ([pictures / "none.png"], "Cannot read .*none.png"),
+        ([], "No picture given"),
+    ):
+        with pytest.raises(UserError, match=match):
+            classify(net, paths)
+    with pytest.raises(UserError, match="top must be >= 1"):
+        classify(net, [pictures], top=0)
+    with pytest.raises(UserError, match="2 labels for 5 outputs"):
+        classify(net, [pictures], labels=("a", "b"))
+
+
+def test_a_name_with_brackets_is_a_file(tmp_path):
+    path = tmp_path / "a[1].png"
+    Image.new("RGB", (2, 2)).save(path)
+    assert find_pictures([path]) == [path]
+
+
+def test_probabilities():
+    logits = np.array([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]])
+    assert probabilities(logits).sum(axis=1) == pytest.approx([1, 1])
+    assert probabilities(logits)[1] == pytest.approx([1 / 3] * 3)
+    coarse = np.array([[250, 5, 0]]) / 256
+    assert (probabilities(coarse) == coarse).all()
+
+
+# --- the audit
+
+
+def test_mcnemar():
+    from scipy.stats import binom
+
+    rng = np.random.default_rng(0)
+    first, second = rng.random(60) < 0.8, rng.random(60) < 0.6
+    b, c = int((first & ~second).sum()), int((second & ~first).sum())
+    assert mcnemar(first, second) == pytest.approx(min(1.0, 2 * binom.cdf(min(b, c), b + c, 0.5)))
+    assert mcnemar(first, first) == 1.0
+    assert mcnemar(first, second) == mcnemar(second, first)
+
+
+def test_the_audit_finds_the_channel_order():
+    yours = Pipeline(preprocess=PLAIN, channels="BGR")
+    table = audit_preprocess(ColourNet(), colour_set(60), yours)
+    best = table.iloc[0]
+    assert (best["normalisation"], best["channels"], best["label_offset"], best["top1"]) == ("[0, 1]", "RGB", 0, 1.0)
+    assert table.attrs["sentence"] == "your pipeline (B) loses 40 points against (A): channel order"
+    assert "cannot be told apart on 60 images" in table.attrs["ties"]
+    assert "interpolation" in table.attrs["ties"]
+    assert "normalisation" not in table.attrs["ties"]
+    assert table["rank"].tolist() == list(range(1, len(table) + 1))
+    assert not table.duplicated(["normalisation", "crop", "interpolation", "channels", "label_offset"]).any()
+
+
+@pytest.mark.parametrize("shift", [1, -1])
+def test_the_audit_finds_the_label_offset(shift):
+    images = colour_set(60)
+    few = replace(images.pick(np.flatnonzero((images.labels > 0) & (images.labels < 4))))
+    table = audit_preprocess(ColourNet(shift=shift, names=()), few)
+    assert table.iloc[0]["label_offset"] == -shift
+    assert table.attrs["sentence"] == "your pipeline (B) loses 100 points against (A): label offset"
+
+
+def test_the_audit_finds_a_wrong_statement():
+    stated = replace(PLAIN, mean=127.0, std=128.0)
+    table = audit_preprocess(ColourNet(stated), colour_set(60))
+    assert table.iloc[0]["normalisation"] == "[0, 1]"
+    assert "against (A): normalisation" in table.attrs["sentence"]
+    assert table[table["mark"] == "B"]["normalisation"].tolist() == ["(x-127)/128"]
+
+
+def test_the_audit_confirms_a_right_pipeline():
+    table = audit_preprocess(ColourNet(), colour_set(60))
+    assert table.attrs["sentence"].startswith("your pipeline (A) is the best of")
+    assert table["mark"].tolist().count("A") == 1
+    assert not (table["mark"] == "B").any()
+
+
+def test_near_normalisations_cannot_be_told_apart():
+    class Tpu(ColourNet):
+        def predict(self, batch):
+            return super().predict((batch * 128 + 127) / 255)
+
+    original = replace(PLAIN, mean=127.0, std=128.0)
+    table = audit_preprocess(Tpu(original), colour_set(60), Pipeline(preprocess=replace(PLAIN, mean=127.5, std=127.5)))
+    assert "(x-127)/128 or x/127.5-1" in table.attrs["ties"] or "x/127.5-1 or (x-127)/128" in table.attrs["ties"]
+
+
+def test_the_audit_wants_the_models_size():
+    with pytest.raises(UserError, match=r"takes 8 px\. Got a pipeline for 9 px"):
+        audit_preprocess(ColourNet(), colour_set(10), Pipeline(preprocess=replace(PLAIN, size_px=9)))
+
+
+@pytest.mark.real
+def test_the_audit_of_a_network_nobody_here_made(shared, flowers_cache):
+    """Model Maker's flowers network: [0, 1], RGB; its labels count from 0. BGR loses 18 points on these photographs."""
+    predictor = open_predictor(shared / "fixtures/litert/flowers_lite0_int8.tflite")
+    bgr = Pipeline(preprocess=predictor.info.preprocess, channels="BGR")
+    table = audit_preprocess(predictor, open_images("flowers160", limit=120), bgr)
+    best = table.iloc[0]
+    assert (best["normalisation"], best["channels"], best["label_offset"]) == ("[0, 1]", "RGB", 0)
+    assert best["top1"] > 0.9
+    assert table.attrs["sentence"].endswith("points against (A): channel order")
+    assert "cannot be told apart on 120 images" in table.attrs["ties"]
+    tied = table[table["tied"] & (table["n_images"] == 120)]
+    assert set(tied["normalisation"]) == {"[0, 1]"}
+    assert set(tied["channels"]) == {"RGB"}

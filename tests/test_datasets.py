@@ -1,0 +1,390 @@
+"""Data sets on disk: class folders, the ImageNet validation folder, TFRecords against TensorFlow's writer, label files."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import tracemalloc
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from effnet_lab.images import open_images
+from effnet_lab.images.labels import imagenet_synsets, read_labels
+from effnet_lab.images.protobuf import Span, example_features, fields, first_int, varint
+from effnet_lab.images.tfrecords import _masked_crc32c
+from effnet_lab.names import UserError
+
+SYNSETS = list(imagenet_synsets())
+
+
+def jpeg(value: int, side: int = 8) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (side, side), (value, value, value)).save(stream, "JPEG", quality=95)
+    return stream.getvalue()
+
+
+def values(images) -> list[int]:
+    """Grey level of every picture."""
+    return [int(images.read(i)[0, 0, 0]) for i in range(len(images))]
+
+
+# --- a folder per class
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+def test_an_empty_class_folder_is_named(tmp_path, kind):
+    for name in ("cats", "dogs", "empty", ".hidden"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+    for name in ("cats", "dogs"):
+        (tmp_path / "pets" / name / "a.jpg").write_bytes(jpeg(3))
+    source = tmp_path / "pets"
+    if kind == "tar":
+        source = tmp_path / "pets.tar"
+        with tarfile.open(source, "w") as tar:
+            tar.add(tmp_path / "pets", "pets")
+    with pytest.raises(UserError, match=r"the class folder (pets/)?empty holds no image"):
+        open_images(source)
+    (tmp_path / "pets" / "empty").rmdir()
+    assert open_images(tmp_path / "pets").classes == ("cats", "dogs")
+
+
+# --- the ImageNet validation folder
+
+
+@pytest.fixture
+def validation(tmp_path):
+    """Four pictures named as in the validation set, 10, 20, 30 and 40 grey."""
+    folder = tmp_path / "val"
+    folder.mkdir()
+    for i in range(4):
+        (folder / f"ILSVRC2012_val_{i + 1:08d}.JPEG").write_bytes(jpeg(10 * (i + 1)))
+    return folder
+
+
+def test_the_list_of_synsets():
+    assert len(SYNSETS) == 1000
+    assert sorted(SYNSETS) == SYNSETS
+    assert [SYNSETS[i] for i in (0, 65, 999)] == ["n01440764", "n01751748", "n15075141"]
+    assert imagenet_synsets()["n01440764"] == "tench, Tinca tinca"
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["3", "0", "999", "7"], [3, 0, 999, 7]),
+        (["3", "1", "2", "1"], [2, 0, 1, 0]),
+        (["3", "1000", "2", "7"], [2, 999, 1, 6]),
+        ([SYNSETS[5], SYNSETS[0], SYNSETS[999], SYNSETS[65]], [5, 0, 999, 65]),
+        (["0", "5", "5", "1"], [0, 5, 5, 1]),
+        ([f"ILSVRC2012_val_{i:08d}.JPEG\t{4 - i}" for i in (4, 2, 1, 3)], [3, 2, 1, 0]),
+        ([f"val/ILSVRC2012_val_{i:08d}.JPEG {SYNSETS[i]}" for i in (4, 2, 1, 3)], [1, 2, 3, 4]),
+        (
+            ["ImageId,PredictionString", *(f"ILSVRC2012_val_{i:08d},{SYNSETS[i]} 1 2 3 4" for i in (1, 2, 3, 4))],
+            [1, 2, 3, 4],
+        ),
+    ],
+)
+def test_ground_truth_formats(validation, lines, expected):
+    (validation / "val.txt").write_text("\n".join(lines) + "\n")
+    images = open_images(validation)
+    assert images.labels.tolist() == expected
+    assert (images.name, images.split, images.positional) == ("val", "all", True)
+    assert images.classes == tuple(SYNSETS)
+    assert values(images) == pytest.approx([10, 20, 30, 40], abs=1)
+
+
+def test_ground_truth_is_named_or_beside(validation):
+    truth = validation.parent / "mine.txt"
+    truth.write_text("0\n1\n2\n3\n")
+    assert open_images(f"{validation}?labels={truth}").labels.tolist() == [0, 1, 2, 3]
+    before = open_images(f"{validation}?labels={truth}").fingerprint
+    with pytest.raises(UserError, match="no ground-truth file"):
+        open_images(validation)
+    truth.rename(validation.parent / "labels.txt")
+    assert open_images(validation, limit=2).labels.tolist() == [0, 1]
+    assert open_images(validation).fingerprint == before
+    (validation.parent / "labels.txt").write_text("0\n1\n2\n4\n")
+    assert open_images(validation).fingerprint != before
+
+
+def test_a_longer_list_is_read_by_the_number_in_the_name(validation):
+    (validation / "ILSVRC2012_val_00000002.JPEG").unlink()
+    (validation / "val.txt").write_text("\n".join(map(str, range(50))))
+    assert open_images(validation).labels.tolist() == [0, 2, 3]
+
+
+def test_ambiguous_numbers_need_a_base(validation):
+    (validation / "val.txt").write_text("5\n6\n7\n8\n")
+    with pytest.raises(UserError, match=r"count from 0 or from 1.*&base=0"):
+        open_images(validation)
+    assert open_images(f"{validation}?base=0").labels.tolist() == [5, 6, 7, 8]
+    assert open_images(f"{validation}?base=1").labels.tolist() == [4, 5, 6, 7]
+    (validation / "val.txt").write_text("1\n6\n7\n8\n")  # a part of a list that counts from 0 may lack the 0
+    with pytest.raises(UserError, match="count from 0 or from 1"):
+        open_images(validation)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "match"),
+    [
+        ("0\n1000\n3\n4", "", "run from 0 to 1000"),
+        ("1\n1001\n3\n4", "", "run from 1 to 1001"),
+        ("-1\n1\n3\n4", "", "run from -1 to 4"),
+        ("0\n1\n3\n4", "?base=1", "base=1 does not allow"),
+        ("0\n1\n3\n4", "?base=2", "base must be 0 or 1"),
+        ("0\n1\n3\n4", "?bass=1", "Did you mean 'base'"),
+        ("0\n1\n3", "", "3 labels for 4 pictures"),
+        ("0\n1\ncat\n4", "", "line 3 must be a number, a synset"),
+        ("n00000000\n1\n2\n3", "", "none of the 1,000 synsets"),
+        ("ILSVRC2012_val_00000001.JPEG 3", "", "no line for ILSVRC2012_val_00000002.JPEG"),
+        ("490\n361\n171\n822\n297", "", "development kit's"),
+    ],
+)
+def test_impossible_ground_truth(validation, text, options, match):
+    if text.count("\n") == 4:
+        (validation / "ILSVRC2012_val_00000005.JPEG").write_bytes(jpeg(50))
+    (validation / "val.txt").write_text(text)
+    with pytest.raises(UserError, match=match) as error:
+        open_images(f"{validation}{options}")
+    assert "\n" not in str(error.value)
+
+
+def test_the_development_kit_is_read_through_its_meta_file(validation):
+    from scipy.io import savemat
+
+    (validation / "ILSVRC2012_val_00000005.JPEG").write_bytes(jpeg(50))
+    (validation / "val.txt").write_text("490\n361\n171\n822\n297\n")
+    numbers = [490, 361, 171, 822, 297]
+    rows = np.array(
+        list(zip(numbers, [SYNSETS[i] for i in (65, 9, 8, 7, 6)], strict=True)),
+        dtype=[("ILSVRC2012_ID", "O"), ("WNID", "O")],
+    )
+    savemat(validation / "meta.mat", {"synsets": rows})
+    assert open_images(validation).labels.tolist() == [65, 9, 8, 7, 6]
+
+
+# --- TFRecords
+
+
+@pytest.fixture(scope="module")
+def tf():
+    return pytest.importorskip("tensorflow")
+
+
+def write_shards(tf, folder, labels, per_shard=3, names=None, extra=True, options=None):
+    """As imagenet_to_gcs.py does, with TensorFlow's own writer."""
+    folder.mkdir(exist_ok=True)
+    n = -(-len(labels) // per_shard)
+    for shard in range(n):
+        path = folder / f"validation-{shard:05d}-of-{n:05d}"
+        with tf.io.TFRecordWriter(str(path), options) as writer:
+            for i in range(shard * per_shard, min((shard + 1) * per_shard, len(labels))):
+                writer.write(example(tf, i, labels[i], names and names[labels[i]], extra).SerializeToString())
+    return folder
+
+
+def example(tf, i, label, name, extra):
+    def of_bytes(value):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+    feature = {
+        "image/encoded": of_bytes(jpeg(10 * i)),
+        "image/class/label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+    }
+    if name:
+        feature["image/class/text"] = of_bytes(name.encode())
+    if extra:
+        feature |= {
+            "image/height": tf.train.Feature(int64_list=tf.train.Int64List(value=[8])),
+            "image/colorspace": of_bytes(b"RGB"),
+            "image/object/bbox/xmin": tf.train.Feature(float_list=tf.train.FloatList(value=[0.25, 0.5])),
+            "image/object/bbox/label": tf.train.Feature(int64_list=tf.train.Int64List(value=[-1, 2**40])),
+        }
+    return tf.train.Example(features=tf.train.Features(feature=feature))
+
+
+def test_tfrecords_of_tensorflows_own_writer(tf, tmp_path):
+    labels = [1, 1000, 65, 2, 2, 9, 500]
+    folder = write_shards(tf, tmp_path / "records", labels)
+    images = open_images(folder)
+    assert images.labels.tolist() == [label - 1 for label in labels]
+    assert values(images) == pytest.approx([10 * i for i in range(7)], abs=1)
+    assert (images.name, images.positional, len(images.classes)) == ("records", True, 1000)
+    assert values(images)[::-1] == [int(images.read(i)[0, 0, 0]) for i in reversed(range(7))]  # any order
+    pattern = open_images(f"{folder}/validation-*")
+    one = open_images(folder / "validation-00001-of-00003")
+    assert (pattern.fingerprint, one.labels.tolist()) == (images.fingerprint, [1, 1, 8])
+
+
+def test_tfrecord_names_and_bases(tf, tmp_path):
+    named = open_images(write_shards(tf, tmp_path / "a", [1, 2, 3], names={1: "daisy", 2: "rose", 3: "tulip"}))
+    assert (named.classes, named.labels.tolist()) == (("daisy", "rose", "tulip"), [0, 1, 2])
+    from_zero = write_shards(tf, tmp_path / "b", [0, 2, 1])
+    assert open_images(from_zero).labels.tolist() == [0, 2, 1]
+    with pytest.raises(UserError, match="label 0, below base=1"):
+        open_images(f"{from_zero}?base=1")
+    assert open_images(f"{write_shards(tf, tmp_path / 'c', [1, 2])}?base=0").labels.tolist() == [1, 2]
+
+
+def test_tfrecord_splits_are_disjoint(tf, tmp_path):
+    folder = write_shards(tf, tmp_path / "records", [1] * 25, per_shard=25, extra=False)
+    parts = [set(values(open_images(folder, split))) for split in ("train", "calibration", "evaluation")]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 25
+
+
+@pytest.mark.parametrize("kept", [0, 5, 11, 12, 40, -1, -4, -10])
+def test_truncated_tfrecords(tf, tmp_path, kept):
+    path = write_shards(tf, tmp_path / "r", [1, 2, 3]) / "validation-00000-of-00001"
+    content = path.read_bytes()
+    path.write_bytes(content[:kept])
+    with pytest.raises(UserError, match=r"ends early|is empty") as error:
+        open_images(path.parent)
+    assert "\n" not in str(error.value)
+
+
+def test_damaged_tfrecords(tf, tmp_path):
+    path = write_shards(tf, tmp_path / "r", [1, 2, 3]) / "validation-00000-of-00001"
+    content = bytearray(path.read_bytes())
+    path.write_bytes(b"\xff" + bytes(content[1:]))
+    with pytest.raises(UserError, match="no uncompressed TFRecord file"):
+        open_images(path)
+    second = int.from_bytes(content[:8], "little") + 16
+    content[second] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(UserError, match=f"damaged at byte {second:,}"):
+        open_images(path)
+
+
+def test_other_tfrecords(tf, tmp_path):
+    folder = write_shards(tf, tmp_path / "gz", [1], options="GZIP")
+    with pytest.raises(UserError, match="no uncompressed TFRecord file"):
+        open_images(folder)
+    path = tmp_path / "x.tfrecord"
+    for payload, match in (
+        (tf.train.Example().SerializeToString(), "no image/encoded"),
+        (b"\x0a\xff", "no tf.train.Example"),
+        (example(tf, 1, -3, None, False).SerializeToString(), "label -3"),
+    ):
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            writer.write(payload)
+        with pytest.raises(UserError, match=match):
+            open_images(path)
+    write_shards(tf, tmp_path / "two", [1])
+    (tmp_path / "two" / "train-00000-of-00001").write_bytes(
+        (tmp_path / "two" / "validation-00000-of-00001").read_bytes()
+    )
+    with pytest.raises(UserError, match="shards of train, validation"):
+        open_images(tmp_path / "two")
+
+
+def test_tfrecords_are_not_read_into_memory(tf, tmp_path):
+    path = tmp_path / "big.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for i in range(40):
+            record = example(tf, i, 1, None, False)
+            record.features.feature["image/encoded"].bytes_list.value[0] += bytes(500_000)
+            writer.write(record.SerializeToString())
+    tracemalloc.start()
+    images = open_images(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert path.stat().st_size > 20_000_000
+    assert peak < 1_000_000
+    assert len(images) == 40
+
+
+def test_crc32c_of_published_examples():
+    """RFC 3720, B.4, masked as TFRecord does."""
+    for data, crc in ((bytes(32), 0x8A9136AA), (b"\xff" * 32, 0x62A8AB43), (bytes(range(32)), 0x46DD794E)):
+        assert _masked_crc32c(data) == (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def test_protobuf_reader(tf):
+    record = example(tf, 3, 77, "x", True).SerializeToString()
+    features = example_features(record, Span(0, len(record)))
+    assert features.keys() == tf.train.Example.FromString(record).features.feature.keys()
+    assert first_int(record, features["image/object/bbox/label"]) == -1
+    assert first_int(record, features["image/colorspace"]) is None
+    assert varint(b"\xac\x02", 0, 2) == (300, 2)
+    for broken in (b"\x80", b"\x0a\x05ab", b"\x0b", b"\xff" * 11):
+        with pytest.raises(ValueError, match=r"end of its message|wire type|ten bytes"):
+            list(fields(broken, Span(0, len(broken))))
+
+
+# --- labels
+
+
+def test_label_files(tmp_path):
+    plain, table = tmp_path / "labels.txt", tmp_path / "labels_map.txt"
+    plain.write_text("tench\ngoldfish\nshark\n")
+    table.write_text(json.dumps({"0": "tench", "2": "shark", "1": "goldfish"}))
+    expected = ("tench", "goldfish", "shark")
+    assert read_labels(plain, 3) == read_labels(table, 3) == expected
+    plain.write_text("\ufeffbackground\r\ntench\r\ngoldfish\r\nshark\r\n\r\n", encoding="utf-8")
+    assert read_labels(plain, 3) == expected
+    assert read_labels(plain, 4) == ("background", *expected)
+    table.write_text(json.dumps({str(i): name for i, name in enumerate(("background", *expected))}))
+    assert read_labels(table, 3) == expected
+    plain.write_text("n01440764 tench, Tinca tinca\nn01443537 goldfish\n")
+    assert read_labels(plain, 2) == ("tench, Tinca tinca", "goldfish")
+    table.write_text(json.dumps({"0": ["n01440764", "tench"], "1": ["n01443537", "goldfish"]}))
+    assert read_labels(table, 2) == ("tench", "goldfish")
+    plain.write_text("0  background\n1  tench\n2  goldfish\n")
+    assert read_labels(plain, 2) == ("tench", "goldfish")
+    plain.write_text("\n".join(imagenet_synsets().values()))
+    assert read_labels(plain, 1000)[:1] == read_labels(plain, 1001)[1:2] == ("tench, Tinca tinca",)
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"a\nb\n", "names 2 classes, the network has 3"),
+        (b"a\nb\nc\nd\n", "names 4 classes, the network has 3"),
+        (b"background\na\nb\n\nc", "line 4 is empty"),
+        (b'{"0": "a", "2": "b", "3": "c"}', "without a gap"),
+        (b'{"0": "a",', "no JSON list of labels"),
+        (b'{"a": "b"}', "no JSON list of labels"),
+        (b"\xff\xfe\x00", "no text in UTF-8"),
+        (b"", "names 0 classes"),
+    ],
+)
+def test_label_files_that_do_not_fit(tmp_path, content, match):
+    path = tmp_path / "labels.txt"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=match):
+        read_labels(path, 3)
+    with pytest.raises(UserError, match="Cannot read the labels"):
+        read_labels(tmp_path / "none.txt", 3)
+
+
+# --- the same photographs in every layout
+
+
+@pytest.mark.real
+def test_every_layout_gives_the_same_accuracy(tf, shared, flowers_cache, tmp_path):
+    from effnet_lab.measure import measure_accuracy
+
+    model = shared / "fixtures/litert/flowers_lite0_int8.tflite"
+    images = open_images("flowers160", limit=40)
+    flat, truth = tmp_path / "flat", []
+    flat.mkdir()
+    with tf.io.TFRecordWriter(str(tmp_path / "validation-00000-of-00001")) as writer:
+        for i, label in enumerate(images.labels.tolist()):
+            stream = io.BytesIO()
+            Image.fromarray(images.read(i)).save(stream, "PNG")  # the name says JPEG, the content decides
+            (flat / f"ILSVRC2012_val_{i + 1:08d}.JPEG").write_bytes(stream.getvalue())
+            truth.append(str(label))
+            record = example(tf, i, label + 1, images.classes[label], True)
+            record.features.feature["image/encoded"].bytes_list.value[0] = stream.getvalue()
+            writer.write(record.SerializeToString())
+    (flat / "val.txt").write_text("\n".join(truth))
+    numbers = ["n_images", "top1", "top1_lo", "top1_hi", "top5"]
+    rows = [
+        measure_accuracy(model, data)[numbers].iloc[0].tolist()
+        for data in (images, open_images(flat), open_images(tmp_path / "validation-00000-of-00001"))
+    ]
+    assert rows[0] == rows[1] == rows[2]
+    assert rows[0][1] > 0.85

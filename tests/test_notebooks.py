@@ -1,0 +1,87 @@
+"""The notebooks: their form, and that each runs headless; one of them on photographs with a network from elsewhere."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from effnet_lab.paths import notebooks_dir
+from effnet_lab.regress import read_frame, run_notebooks
+from effnet_lab.regress.parameters import check_parameters, read_parameters
+
+NOTEBOOKS = sorted(notebooks_dir().glob("*.ipynb"))
+LONGEST_CELL = 15
+QUICK = {  # states that a hand would reach with a control, and smaller numbers where those are enough
+    "01_scaling": {"mode": "compound", "phi": "1.5", "column": "params"},
+    "02_quantization_error": {
+        "models": "['micro0']",
+        "n_images": "8",
+        "layer": "stem_conv",
+        "backend": "ai_edge_quantizer",
+    },
+    "03_tradeoffs": {"models": "['micro0', 'micro1']", "n_images": "50", "n_runs": "5", "x": "size_bytes"},
+}
+
+
+def cells(path: Path, kind: str) -> list:
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind]
+
+
+def test_every_notebook_has_a_quick_state():
+    assert QUICK.keys() == {path.stem for path in NOTEBOOKS}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+class TestForm:
+    def test_it_opens_with_a_question(self, path):
+        first = nbformat.read(path, as_version=4).cells[0]
+        assert first.cell_type == "markdown"
+        assert first.source.splitlines()[0].startswith("# ")
+        assert first.source.splitlines()[0].endswith("?")
+
+    def test_no_outputs_no_definitions_no_long_cells_no_shell(self, path):
+        for cell in cells(path, "code"):
+            assert not cell.outputs
+            assert cell.execution_count is None
+            assert len(cell.source.splitlines()) <= LONGEST_CELL or "parameters" in cell.metadata.get("tags", [])
+            assert not any(line.lstrip().startswith(("!", "%")) for line in cell.source.splitlines())
+            nodes = list(ast.walk(ast.parse(cell.source)))
+            assert not any(isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda) for node in nodes)
+
+    def test_parameters_are_typed_commented_and_read(self, path):
+        tagged = [cell for cell in cells(path, "code") if "parameters" in cell.metadata.get("tags", [])]
+        assert tagged == cells(path, "code")[:1]
+        parameters = read_parameters(path)
+        assert {"profile", "out_dir"} <= parameters.keys()
+        assert all(parameter.comment for parameter in parameters.values())
+        given = {name: parameter.default for name, parameter in parameters.items()}
+        assert check_parameters(path, given) == given  # refuses what no later cell reads
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_it_runs_headless_with_other_parameters(name, tmp_path):
+    (executed,) = run_notebooks([name], parameters=QUICK[name], out=tmp_path, progress=False)
+    assert not [out for cell in cells(executed, "code") for out in cell.outputs if out.output_type == "error"]
+    assert list((tmp_path / "frames").glob("*.csv"))
+    assert list((tmp_path / "figures").glob("*.html"))
+    if name == "02_quantization_error":
+        histogram = read_frame(tmp_path, "histogram")
+        assert set(histogram["layer"]) == {"stem_conv"}
+        assert set(histogram["backend"]) == {"ai_edge_quantizer"}
+
+
+@pytest.mark.real
+def test_layer_error_of_photographs_with_a_network_nobody_here_made(shared, flowers_cache, tmp_path):
+    model = shared / "fixtures" / "litert" / "flowers_lite0_int8.tflite"
+    given = {"quantized": str(model), "images": "flowers160", "n_images": "8"}
+    (executed,) = run_notebooks(["02_quantization_error"], parameters=given, out=tmp_path, progress=False)
+    errors = read_frame(tmp_path, "layer_error")
+    assert len(errors) == 63  # 65 ops less the two that only change the type
+    assert set(errors["data"]) == {"flowers160"}
+    assert errors["sqnr_accumulated_db"].min() > 5
+    text = executed.read_text()
+    assert "blocks_9" in text  # its layers are shown
+    assert "application/vnd.plotly.v1+json" in text
