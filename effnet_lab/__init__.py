@@ -8,8 +8,10 @@ from __future__ import annotations
 import importlib
 
 _HOMES = {
+    "audit_preprocess": "effnet_lab.measure",
     "build_model": "effnet_lab.models",
     "check": "effnet_lab.regress",
+    "classify": "effnet_lab.measure",
     "export": "effnet_lab.quantize",
     "family": "effnet_lab.scaling",
     "get_scheme": "effnet_lab.quantize",
@@ -21,7 +23,9 @@ _HOMES = {
     "measure_latency": "effnet_lab.measure",
     "measure_memory": "effnet_lab.measure",
     "open_images": "effnet_lab.images",
+    "open_predictor": "effnet_lab.measure",
     "run_notebooks": "effnet_lab.regress",
+    "save_model": "effnet_lab.models",
     "search": "effnet_lab.scaling",
     "train_variant": "effnet_lab.training",
 }

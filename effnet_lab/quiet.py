@@ -1,8 +1,9 @@
-"""Keep the chatter of C++ libraries off the terminal and out of notebooks."""
+"""Keep the chatter of libraries off the terminal and out of notebooks."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import tempfile
@@ -11,22 +12,25 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Swallow what is written to the file descriptors 1 and 2; if the block fails, its exception carries the end of it."""
+    """Swallow what Python prints and what C++ writes to the file descriptors 1 and 2.
+
+    If the block fails, its exception carries the end of it.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as log:
+    printed = io.StringIO()  # in a notebook, what Python prints does not pass through the descriptors
+    with tempfile.TemporaryFile() as written:
         kept = [(fd, os.dup(fd)) for fd in (1, 2)]
         try:
             for fd, _copy in kept:
-                os.dup2(log.fileno(), fd)
-            yield
+                os.dup2(written.fileno(), fd)
+            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+                yield
         except Exception as error:
-            log.seek(0)
-            error.add_note(log.read().decode("utf-8", "replace")[-2000:])
+            written.seek(0)
+            error.add_note((printed.getvalue() + written.read().decode("utf-8", "replace"))[-2000:])
             raise
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
             for fd, copy in kept:
                 os.dup2(copy, fd)
                 os.close(copy)

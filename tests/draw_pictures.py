@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 
 import kaleido
@@ -17,7 +18,11 @@ def main(results: str, pictures: str) -> None:
     kaleido.start_sync_server(n=1, mathjax=False, silence_warnings=True)
     for name in PICTURES:
         figure = plotly.io.read_json(Path(results) / "figures" / f"{name}.json")
-        figure.write_image(Path(pictures) / f"{name}.png", **SIZE)
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", message="The kopts argument is ignored"
+            )  # of every call to a running server
+            figure.write_image(Path(pictures) / f"{name}.png", **SIZE)
     kaleido.stop_sync_server()
 
 

@@ -184,7 +184,7 @@ def pictures(tmp_path):
 
 def test_classify_many(pictures):
     table = classify(ColourNet(), [pictures / "*.png"], top=2)
-    assert table.columns.tolist() == ["file", "rank", "class_index", "label", "score"]
+    assert table.columns.tolist() == list(frames.CLASSIFICATION.columns)
     assert len(table) == 10
     assert table["rank"].tolist() == [1, 2] * 5
     first = table[table["rank"] == 1]
@@ -193,7 +193,10 @@ def test_classify_many(pictures):
 
 
 def test_classify_more_than_a_batch_and_more_than_all_classes(pictures):
-    table = classify(ColourNet(), [pictures] * 8, top=9, labels=tuple("abcde"))
+    for i in range(35):
+        (pictures / f"more{i}.png").write_bytes((pictures / "blue.png").read_bytes())
+    assert len(classify(ColourNet(), [pictures, pictures / "blue.png"], top=1)) == 40  # each picture once
+    table = classify(ColourNet(), [pictures], top=9, labels=tuple("abcde"))
     assert len(table) == 40 * 5
     assert table["rank"].max() == 5
     assert table[table["file"] == str(pictures / "blue.png")].iloc[0]["label"] == "c"

@@ -124,9 +124,9 @@ def test_wrong_input_gets_one_line_and_exit_code_2(call, tmp_path, monkeypatch, 
 
 def test_a_parameter_that_no_cell_reads_is_refused(call, tmp_path):
     notebook = Path(__file__).parent / "notebooks" / "unread.ipynb"
-    code, _out, err = call("run", notebook, "--out", tmp_path, "-p", "unread", "1")
+    code, _out, err = call("run", notebook, "--out", tmp_path, "-p", "forgotten", "1")
     assert code == 2
-    assert "no later cell reads" in err
+    assert "is read by no later cell" in err
 
 
 def test_pairs_are_joined():
@@ -188,6 +188,12 @@ def test_lab_listens_on_loopback_with_a_token(tmp_path):
             match = re.search(r"(http://\S+?)/lab\?token=(\w{20,})", process.stderr.readline())
             url = match and match.groups()
         address, token = url
+        while time.monotonic() < deadline:  # it says its address a moment before it answers
+            try:
+                urllib.request.urlopen(f"{address}/api?token={token}").close()
+                break
+            except urllib.error.URLError:
+                time.sleep(0.2)
         assert address.startswith("http://127.0.0.1:")
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(f"{address}/api/contents")

@@ -19,6 +19,8 @@ SMALL = {  # what a reader would type into the parameters cell to be quick
     "n_images: int = 64": "n_images: int = 8",
     "n_images: int = 1000": "n_images: int = 100",
     "n_runs: int = 50": "n_runs: int = 10",
+    "n_images: int = 200": "n_images: int = 20",
+    'weights: str = "micro3"': 'weights: str = "micro0"',
 }
 
 
@@ -78,6 +80,17 @@ def test_quantization_error_opens_a_layer(session):
     after = lab.wait_for_change(page, values, before, timeout_s=10)
     assert after[values]["title"] == "Values of stem_conv"
     assert {trace["name"] for trace in after[values]["traces"]} >= {"float", "quantized"}
+    assert (traffic.foreign, traffic.errors) == ([], [])
+    page.close()
+
+
+def test_classify_opens_an_endpoint(session):
+    page, traffic = opened(session, "04_classify", 4)
+    before = lab.plots(page)
+    menu = page.locator(".widget-dropdown", has_text="endpoint").locator("select")
+    menu.select_option(index=0)
+    page.wait_for_timeout(1000)
+    assert len(lab.plots(page)) == len(before)
     assert (traffic.foreign, traffic.errors) == ([], [])
     page.close()
 

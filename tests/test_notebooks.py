@@ -23,6 +23,7 @@ QUICK = {  # states that a hand would reach with a control, and smaller numbers 
         "backend": "ai_edge_quantizer",
     },
     "03_tradeoffs": {"models": "['micro0', 'micro1']", "n_images": "50", "n_runs": "5", "x": "size_bytes"},
+    "04_classify": {"weights": "micro0", "n_images": "40", "endpoint": "block_1/expansion_output", "top": "3"},
 }
 
 

@@ -50,7 +50,11 @@ def test_sizes_are_what_the_specification_says(files):
     cost = totals(get_spec("micro0"), classes=10)
     assert stored_bytes(files["static_wi8_ai8 converter"]) == cost.flash_bytes
     kernels = (stored_bytes(files["float32 converter"]) - cost.flash_bytes) / 3
-    assert kernels == sum(layer.weight_bytes - 4 * layer.channels for layer in layers_of(get_spec("micro0"), classes=10) if layer.weight_bytes)
+    assert kernels == sum(
+        layer.weight_bytes - 4 * layer.channels
+        for layer in layers_of(get_spec("micro0"), classes=10)
+        if layer.weight_bytes
+    )
     assert files["float16 converter"].stat().st_size < files["float32 converter"].stat().st_size - kernels
 
 

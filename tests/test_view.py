@@ -41,8 +41,11 @@ def trace(figure, name):
     return next(t for t in figure.data if t.name == name)
 
 
+PICTURES = {"plot_audit", "plot_endpoint", "plot_image", "plot_top"}  # in test_view_pictures.py
+
+
 def test_every_figure_is_in_the_table():
-    assert FIGURES.keys() == {name for name in view.__all__ if name.startswith("plot_")}
+    assert FIGURES.keys() == {name for name in view.__all__ if name.startswith("plot_")} - PICTURES
 
 
 @pytest.mark.parametrize(("plot", "frame"), FIGURES.values(), ids=FIGURES)

@@ -17,9 +17,11 @@ from effnet_lab.litert import Runner, float_twin, read_info
 from effnet_lab.models import features
 from effnet_lab.models.build import build_model
 from effnet_lab.models.loaded import LoadedModel
-from effnet_lab.models.weights import archive, checkpoint, load_model, native, origins, save_model, saved_model
+from effnet_lab.models.weights import archive, checkpoint, load_model, native, origins, save_model, saved_model, tflite
 from effnet_lab.models.weights import timm as timm_weights
+from effnet_lab.models.weights.assemble import default_names
 from effnet_lab.models.weights.mapping import fit, variable_shapes
+from effnet_lab.models.weights.tflite_walk import Affine
 from effnet_lab.names import UserError
 from effnet_lab.scaling import LITE, MICRO, get_spec
 
@@ -81,6 +83,7 @@ def test_original_checkpoint_gives_the_originals_logits(original):
     """Golden: tensorflow/tpu's own graph, averages restored by its EvalCkptDriver."""
     model, golden = original
     assert (model.spec, len(model.classes)) == (get_spec("lite0"), 1000)
+    assert (model.classes[0], default_names(1001)[:2]) == ("n01440764", ("background", "n01440764"))
     batch = model.preprocess.normalise(golden["images"])
     np.testing.assert_array_equal(batch[0], golden["input0"])
     network = features.features_model(model, ["features", "pooled_features", "head"])
@@ -384,6 +387,21 @@ def test_own_tflite_files_come_back(files, scheme):
     assert (model.spec.name, model.preprocess, model.classes) == ("micro0", info.preprocess, info.classes)
     batch = np.concatenate([batch for batch, _ in open_images("scenes", limit=20).batches(info.preprocess)])
     assert closeness(softmax(model.keras.predict_on_batch(batch)), runner.predict(batch)) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("before", "mean", "std"),
+    [
+        (Affine(255.0, -127.0), 127.0, 1.0),  # TF Hub: images in [0, 1]
+        (Affine(2.0, -1.0), 127.5, 127.5),
+        (Affine(1 / 128, -127 / 128), 127.0, 128.0),  # grey levels
+        (Affine(1.0, -127.0), 127.0, 1.0),
+        (Affine(), 127.0, 128.0),  # nothing: what litert takes a float input to want
+    ],
+)
+def test_what_a_float_file_does_to_its_image_is_preprocessing(before, mean, std):
+    rule = tflite._fold(tflite._guess(Preprocess(size_px=224), before), before, "x.tflite")
+    assert (rule.mean, rule.std) == pytest.approx((mean, std))
 
 
 # --- a new head, features

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from effnet_lab.cli import measuring, networks, notebooks
+from effnet_lab.cli import measuring, networks, notebooks, pictures
 from effnet_lab.names import UserError
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for room in (networks, measuring, notebooks):
+for room in (networks, pictures, measuring, notebooks):
     for command in room.COMMANDS:
         app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
 

@@ -10,7 +10,11 @@ import typer
 from effnet_lab.cli.networks import Json
 from effnet_lab.cli.output import progress, show
 
-Data = Annotated[str, typer.Option(help="Images: scenes, digits, flowers160, a folder per class, or a .tar of one.")]
+DATA = (
+    "Images: scenes, digits, flowers160; a folder per class or a .tar of one; an ImageNet validation folder, "
+    "'val?labels=truth.txt'; TFRecords, 'records/validation-*'."
+)
+Data = Annotated[str, typer.Option(help=DATA)]
 Split = Annotated[
     str | None, typer.Option(help="train, calibration, evaluation, or all; evaluation for embedded images.")
 ]
@@ -25,8 +29,9 @@ Limit = Annotated[int | None, typer.Option(help="Images at most, spread evenly o
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A .tflite file.")],
+    model: Annotated[str, typer.Argument(help="A .tflite file, or any weights that `classify` takes.")],
     data: Data,
+    variant: Annotated[str | None, typer.Option(help="lite0 to lite4, for weights that do not say it.")] = None,
     split: Split = None,
     limit: Limit = None,
     threads: Annotated[int, typer.Option(help="Of the interpreter.")] = 1,
@@ -37,10 +42,12 @@ def evaluate(
     Example: effnet-lab evaluate files/micro2.static_wi8_ai8.converter.tflite --data scenes
     """
     from effnet_lab.images import open_images
-    from effnet_lab.measure import measure_accuracy
+    from effnet_lab.measure import measure_accuracy, open_predictor
 
     images = open_images(data, split=split, limit=limit)
-    show(measure_accuracy(model, images, threads=threads, progress=progress("evaluate")), json)
+    table = measure_accuracy(open_predictor(model, threads, variant=variant), images, progress=progress("evaluate"))
+    show(table, json)
+    typer.echo(f"{table.attrs['images_per_s']:.0f} images/s; slowest stage: {table.attrs['slowest_stage']}", err=True)
 
 
 def layer_error(

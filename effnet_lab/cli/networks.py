@@ -83,37 +83,47 @@ def train(
 
 
 def export(
-    weights: Annotated[str, typer.Option(help="A named model (micro0) or a file of this project.")],
-    out: Annotated[Path, typer.Option(help="Folder for the files; or the .tflite itself, with one format.")],
-    format: Annotated[str, typer.Option(help="Comma-separated: float32, float16, dynamic, int8.")] = "float32,int8",
+    weights: Annotated[str, typer.Option(help="A named model (micro0), or any weights that `classify` takes.")],
+    out: Annotated[Path, typer.Option(help="Folder for the files; with one format, the file or SavedModel itself.")],
+    format: Annotated[
+        str, typer.Option(help="Comma-separated: float32, float16, dynamic, int8, saved-model, hub-feature-vector.")
+    ] = "float32,int8",
     backend: Annotated[str, typer.Option(help="Comma-separated: converter, ai_edge_quantizer.")] = "converter",
     calibration: Annotated[
         str, typer.Option(help="Images that fix the int8 ranges; never evaluation images.")
     ] = "scenes",
     limit: Annotated[int, typer.Option(help="Calibration images at most.")] = 200,
+    variant: Annotated[str | None, typer.Option(help="lite0 to lite4, for weights that do not say it.")] = None,
     json: Json = False,
 ) -> None:
-    """Write .tflite files with their preprocessing, labels and scheme inside.
+    """Write .tflite files with their preprocessing, labels and scheme inside; or SavedModels.
+
+    hub-feature-vector is a module for tensorflow_hub.KerasLayer: images in [0, 1] to pooled features, trainable.
 
     Example: effnet-lab export --weights micro2 --format float32,int8 --backend converter,ai_edge_quantizer --out files
     """
     import pandas as pd
 
-    from effnet_lab.quantize.schemes import targets
-
-    wanted = targets(format.split(","), backend.split(","))
     from effnet_lab.images import open_images
+    from effnet_lab.measure import measure_memory
+    from effnet_lab.models import load_model
+    from effnet_lab.quantize import KINDS, export_saved_model, targets
+    from effnet_lab.quantize import export as write
 
+    formats = format.split(",")
+    kinds = [name for name in formats if name in KINDS]
+    wanted = targets([name for name in formats if name not in KINDS], backend.split(","))
     images = None
     if any(scheme.calibrated for scheme, _ in wanted):
         images = open_images(calibration, split="calibration", limit=limit)
-    from effnet_lab.measure import measure_memory
-    from effnet_lab.models.weights import load_model
-    from effnet_lab.quantize import export as write
-
-    paths = write(load_model(weights), wanted, out, calibration=images, progress=progress("export"))
-    table = pd.concat([measure_memory(path) for path in paths], ignore_index=True)
-    show(table.assign(file=[str(path) for path in paths]), json)
+    model = load_model(weights, variant)
+    for kind in kinds:
+        folder = out if formats == [kind] else out / f"{model.name}.{kind}"
+        typer.echo(f"{export_saved_model(model, folder, kind)}: {KINDS[kind]}", err=True)
+    if wanted:
+        paths = write(model, wanted, out, calibration=images, progress=progress("export"))
+        table = pd.concat([measure_memory(path) for path in paths], ignore_index=True)
+        show(table.assign(file=[str(path) for path in paths]), json)
 
 
 def _tell(epoch: dict) -> None:
@@ -124,4 +134,18 @@ def _tell(epoch: dict) -> None:
     )
 
 
-COMMANDS = (variants, search, train, export)
+def fetch(
+    names: Annotated[list[str], typer.Argument(help="imagenet-lite0 to imagenet-lite4: the official weights.")],
+) -> None:
+    """Download official weights into the cache ($EFFNET_LAB_CACHE or ~/.cache/effnet-lab), and check them."""
+    from effnet_lab.models.weights.files import REMOTE
+    from effnet_lab.models.weights.files import fetch as download
+    from effnet_lab.names import lookup
+
+    for name in names:
+        lookup("file", name, REMOTE)
+    for name in names:
+        typer.echo(download(name))
+
+
+COMMANDS = (variants, search, fetch, train, export)

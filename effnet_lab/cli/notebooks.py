@@ -94,6 +94,7 @@ def lab(
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
 ) -> int:
     """JupyterLab on the notebooks: this machine only (127.0.0.1), with a token."""
+    import os
     import subprocess
     import sys
 
@@ -101,6 +102,8 @@ def lab(
 
     command = [sys.executable, "-m", "jupyterlab", f"--port={port}", "--ServerApp.ip=127.0.0.1"]
     command += [f"--ServerApp.root_dir={notebooks_dir()}", *([] if browser else ["--no-browser"])]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:  # in a container; Jupyter refuses without
+        command.append("--allow-root")
     try:
         return subprocess.call(command)
     except KeyboardInterrupt:

@@ -13,7 +13,8 @@ from effnet_lab.cli.output import progress, show
 
 Images = Annotated[list[str], typer.Argument(help="Files, folders, or patterns in quotes: 'photos/*.jpg'.")]
 Weights = Annotated[
-    str, typer.Option(help="A named model, a .tflite, .safetensors, .keras or .h5 file, a TF1 checkpoint, a SavedModel.")
+    str,
+    typer.Option(help="A named model, a .tflite, .safetensors, .keras or .h5 file, a TF1 checkpoint, a SavedModel."),
 ]
 Variant = Annotated[str | None, typer.Option(help="lite0 to lite4; needed for 'imagenet', else read off the weights.")]
 
@@ -22,7 +23,9 @@ def classify(
     images: Images,
     weights: Weights,
     variant: Variant = None,
-    labels: Annotated[Path | None, typer.Option(help="Class names: one per line, or JSON; a background is seen.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Class names: one per line, or JSON; a background is seen.")
+    ] = None,
     top: Annotated[int, typer.Option(help="Classes per picture.")] = 5,
     json: Json = False,
 ) -> None:
@@ -33,10 +36,11 @@ def classify(
     from effnet_lab.images.labels import read_labels
     from effnet_lab.measure import classify as rank
     from effnet_lab.measure import open_predictor
+    from effnet_lab.measure.classify import find_pictures
 
-    predictor = open_predictor(weights, variant=variant)
+    files, predictor = find_pictures(images), open_predictor(weights, variant=variant)
     names = read_labels(labels, predictor.outputs) if labels else None
-    table = rank(predictor, images, top, labels=names, progress=progress("classify"))
+    table = rank(predictor, files, top, labels=names, progress=progress("classify"))
     show(table, json, ("file", "rank", "class_index", "label", "score"))
 
 
@@ -45,23 +49,26 @@ def features(
     weights: Weights,
     out: Annotated[Path, typer.Option(help="The .npz file to write: files and features, one row per picture.")],
     variant: Variant = None,
-    endpoint: Annotated[str, typer.Option(help="pooled_features, reduction_1 to 5, block_3, or a layer.")] = "pooled_features",
+    endpoint: Annotated[
+        str, typer.Option(help="pooled_features, reduction_1 to 5, block_3, or a layer.")
+    ] = "pooled_features",
 ) -> None:
     """Pooled features, or any other endpoint, of each picture.
 
     Example: effnet-lab features 'photos/*.jpg' --weights micro3 --out features.npz
     """
-    from effnet_lab.models import load_model
-    from effnet_lab.models.features import extract_features
+    from effnet_lab.measure.classify import find_pictures
     from effnet_lab.names import UserError
 
     if out.suffix != ".npz":
         raise UserError(f"--out must end in .npz. Got {str(out)!r}.")
-    from effnet_lab.measure.classify import find_pictures
-
     files = find_pictures(images)
-    shape = extract_features(load_model(weights, variant), files, out, endpoint, progress=progress("features"))
-    typer.echo(f"{out}: {endpoint}, {' x '.join(map(str, shape))}")
+    from effnet_lab.measure.features import extract_features, save_features
+    from effnet_lab.models import load_model
+
+    found = extract_features(load_model(weights, variant), files, endpoint, progress=progress("features"))
+    save_features(found, files, out)
+    typer.echo(f"{out}: {endpoint}, {' x '.join(map(str, found.shape))}")
 
 
 def audit_preprocess(
@@ -84,8 +91,8 @@ def audit_preprocess(
     table = audit(open_predictor(model, variant=variant), images, progress=progress("audit"))
     hidden = ("model", "scheme", "backend", "data", "n_images")
     show(table if json else table.head(12), json, [column for column in table if column not in hidden])
-    for sentence in (table.attrs["sentence"], table.attrs["ties"]):
-        typer.echo(sentence, err=json)
+    for words in (table.attrs["sentence"], table.attrs["ties"]):
+        typer.echo(words, err=json)
 
 
 COMMANDS = (classify, features, audit_preprocess)

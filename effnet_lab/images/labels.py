@@ -45,14 +45,10 @@ def read_labels(path: Path | str, outputs: int) -> tuple[str, ...]:
 
 
 @cache
-def imagenet_synsets() -> dict[str, str]:
-    """Names of the 1,000 ImageNet classes by WordNet synset, in the order of the networks' outputs.
-
-    Source: timm 1.0.31, data/_info/imagenet_synsets.txt and imagenet_synset_to_lemma.txt.
-    """
-    text = (data_dir() / "published" / "imagenet_classes.tsv").read_text(encoding="utf-8")
-    rows = (line.split("\t", 1) for line in text.splitlines() if not line.startswith("#"))
-    return dict(rows)
+def imagenet_synsets() -> tuple[str, ...]:
+    """WordNet synset of each of the 1,000 outputs of an ImageNet network, in order."""
+    text = (data_dir() / "published" / "imagenet_synsets.txt").read_text(encoding="utf-8")
+    return tuple(line for line in text.splitlines() if not line.startswith("#"))
 
 
 def _parse(path: Path) -> list[str]:

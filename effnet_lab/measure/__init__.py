@@ -6,11 +6,12 @@ from effnet_lab.measure.classify import classify
 from effnet_lab.measure.latency import measure_latency
 from effnet_lab.measure.memory import measure_memory
 from effnet_lab.measure.pareto import BETTER, on_front, tradeoffs
-from effnet_lab.measure.predictor import FilePredictor, Predictor, open_predictor
+from effnet_lab.measure.predictor import FilePredictor, KerasPredictor, Predictor, open_predictor
 
 __all__ = [
     "BETTER",
     "FilePredictor",
+    "KerasPredictor",
     "Predictor",
     "audit_preprocess",
     "classify",

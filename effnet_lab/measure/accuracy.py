@@ -76,7 +76,7 @@ def class_order(labels: tuple[str, ...], images: ImageSet, outputs: int) -> NDAr
     """
     classes = images.classes
     if not images.positional:
-        synsets = [""] * (outputs - 1000) + list(imagenet_synsets())
+        synsets = [""] * (outputs - 1000) + [*imagenet_synsets()]
         if set(classes) <= set(synsets) and len(synsets) == outputs and set(labels) != set(classes):
             return np.array([classes.index(synset) if synset in classes else -1 for synset in synsets])
         return _class_order(labels, classes, outputs)

@@ -9,18 +9,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from effnet_lab import frames
 from effnet_lab.images import ImageSet
 from effnet_lab.images.imageset import spread
 from effnet_lab.intervals import wilson
 from effnet_lab.measure.accuracy import class_order
 from effnet_lab.measure.audit_words import sentence, ties
 from effnet_lab.measure.paired import SIGNIFICANT, mcnemar
-from effnet_lab.measure.pipelines import FACTORS, OFFSETS, Pipeline, tones, views
+from effnet_lab.measure.pipelines import OFFSETS, Pipeline, tones, views
 from effnet_lab.measure.predictor import Predictor
 from effnet_lab.names import UserError
 
-KEYS = ("model", "scheme", "backend", "data", *FACTORS)
-COLUMNS = (*KEYS, "rank", "mark", "n_images", "top1", "top1_lo", "top1_hi", "p_value", "tied")
 SCREEN = 0.3  # share of the images on which candidates are screened
 _FEWEST = 40  # images of the screening, when there are so many
 _CHUNK = 16
@@ -38,7 +37,8 @@ def audit_preprocess(
     """Rank pipelines by top-1: normalisation x crop x interpolation x channel order x label offset.
 
     Staged, so that not all 288 see all images: normalisation and channel order first, on a part of the images and with the
-    stated crop; then crop and interpolation for what cannot be told from the best; then the best eight on all images.
+    stated crop; then crop and interpolation for what cannot be told from the best; then all images for the best eight, and
+    for the best of every normalisation and channel order that is still in question.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def audit_preprocess(
     few = min(len(images), max(_FEWEST, round(SCREEN * len(images))))
     trial.run([*tones(stated.preprocess), stated, yours], few)
     trial.run([view for tone in trial.best_tones() for view in views(tone)], few)
-    trial.run([*trial.best(_SURVIVORS), stated, yours], len(images))
+    trial.run([*trial.best(_SURVIVORS), *trial.best_tones(), stated, yours], len(images))
     table = _table(trial)
     table.attrs |= {"sentence": sentence(table, len(images)), "ties": ties(table, len(images))}
     return table
@@ -155,4 +155,4 @@ def _table(trial: _Trial) -> pd.DataFrame:
             | {"rank": rank, "mark": mark, "n_images": n, "top1": hits.mean(), "top1_lo": low, "top1_hi": high}
             | {"p_value": p_value, "tied": p_value >= SIGNIFICANT}
         )
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return frames.build(frames.AUDIT, rows)

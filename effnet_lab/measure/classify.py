@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from effnet_lab import frames
 from effnet_lab.images.decode import SUFFIXES, decode
 from effnet_lab.measure.predictor import Predictor
 from effnet_lab.measure.stages import BATCH, StageClock, stream_batches
 from effnet_lab.names import UserError
-
-COLUMNS = ("file", "rank", "class_index", "label", "score")
 
 
 def classify(
@@ -43,18 +42,16 @@ def classify(
     Returns
     -------
     DataFrame
-        Columns file, rank (from 1), class_index, label, score: a probability in [0, 1].
+        CLASSIFICATION frame: rank from 1, score a probability in [0, 1].
     """
     if top < 1:
         raise UserError(f"top must be >= 1. Got {top}.")
     files = find_pictures(paths)
     names = tuple(labels if labels is not None else predictor.info.classes)
 
-    def read(i: int) -> NDArray:
-        return decode(_content(files[i]), str(files[i]))
-
-    rows = []
-    batches = stream_batches(read, len(files), predictor.info.preprocess, StageClock())
+    rows, info = [], predictor.info
+    shared = {"model": info.model, "scheme": info.scheme, "backend": info.backend}
+    batches = stream_batches(picture_reader(files), len(files), predictor.info.preprocess, StageClock())
     for batch in progress(batches, total=-(-len(files) // BATCH)) if progress else batches:
         scores = probabilities(predictor.predict(batch))
         if names and len(names) != scores.shape[1]:
@@ -63,14 +60,16 @@ def classify(
             ranked = np.argsort(-row, kind="stable")[:top]
             file = str(files[len(rows) // len(ranked)])
             rows += [
-                (file, rank, int(index), names[index] if names else str(index), float(row[index]))
+                shared
+                | {"file": file, "rank": rank, "class_index": int(index), "score": float(row[index])}
+                | {"label": names[index] if names else str(index)}
                 for rank, index in enumerate(ranked, start=1)
             ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return frames.build(frames.CLASSIFICATION, rows)
 
 
 def find_pictures(paths: Iterable[Path | str]) -> list[Path]:
-    """Files, the pictures of folders, and what patterns match; sorted within each, in the order given."""
+    """Files, the pictures of folders, and what patterns match; sorted within each, in the order given, each once."""
     found: list[Path] = []
     for path in paths:
         path = Path(path)
@@ -85,7 +84,16 @@ def find_pictures(paths: Iterable[Path | str]) -> list[Path]:
         found += inside
     if not found:
         raise UserError("No picture given. Give files, a folder of pictures, or a pattern in quotes.")
-    return found
+    return list(dict.fromkeys(found))
+
+
+def picture_reader(files: Sequence[Path]) -> Callable[[int], NDArray]:
+    """From an index to pixels, uint8 (h, w, 3) RGB."""
+
+    def read(i: int) -> NDArray:
+        return decode(_content(files[i]), str(files[i]))
+
+    return read
 
 
 def probabilities(scores: NDArray) -> NDArray:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
 from effnet_lab.litert import ModelInfo, Runner, read_info
+from effnet_lab.names import UserError
+
+if TYPE_CHECKING:
+    from effnet_lab.models import LoadedModel
 
 
 @runtime_checkable
@@ -16,6 +20,7 @@ class Predictor(Protocol):
     """A network from any origin, ready to run."""
 
     info: ModelInfo  # model, scheme, backend, preprocess, classes
+    outputs: int  # classes it tells apart
 
     def predict(self, batch: NDArray) -> NDArray:
         """Scores (n, outputs) of normalised float32 (n, side, side, 3); logits or probabilities."""
@@ -29,13 +34,57 @@ class FilePredictor:
     info: ModelInfo
     runner: Runner
 
+    @property
+    def outputs(self) -> int:
+        """Classes it tells apart."""
+        return self.runner.output.shape[-1]
+
     def predict(self, batch: NDArray) -> NDArray:
         """Scores (n, outputs); inputs are quantized with the file's own scale and zero point, saturated."""
         return self.runner.predict(batch)
 
 
-def open_predictor(model: Path | str | Predictor, threads: int = 1) -> Predictor:
-    """A predictor over a .tflite file; what is a predictor already comes back as it is."""
-    if not isinstance(model, str | Path):
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KerasPredictor:
+    """Weights from any origin, run by Keras in float32."""
+
+    info: ModelInfo
+    model: LoadedModel
+
+    @property
+    def outputs(self) -> int:
+        """Classes it tells apart."""
+        return len(self.info.classes)
+
+    def predict(self, batch: NDArray) -> NDArray:
+        """Logits (n, classes)."""
+        return self.model.keras(batch, training=False).numpy()
+
+
+def open_predictor(
+    model: Path | str | LoadedModel | Predictor, threads: int = 1, *, variant: str | None = None
+) -> Predictor:
+    """A predictor over a .tflite file, or over anything that `load_model` opens; a predictor comes back as it is.
+
+    Parameters
+    ----------
+    model : path, name of weights, LoadedModel or Predictor
+    threads : int
+        Of the interpreter of a .tflite file.
+    variant : str, optional
+        For weights that do not say it themselves ("imagenet").
+    """
+    if isinstance(model, str | Path) and Path(model).suffix == ".tflite":
+        return FilePredictor(info=read_info(model), runner=Runner(model, threads=threads))
+    if isinstance(model, str | Path):
+        from effnet_lab.models import load_model  # TensorFlow takes 5 s to import, and a .tflite file needs none
+
+        model = load_model(model, variant)
+    if not hasattr(model, "keras"):
         return model
-    return FilePredictor(info=read_info(model), runner=Runner(model, threads=threads))
+    if not model.classes:
+        raise UserError(f"{model.name} has no classifier. Use `features`, or load it with a new head (classes=N).")
+    info = ModelInfo(
+        model=model.name, scheme="float32", backend="keras", preprocess=model.preprocess, classes=model.classes
+    )
+    return KerasPredictor(info=info, model=model)

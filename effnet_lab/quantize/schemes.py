@@ -46,7 +46,7 @@ FORMATS = {scheme.format: scheme for scheme in SCHEMES.values()}
 
 def get_scheme(name: str) -> Scheme:
     """Scheme by its name or by its short format name."""
-    return FORMATS[name] if name in FORMATS else lookup("scheme", name, SCHEMES)
+    return lookup("scheme", name, FORMATS | SCHEMES)
 
 
 def require_backend(scheme: Scheme, backend: str) -> None:

@@ -25,7 +25,8 @@ _DISTRIBUTIONS = {  # provenance column -> distribution whose version it holds
     "quantizer": "ai-edge-quantizer",
 }
 _TEXT = ("model", "scheme", "backend", "layer", "data", "precision", "quantity", "op", "kernels", "host", "reference",
-         "unit", "conditions", "source", *PROVENANCE)  # fmt: skip
+         "unit", "conditions", "source", "file", "label", "normalisation", "crop", "interpolation", "channels", "mark",
+         *PROVENANCE)  # fmt: skip
 _INTEGER = re.compile(r"(published_)?(params|madds)|count|batch|n_\w+|\w+_bytes")
 _EXACT = 2**53  # the largest float64 that still counts one by one
 

@@ -64,6 +64,8 @@ AXES = {
     "resolution_px": Axis(title="input side (px)", number=",d"),
     "out_side_px": Axis(title="output side (px)", number=",d"),
     "out_channels": Axis(title="output channels", number=",d"),
+    "score": Axis(title="probability", better="high", ticks="~%", number=".2%"),
+    "p_value": Axis(title="p (McNemar)", number=".2g"),
     "params": _count("parameters"),
     "madds": _count("MAdds per image"),
     "published_params": _count("parameters, published"),

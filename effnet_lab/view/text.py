@@ -31,7 +31,7 @@ def capital(words: str) -> str:
 
 def file_label(model: str, scheme: str, backend: str) -> str:
     """One .tflite file in words."""
-    return f"{model} {scheme} ({backend})"
+    return f"{model} {scheme} ({backend})" if backend else f"{model} {scheme}"
 
 
 def describe(row: pd.Series, columns: Iterable[str]) -> list[str]:

@@ -18,6 +18,14 @@ PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY)
 SYMBOLS = (
     "circle", "square", "diamond", "triangle-up", "cross", "x", "triangle-down", "star", "pentagon", "hexagon", "bowtie",
 )  # fmt: skip
+DASHES = ("solid", "dot", "dash", "dashdot", "longdash")
+BESIDE = {  # legend to the right of the plot
+    "orientation": "v",
+    "x": 1.02,
+    "xanchor": "left",
+    "yanchor": "top",
+    "title_font_size": 13,
+}
 INK, FAINT, RULE = "#1F2933", "#E6E9ED", "#9AA5B1"  # text, grid, axis lines
 FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
 HEIGHT_PX, DETAIL_HEIGHT_PX = 440, 320  # a figure on its own; a second figure under it

@@ -9,6 +9,7 @@ import numpy as np
 import tf_keras
 from numpy.typing import NDArray
 
+from effnet_lab.images.labels import BACKGROUND, imagenet_synsets
 from effnet_lab.images.preprocess import Preprocess
 from effnet_lab.models.build import build_model
 from effnet_lab.models.loaded import LoadedModel
@@ -43,7 +44,7 @@ def assemble(
     name : str, optional
         The specification's by default.
     classes : sequence of str
-        Names of the outputs; their indices where the origin names none, or not as many as there are.
+        Names of the outputs; `default_names` where the origin names none, or not as many as there are.
 
     Raises
     ------
@@ -55,13 +56,20 @@ def assemble(
     outputs = tensors[HEAD[1]].shape[0] if HEAD[1] in tensors else 0
     keras = network(spec, outputs)
     assign(keras, {variable: np.asarray(values, np.float32) for variable, values in tensors.items()}, source)
-    names = tuple(classes) if len(classes) == outputs else class_indices(outputs)
+    names = tuple(classes) if len(classes) == outputs else default_names(outputs)
     return LoadedModel(name=name or spec.name, spec=spec, keras=keras, preprocess=preprocess, classes=names)
 
 
 def network(spec: NetSpec, classes: int) -> tf_keras.Model:
     """Network with random weights; with 0 classes it ends at the pooled features."""
     return build_model(spec, classes) if classes else build_model(spec, top="features")
+
+
+def default_names(outputs: int) -> tuple[str, ...]:
+    """ImageNet's synsets for 1,000 outputs, after a background class for 1,001; indices for any other number."""
+    if outputs not in (1000, 1001):
+        return class_indices(outputs)
+    return (BACKGROUND, *imagenet_synsets())[-outputs:]
 
 
 def class_indices(n: int) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pooch
-import requests
 
 from effnet_lab.models.weights.mapping import reason
 from effnet_lab.names import UserError, lookup
@@ -86,7 +85,7 @@ def _download(remote: Remote, target: Path, progress: bool) -> None:
         write_atomically(_note(target), f"{found}  {target.name}\n".encode())
         temporary.chmod(0o644)
         os.replace(temporary, target)
-    except (requests.RequestException, OSError) as error:
+    except OSError as error:  # what requests raises is one, too
         _note(target).unlink(missing_ok=True)
         raise _explained(error, remote, target) from None
     finally:

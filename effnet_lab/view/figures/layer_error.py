@@ -16,6 +16,7 @@ from effnet_lab.view.axes import Axis, axis, choose
 from effnet_lab.view.text import capital, file_label, hover, short_layer, wrapped_layer
 
 METRICS = ("sqnr_accumulated_db", "mse", "cosine", "weight_sqnr_db", "weight_worst_channel_sqnr_db")
+MOST_LABELLED = 4  # lines that each get the name of their worst layer
 CHARACTER = 1 / 95  # of the plot's width, on a page about 700 px wide
 
 
@@ -30,6 +31,8 @@ def plot_layer_error(
 ) -> go.Figure:
     """Error along the network, one line per (model, scheme, backend); the worst layers carry their names.
 
+    Colour says the model, dashes the scheme and back end.
+
     Parameters
     ----------
     errors : DataFrame
@@ -39,24 +42,30 @@ def plot_layer_error(
     layer : str, optional
         Layer to mark on every line.
     n_worst : int
-        Layers named when there is one line; with several lines the worst of each is.
+        Layers named when there is one line; with a few lines the worst of each is, with many the worst of all.
     """
     require(errors, LAYER_ERROR, caller="plot_layer_error")
     scale = choose(metric, METRICS)
     fig = theme.new_figure(f"{capital(scale.title)} along the network")
     groups = list(errors.groupby(list(MODEL_FILE), sort=False))
+    crowded = len(groups) > MOST_LABELLED
     worst = [worst_layers(rows, metric, n_worst if len(groups) == 1 else 1) for _, rows in groups]
-    colors = theme.assign([file for file, _ in groups], theme.PALETTE)
+    if crowded:
+        worst = [worst_layers(errors, metric, 1)]
+    colors = theme.assign([model for (model, *_), _ in groups], theme.PALETTE)
+    dashes = theme.assign([file[1:] for file, _ in groups], theme.DASHES)
     for file, rows in groups:
         fig.add_scatter(
             x=rows["layer_index"], y=rows[metric], mode="lines+markers", name=file_label(*file),
-            line={"width": 1.5, "color": colors[file]}, marker={"size": 6, "color": colors[file]},
+            line={"width": 1.5, "color": colors[file[0]], "dash": dashes[file[1:]]},
+            marker={"size": 6, "color": colors[file[0]]},
             hovertext=hover(rows, map(wrapped_layer, rows["layer"]), LAYER_ERROR.values),
             hovertemplate="%{hovertext}<extra></extra>",
         )  # fmt: skip
     if layer is not None:
         _mark(fig, errors[errors["layer"] == layer], metric)
-    fig.update_layout(showlegend=True).update_xaxes(title_text="layer, forward order")
+    fig.update_layout(showlegend=True, legend=theme.BESIDE | {"y": 1} if crowded else None)
+    fig.update_xaxes(title_text="layer, forward order")
     fig.update_yaxes(**scale.layout(errors[metric]))
     labels = [_Label(row, metric, errors["layer_index"], colors) for rows in worst for _, row in rows.iterrows()]
     _name_worst(fig, labels, errors[metric].astype(float).to_numpy(), scale)
@@ -85,10 +94,10 @@ class _Label:
     left: float  # ends of the text, same unit
     right: float
 
-    def __init__(self, row: pd.Series, metric: str, index: pd.Series, colors: dict[tuple, str]) -> None:
+    def __init__(self, row: pd.Series, metric: str, index: pd.Series, colors: dict[str, str]) -> None:
         self.x, self.value = row["layer_index"], row[metric]
         self.text = f"{short_layer(row['layer'])}: {axis(metric).write(row[metric])}"
-        self.color = colors[tuple(row[list(MODEL_FILE)])]
+        self.color = colors[row["model"]]
         self.place = (self.x - index.min()) / max(index.max() - index.min(), 1)
         width = len(self.text) * CHARACTER
         self.left, self.right = (

@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from effnet_lab.view import theme
 
-N_MAPS, N_COLUMNS = 24, 8  # drawn, and beside each other
-TILE_PX = 48  # cells along a tile: small maps are repeated, large ones averaged
+N_MAPS, N_COLUMNS = 24, 8  # drawn, and beside each other; half as many when one row would hold all
+FEWEST, MOST = 24, 48  # cells along a tile: small maps are repeated, large ones averaged
+TITLE_PX = 56  # above and below the tiles
+PAGE_PX = 720  # width that the tiles get on a usual page, for the height of the figure
 
 
 def plot_endpoint(maps: NDArray, name: str, n: int = N_MAPS) -> go.Figure:
@@ -33,13 +35,14 @@ def plot_endpoint(maps: NDArray, name: str, n: int = N_MAPS) -> go.Figure:
     chosen = np.sort(np.argsort(-spread, kind="stable")[:n])
     words = f"the {len(chosen)} that vary most" if len(chosen) < channels else "all of them"
     title = f"{name}: {channels} maps of {width} x {height}, {words}"
-    fig = theme.new_figure(title).update_layout(margin={"t": theme.BARE_TOP_PX + 8, "l": 8, "r": 8, "b": 8})
     tiles = np.stack([_tile(maps[..., channel]) for channel in chosen])
     grid, of_channel, corners = _grid(tiles, chosen)
+    tall = min(2 * theme.HEIGHT_PX, round(PAGE_PX * grid.shape[0] / grid.shape[1]))
+    fig = theme.new_figure(title, tall + TITLE_PX).update_layout(margin={"t": TITLE_PX - 8, "l": 8, "r": 8, "b": 8})
     fig.add_heatmap(
         z=grid, customdata=of_channel, name="maps", hoverongaps=False, **_colors(maps[..., chosen]),
         hovertemplate="channel %{customdata}<br>%{z:.4g}<extra></extra>",
-        colorbar={"title": {"text": "activation", "side": "right"}, "thickness": 14, "outlinewidth": 0},
+        colorbar={"title": {"text": "activation", "side": "right", "font": {"size": 13}}, "thickness": 14, "outlinewidth": 0},
     )  # fmt: skip
     x, y = zip(*corners, strict=True)
     fig.add_scatter(
@@ -51,12 +54,12 @@ def plot_endpoint(maps: NDArray, name: str, n: int = N_MAPS) -> go.Figure:
 
 
 def _tile(values: NDArray) -> NDArray:
-    """One map with about TILE_PX cells along its longer side."""
+    """One map, with as many cells along its longer side as can be seen on a page."""
     values = values.astype(np.float32)
     side = max(values.shape)
-    if side <= TILE_PX:
-        return np.kron(values, np.ones((TILE_PX // side,) * 2, np.float32))
-    step = -(-side // TILE_PX)
+    if side <= MOST:
+        return np.kron(values, np.ones((-(-FEWEST // side),) * 2, np.float32))
+    step = -(-side // MOST)
     rows, columns = (np.arange(0, size, step) for size in values.shape)
     sums = np.add.reduceat(np.add.reduceat(values, rows, axis=0), columns, axis=1)
     return sums / np.outer(np.diff([*rows, values.shape[0]]), np.diff([*columns, values.shape[1]])).astype(np.float32)
@@ -66,13 +69,13 @@ def _grid(tiles: NDArray, channels: NDArray) -> tuple[NDArray, NDArray, list[tup
     """Tiles in rows with room for a number above each: values, channel of every cell, top left corner of every tile."""
     n, height, width = tiles.shape
     gap, head = max(1, width // 12), max(2, height // 5)
-    n_rows = -(-n // N_COLUMNS)
-    n_columns = min(n, N_COLUMNS)
+    n_columns = N_COLUMNS if n > N_COLUMNS else N_COLUMNS // 2
+    n_rows = -(-n // n_columns)
     grid = np.full((n_rows * (height + head), n_columns * (width + gap) - gap), np.nan, np.float32)
     of_channel = np.zeros(grid.shape, np.int16)
     corners = []
     for i, (tile, channel) in enumerate(zip(tiles, channels, strict=True)):
-        top, left = i // N_COLUMNS * (height + head) + head, i % N_COLUMNS * (width + gap)
+        top, left = i // n_columns * (height + head) + head, i % n_columns * (width + gap)
         grid[top : top + height, left : left + width] = tile
         of_channel[top : top + height, left : left + width] = channel
         corners.append((left - 0.5, top - 0.5))

@@ -14,11 +14,10 @@ from PIL import Image
 from effnet_lab.frames import AUDIT, CLASSIFICATION, MODEL_FILE, require
 from effnet_lab.names import UserError
 from effnet_lab.view import theme
-from effnet_lab.view.axes import Axis, axis
+from effnet_lab.view.axes import axis
 from effnet_lab.view.text import capital, file_label, hover
 
-PROBABILITY = Axis(title="probability", better="high", ticks="~%", number=".2%")
-LARGEST_PX = 640  # longer side of a picture inside a figure
+LARGEST_PX, LOSSLESS_PX = 640, 256  # longer side of a picture inside a figure; up to which it is no JPEG
 LONGEST_LABEL = 38  # characters beside a bar
 ROW_PX = 26  # of a figure with one line per row
 
@@ -38,20 +37,20 @@ def plot_image(
     height, width = _require_image(image)
     picture = Image.fromarray(image)
     picture.thumbnail((LARGEST_PX, LARGEST_PX))
-    content = io.BytesIO()
-    picture.save(content, "PNG")
-    fig = theme.new_figure(title).update_layout(margin_t=theme.BARE_TOP_PX)
+    fig = theme.new_figure("").update_layout(margin_t=theme.BARE_TOP_PX)
     fig.add_image(
-        source="data:image/png;base64," + base64.b64encode(content.getvalue()).decode(), name="picture",
-        dx=width / picture.width, dy=height / picture.height, hovertemplate="x %{x:.0f}, y %{y:.0f} px<extra></extra>",
+        source=_data_uri(picture), name="picture", dx=width / picture.width, dy=height / picture.height,
+        hovertemplate="x %{x:.0f}, y %{y:.0f} px<extra></extra>",
     )  # fmt: skip
+    title += f": {width} x {height} px"
     if window is not None:
         top, left, tall, wide = window
         fig.add_shape(
             type="rect", x0=left - 0.5, x1=left + wide - 0.5, y0=top - 0.5, y1=top + tall - 0.5, name="window",
             line={"color": theme.VERMILION, "width": 3},
         )  # fmt: skip
-        title += f": {width} x {height} px, the network sees the marked {wide} x {tall}"
+        whole = (tall, wide) == (height, width)
+        title += ", the network sees all of it" if whole else f", the network sees the marked {wide} x {tall}"
     fig.update_layout(title_text=title)
     return fig.update_xaxes(title_text="x (px)", showgrid=False).update_yaxes(title_text="y (px)", showgrid=False)
 
@@ -60,6 +59,13 @@ def _require_image(image: NDArray) -> tuple[int, int]:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"plot_image takes a uint8 (h, w, 3) image. Got {image.dtype} {image.shape}.")
     return image.shape[:2]
+
+
+def _data_uri(picture: Image.Image) -> str:
+    """Small pictures keep every pixel; a photograph as PNG would be ten times as large."""
+    kind, content = "PNG" if max(picture.size) <= LOSSLESS_PX else "JPEG", io.BytesIO()
+    picture.save(content, kind, quality=90)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
 def plot_top(classification: pd.DataFrame) -> go.Figure:
@@ -84,13 +90,17 @@ def plot_top(classification: pd.DataFrame) -> go.Figure:
     )
     fig.add_bar(
         x=rows["score"], y=rows["rank"], orientation="h", name="score", showlegend=False,
-        marker_color=[theme.BLUE, *[theme.SKY] * (len(rows) - 1)], text=[PROBABILITY.write(p) for p in rows["score"]],
+        marker_color=[theme.BLUE, *[theme.SKY] * (len(rows) - 1)], text=[_percent(score) for score in rows["score"]],
         textposition="outside", cliponaxis=False, customdata=rows[["label", "class_index"]].astype(str).to_numpy(),
         hovertemplate="<b>%{customdata[0]}</b><br>output %{customdata[1]}<br>%{x:.3%}<extra></extra>",
     )  # fmt: skip
-    fig.update_layout(bargap=0.3).update_xaxes(title_text=PROBABILITY.title, tickformat=PROBABILITY.ticks)
+    fig.update_layout(bargap=0.3).update_xaxes(title_text=axis("score").title, tickformat=axis("score").ticks)
     fig.update_xaxes(range=[0, min(1.1, 1.2 * rows["score"].max())])
     return _name_rows(fig, rows["rank"], rows["label"].astype(str), "class, best first")
+
+
+def _percent(score: float) -> str:
+    return "< 0.01%" if 0 < score < 5e-5 else axis("score").write(score)
 
 
 def plot_audit(audit: pd.DataFrame, n: int = 12) -> go.Figure:

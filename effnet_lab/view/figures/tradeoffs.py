@@ -12,13 +12,6 @@ from effnet_lab.view.axes import Axis, axis, choose, interval
 from effnet_lab.view.text import capital, file_label, hover
 
 TRADEOFF_AXES = ("top1", "p50_ms", "relative_p50", "size_bytes", "peak_activation_bytes", "params", "madds")
-BESIDE = {
-    "orientation": "v",
-    "x": 1.02,
-    "xanchor": "left",
-    "yanchor": "top",
-    "title_font_size": 13,
-}  # legend to the right of the plot
 
 
 def plot_tradeoffs(
@@ -97,8 +90,8 @@ def _add_symbol_legend(fig: go.Figure, symbols: dict[str, str], n_kinds: int) ->
     fig.update_layout(
         showlegend=True,
         margin_t=theme.BARE_TOP_PX,
-        legend=BESIDE | {"y": 1, "title_text": "scheme, back end"},
-        legend2=BESIDE
+        legend=theme.BESIDE | {"y": 1, "title_text": "scheme, back end"},
+        legend2=theme.BESIDE
         | {"y": 0.86 - 0.065 * n_kinds, "title_text": "model", "itemclick": False, "itemdoubleclick": False},
     )
 
