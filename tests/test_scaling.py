@@ -28,7 +28,7 @@ from effnet_lab.scaling import (
 from effnet_lab.scaling.layers import blocks, layers
 from effnet_lab.scaling.rounding import round_channels, round_repeats, scaled_channels, scaled_repeats
 
-# Trainable parameters and MAdds with 1000 classes. lite0-4: the original code's own test and graph; b0: its README.
+# Trainable parameters and MAdds with 1000 classes. lite0-4: the original graph; b0: its README; micro: Keras (test_models.py).
 GOLDEN = {
     "lite0": (4_652_008, 385_187_552),
     "lite1": (5_416_680, 600_185_232),
@@ -36,9 +36,9 @@ GOLDEN = {
     "lite3": (8_197_096, 1_383_321_872),
     "lite4": (13_006_568, 2_553_034_336),
     "b0": (5_288_548, 385_814_752),
-    "micro0": (176_424, 498_880),
-    "micro1": (267_848, 1_213_584),
-    "micro2": (454_328, 3_242_368),
+    "micro0": (86_536, 385_776),
+    "micro1": (168_152, 1_003_632),
+    "micro2": (324_136, 2_051_968),
     "micro3": (786_472, 10_507_824),
 }
 

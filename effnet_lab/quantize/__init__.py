@@ -6,5 +6,6 @@ from effnet_lab.quantize.schemes import BACKENDS, FORMATS, SCHEMES, Scheme, get_
 from effnet_lab.quantize.twins import TwinFiles, export_twins, own_twins
 
 __all__ = [
-    "BACKENDS", "KINDS", "export_saved_model", "FORMATS", "SCHEMES", "Scheme", "TwinFiles", "export", "export_twins", "get_scheme", "own_twins", "targets",
+    "BACKENDS", "FORMATS", "KINDS", "SCHEMES", "Scheme", "TwinFiles", "export", "export_saved_model", "export_twins",
+    "get_scheme", "own_twins", "targets",
 ]  # fmt: skip

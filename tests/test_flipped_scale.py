@@ -1,0 +1,57 @@
+"""The regression check, end to end: one weight scale of a quantized file is off by a tenth, and `check` names the layer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from effnet_lab.analysis import layer_error
+from effnet_lab.analysis.pairs import layer_names
+from effnet_lab.images import open_images
+from effnet_lab.litert import read_graph
+from effnet_lab.litert.flatbuffer import pack, parse
+from effnet_lab.paths import data_dir
+from effnet_lab.quantize import export_twins
+from effnet_lab.regress import check, layer_summary, read_parameters, record
+from effnet_lab.regress.notebooks import find_notebook
+
+LAYER = "blocks_2_project"
+
+
+def flip_one_scale(path, layer: str, factor: float = 1.1) -> None:
+    """Multiply the scale of the first channel of one layer's kernel."""
+    tree, graph = parse(path), read_graph(path)
+    names = layer_names(graph)
+    op = next(op for op in graph.ops if names.get(graph.tensors[op.outputs[0]].name) == layer)
+    quantization = tree.subgraphs[0].tensors[graph.weights(op).index].quantization
+    quantization.scale = np.array(quantization.scale) * np.where(np.arange(len(quantization.scale)) == 0, factor, 1)
+    path.write_bytes(pack(tree))
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory):
+    """micro0 as the notebook exports it."""
+    default = {name: p.default for name, p in read_parameters(find_notebook("02_quantization_error")).items()}
+    calibration = open_images("scenes", split="calibration", limit=default["n_calibration"])
+    images = open_images("scenes", limit=default["n_images"])
+    folder = tmp_path_factory.mktemp("files")
+    return export_twins(["micro0"], default["scheme"], folder, backends=["converter"], calibration=calibration)[
+        0
+    ], images
+
+
+def recorded(twins, out):
+    pair, images = twins
+    errors = layer_error(pair.quantized, images, float_model=pair.float_model)
+    record(errors, "layer_error", out, notebook="02_quantization_error", profile="smoke")
+    return check(out, data_dir() / "baselines")
+
+
+def test_check_names_the_layer_whose_scale_was_flipped(twins, tmp_path):
+    assert recorded(twins, tmp_path / "whole").empty
+    flip_one_scale(twins[0].quantized, LAYER)
+    moved = recorded(twins, tmp_path / "flipped")
+    weights = moved[moved["what"].str.startswith("weight_")]
+    assert set(weights["key"].str.split(" | ", regex=False).str[-1]) == {LAYER}
+    (sentence,) = layer_summary(moved)
+    assert f"look at layer {LAYER!r}" in sentence or f"{LAYER!r} (its own weights moved)" in sentence
