@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ai_edge_litert import schema_py_generated as schema
+from damage import flip_one_scale
 
 from effnet_lab import frames
 from effnet_lab.analysis import HistogramOf, layer_error, layer_histogram, sqnr_db
 from effnet_lab.analysis.metrics import ErrorSums, channel_sqnr_db
-from effnet_lab.analysis.pairs import TwinRunner, layer_names
+from effnet_lab.analysis.pairs import TwinRunner
 from effnet_lab.images import open_images
-from effnet_lab.litert import read_graph, read_info
-from effnet_lab.litert.flatbuffer import pack, parse
+from effnet_lab.litert import read_info
 from effnet_lab.names import UserError
 from effnet_lab.quantize import TwinFiles
 from effnet_lab.scaling import get_spec, layer_counts
@@ -107,23 +106,11 @@ def test_without_a_float_file_the_weights_are_exact(files, scenes):
     assert table["sqnr_accumulated_db"].between(5, 70).all()
 
 
-def scale_flipped(path, layer: str, factor: float, channel: int = 0) -> bytes:
-    """The file with one weight scale of one layer multiplied."""
-    tree, graph = parse(path), read_graph(path)
-    names = layer_names(graph)
-    op = next(op for op in graph.ops if names.get(graph.tensors[op.outputs[0]].name) == layer)
-    quantization = tree.subgraphs[0].tensors[graph.weights(op).index].quantization
-    scales = np.array(quantization.scale)
-    scales[channel] *= factor
-    assert isinstance(quantization, schema.QuantizationParametersT)
-    quantization.scale = scales
-    return pack(tree)
-
-
 @pytest.mark.parametrize("layer", ["stem_conv", "blocks_1_dwconv", "blocks_4_project", "head_conv"])
 def test_one_flipped_weight_scale_shows_in_that_layer_alone(files, scenes, errors, tmp_path, layer):
     broken = tmp_path / "broken.tflite"
-    broken.write_bytes(scale_flipped(files[INT8], layer, 1.1))
+    broken.write_bytes(files[INT8].read_bytes())
+    flip_one_scale(broken, layer)
     table = layer_error(broken, scenes, float_model=files[FLOAT])
     moved = errors["weight_worst_channel_sqnr_db"] - table["weight_worst_channel_sqnr_db"] > 0.1
     assert table.loc[moved, "layer"].tolist() == [layer]

@@ -8,10 +8,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from effnet_lab import cli, frames
 from effnet_lab.cli.notebooks import join_pairs
+from effnet_lab.images import open_images
 from effnet_lab.names import UserError
 
 INT8 = "static_wi8_ai8 converter"
@@ -77,6 +80,60 @@ def test_export_evaluate_layer_error_bench(records, tmp_path):
     assert rows[-2]["layer"] == "head_dense"
     latency = records("bench", *files, "--runs", 5)
     assert latency[0]["relative_p50"] == 1.0
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Six evaluation scenes as files, in one folder per class."""
+    images = open_images("scenes", limit=6)
+    for i in range(6):
+        folder = tmp_path / "photos" / images.classes[images.labels[i]]
+        folder.mkdir(parents=True)
+        Image.fromarray(images.read(i)).save(folder / f"{i}.png")
+    return tmp_path / "photos"
+
+
+def test_classify_features_audit(records, call, photos, tmp_path):
+    rows = records("classify", str(photos / "*" / "*.png"), "--weights", "micro3", "--top", 2)
+    assert len(rows) == 12
+    first = [row for row in rows if row["rank"] == 1]
+    assert sum(Path(row["file"]).parent.name == row["label"] for row in first) >= 5
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(["background", *(f"class {i}" for i in range(10))]))
+    named = records("classify", photos / "0", "--weights", "micro3", "--top", 1, "--labels", names)
+    assert named[0]["label"] == "class 0"
+    code, said, err = call("features", str(photos / "*" / "*.png"), "--weights", "micro0", "--out", tmp_path / "f.npz")
+    assert code == 0, err
+    assert "6 x 64" in said
+    assert np.load(tmp_path / "f.npz")["features"].shape == (6, 64)
+    table = records("audit-preprocess", "micro0", "--data", "scenes", "--limit", 40)
+    assert table[0]["mark"] == "A"
+    assert {row["normalisation"] for row in table} >= {"(x-127)/128", "[0, 1]"}
+
+
+def test_export_of_a_hub_module(call, tmp_path):
+    code, _said, err = call(
+        "export", "--weights", "micro0", "--format", "hub-feature-vector", "--out", tmp_path / "module"
+    )
+    assert code == 0, err
+    assert (tmp_path / "module" / "saved_model.pb").exists()
+
+
+def test_wrong_pictures_and_weights(call, photos, tmp_path):
+    bad = {
+        "empty.jpg": (b"", "micro0"),
+        "short.png": ((photos / "0").glob("*.png").__next__().read_bytes()[:200], "micro0"),
+        "fine.png": ((photos / "0").glob("*.png").__next__().read_bytes(), "text.tflite"),
+        "fine2.png": ((photos / "0").glob("*.png").__next__().read_bytes(), "weights.pth"),
+    }
+    (tmp_path / "text.tflite").write_text("not a model")
+    (tmp_path / "weights.pth").write_bytes(b"\x80\x02")
+    for name, (content, weights) in bad.items():
+        (tmp_path / name).write_bytes(content)
+        source = weights if weights == "micro0" else tmp_path / weights
+        code, _said, err = call("classify", tmp_path / name, "--weights", source)
+        assert code == 2, name
+        assert len(err.strip().splitlines()) == 1, err
 
 
 def test_train(call, tmp_path):

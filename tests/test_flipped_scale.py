@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
+from damage import flip_one_scale
 
 from effnet_lab.analysis import layer_error
-from effnet_lab.analysis.pairs import layer_names
 from effnet_lab.images import open_images
-from effnet_lab.litert import read_graph
-from effnet_lab.litert.flatbuffer import pack, parse
 from effnet_lab.paths import data_dir
 from effnet_lab.quantize import export_twins
 from effnet_lab.regress import check, layer_summary, read_parameters, record
 from effnet_lab.regress.notebooks import find_notebook
 
 LAYER = "blocks_2_project"
-
-
-def flip_one_scale(path, layer: str, factor: float = 1.1) -> None:
-    """Multiply the scale of the first channel of one layer's kernel."""
-    tree, graph = parse(path), read_graph(path)
-    names = layer_names(graph)
-    op = next(op for op in graph.ops if names.get(graph.tensors[op.outputs[0]].name) == layer)
-    quantization = tree.subgraphs[0].tensors[graph.weights(op).index].quantization
-    quantization.scale = np.array(quantization.scale) * np.where(np.arange(len(quantization.scale)) == 0, factor, 1)
-    path.write_bytes(pack(tree))
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from effnet_lab.images import open_images
 from effnet_lab.litert import Runner, embed_info, float_twin, read_graph, read_info
 from effnet_lab.litert.flatbuffer import pack, parse
 from effnet_lab.litert.graph import Tensor
+from effnet_lab.litert.metadata import _usual
 from effnet_lab.litert.runner import to_codes
 from effnet_lab.names import UserError
 from effnet_lab.scaling import get_spec, layer_counts, totals
@@ -112,6 +113,29 @@ def test_what_a_file_from_elsewhere_says_about_itself(flowers_model):
     assert (info.preprocess.size_px, info.scheme, info.backend) == (224, "static_wi8_ai8", "")
     # lite0 with 5 classes
     assert graph.madds == totals(get_spec("lite0"), classes=5).madds
+
+
+@pytest.mark.parametrize(
+    ("scale", "zero", "expected"),
+    [
+        (1 / 128, 127, (127.0, 128.0)),
+        (0.0089, 127, (127.0, 128.0)),  # the original exporter's, which leaves room for the bicubic kernel's overshoot
+        (1 / 127.5, 128, (127.5, 127.5)),
+        (1 / 127.5, 127, (127.5, 127.5)),
+        (1 / 255, 0, (0.0, 255.0)),
+        (1.0, 0, (0.0, 1.0)),
+        (0.0042, 0, (0.0, 255.0)),
+    ],
+)
+def test_usual_normalisations_are_seen_in_an_input(scale, zero, expected):
+    assert _usual(scale, zero) == expected
+
+
+@pytest.mark.real
+def test_a_float_input_that_the_graph_normalises_is_in_unit_range(flowers_model, tmp_path):
+    path = tmp_path / "twin.tflite"
+    path.write_bytes(float_twin(flowers_model))
+    assert (read_info(path).preprocess.mean, read_info(path).preprocess.std) == (0.0, 255.0)
 
 
 @pytest.mark.real

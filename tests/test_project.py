@@ -74,6 +74,15 @@ def test_conda_gets_the_same_environment():
     assert pip["pip"] == ["--require-hashes", "--requirement requirements.lock"]
 
 
+def test_pip_takes_condas_list(tmp_path):
+    """conda writes the pip section, line by line, into a requirements file beside environment.yml."""
+    lines = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"][-1]["pip"]
+    (_bare_copy(tmp_path) / "conda.txt").write_text("\n".join(lines) + "\n")
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--quiet", "-r", "conda.txt"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_missing_python_gets_a_message(tmp_path):
     done = subprocess.run(
         ["make", "--no-print-directory", "-f", str(ROOT / "Makefile"), "run", "PYTHON=python3.11-is-not-here"],

@@ -13,9 +13,11 @@ from ai_edge_litert import schema_py_generated as schema
 
 from effnet_lab.images.preprocess import Preprocess
 from effnet_lab.litert.flatbuffer import decode, pack, parse, read_bytes
-from effnet_lab.litert.graph import Tensor, read_graph
+from effnet_lab.litert.graph import Graph, read_graph
 
 KEY = "effnet_lab"  # name of our entry in the file's metadata table
+# (mean, standard deviation) in grey levels
+LITE, SYMMETRIC, UNIT, RAW = (127.0, 128.0), (127.5, 127.5), (0.0, 255.0), (0.0, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,8 +53,7 @@ def embed_info(content: bytes, info: ModelInfo) -> bytes:
 def read_info(model: Path | str) -> ModelInfo:
     """Read our entry; for a file without one, its input quantization, its associated labels and its types.
 
-    In a quantized file from elsewhere a pixel is taken to *be* its code (uint8), or its code plus 128 (int8), which gives
-    mean and standard deviation; a float input is taken to want the original ``(x - 127) / 128``.
+    What a file from elsewhere does not say is guessed; `effnet-lab audit-preprocess` tests the guess on labelled images.
     """
     tree = parse(model)
     for entry in tree.metadata or []:
@@ -70,19 +71,34 @@ def read_info(model: Path | str) -> ModelInfo:
         model=Path(model).stem,
         scheme=graph.scheme,
         backend="",
-        preprocess=_guess_preprocess(graph.tensors[graph.inputs[0]]),
+        preprocess=_guess_preprocess(graph),
         classes=_associated_labels(read_bytes(model)),
     )
 
 
-def _guess_preprocess(tensor: Tensor) -> Preprocess:
-    size_px = tensor.shape[1]
+def _guess_preprocess(graph: Graph) -> Preprocess:
+    """Crop and interpolation are the original's; mean and standard deviation follow from the input.
+
+    A float input is taken to want ``(x - 127) / 128``, or values in [0, 1] if the graph begins by normalising them. A
+    quantized input says which values it can hold: those of one of the usual normalisations, perhaps with a margin.
+    """
+    tensor = graph.tensors[graph.inputs[0]]
     if not tensor.quantized:
-        return Preprocess(size_px=size_px)
-    first_code = np.iinfo(tensor.dtype).min
-    return Preprocess(
-        size_px=size_px, mean=float(tensor.zero_point[0] - first_code), std=round(1.0 / float(tensor.scale[0]), 3)
-    )
+        mean, std = UNIT if graph.ops[0].kind in ("mul", "div", "add", "sub") else LITE
+    else:
+        mean, std = _usual(float(tensor.scale[0]), float(tensor.zero_point[0]) - np.iinfo(tensor.dtype).min)
+    return Preprocess(size_px=tensor.shape[1], mean=mean, std=std)
+
+
+def _usual(scale: float, zero: float) -> tuple[float, float]:
+    """Mean and standard deviation, grey levels, of the usual normalisation whose values an input of 256 codes holds."""
+    for mean, std in (LITE, SYMMETRIC, UNIT, RAW):
+        if abs(scale * std - 1) < 0.002 and abs(zero - mean) <= 0.5:  # the code of a pixel is the pixel
+            return mean, std
+    low, high = -zero * scale, (255 - zero) * scale
+    if low < -0.1 * high:
+        return LITE
+    return UNIT if high < 2 else RAW
 
 
 def _associated_labels(content: bytes) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ def cpu_seconds(work) -> float:
     return time.process_time() - start
 
 
+@pytest.mark.filterwarnings("ignore:.*experimental_preserve_all_tensors.*")  # the rival means to
 def test_layer_error_against_its_rivals(pair):
     from ai_edge_quantizer import recipe
     from ai_edge_quantizer.quantizer import Quantizer
