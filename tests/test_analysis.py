@@ -130,6 +130,7 @@ def test_histograms_count_every_value(files, scenes):
         HistogramOf(twins, few)("micro9", "static_wi8_ai8", "converter", "stem_conv")
 
 
+@pytest.mark.real
 def test_models_of_different_networks_are_refused(files, shared):
     with pytest.raises(UserError, match="share no activation by name"):
         TwinRunner(files[FLOAT], shared / "fixtures" / "litert" / "flowers_lite0_int8.tflite")
