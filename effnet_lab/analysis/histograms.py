@@ -26,7 +26,7 @@ class HistogramOf:
         self._images, self._twins = images, {}
         for files in twins:
             info = read_info(files.quantized)
-            self._twins[info.model, info.scheme, info.backend] = files
+            self._twins[tuple(info.key.values())] = files
 
     def __call__(self, model: str, scheme: str, backend: str, layer: str) -> pd.DataFrame:
         """HISTOGRAM frame of one layer of one file."""
@@ -55,8 +55,7 @@ def layer_histogram(
     for _ in run_images(twins, images, info.preprocess, None):
         for seen, pair in zip(values, wanted, strict=True):
             seen.append(twins.values(pair))
-    shared = {"model": info.model, "scheme": info.scheme, "backend": info.backend}
-    rows = [shared | row for pair, seen in zip(wanted, values, strict=True) for row in _bins(pair, seen)]
+    rows = [info.key | row for pair, seen in zip(wanted, values, strict=True) for row in _bins(pair, seen)]
     return frames.build(frames.HISTOGRAM, rows)
 
 

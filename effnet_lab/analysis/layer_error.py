@@ -48,10 +48,7 @@ def layer_error(
     sums = [ErrorSums()] * len(twins.pairs)
     for _ in run_images(twins, images, info.preprocess, progress):
         sums = [total + ErrorSums.of(*twins.values(pair)) for total, pair in zip(sums, twins.pairs, strict=True)]
-    shared = {
-        "model": info.model, "scheme": info.scheme, "backend": info.backend,
-        "data": images.name, "n_images": len(images), "kernels": kernels,
-    }  # fmt: skip
+    shared = info.key | {"data": images.name, "n_images": len(images), "kernels": kernels}
     rows = [shared | _row(pair, total) for pair, total in zip(twins.pairs, sums, strict=True)]
     table = frames.build(frames.LAYER_ERROR, rows)
     table.attrs["unmatched"] = list(twins.unmatched)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from effnet_lab.cli.networks import Json
+from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, show
 
 DATA = (
@@ -31,7 +31,7 @@ Limit = Annotated[int | None, typer.Option(help="Images at most, spread evenly o
 def evaluate(
     model: Annotated[str, typer.Argument(help="A .tflite file, or any weights that `classify` takes.")],
     data: Data,
-    variant: Annotated[str | None, typer.Option(help="lite0 to lite4, for weights that do not say it.")] = None,
+    variant: Variant = None,
     split: Split = None,
     limit: Limit = None,
     threads: Annotated[int, typer.Option(help="Of the interpreter.")] = 1,

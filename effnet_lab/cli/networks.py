@@ -10,6 +10,7 @@ import typer
 from effnet_lab.cli.output import progress, show
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON with the column names of the frame.")]
+Variant = Annotated[str | None, typer.Option(help="lite0 to lite4; needed for 'imagenet', else read off the weights.")]
 
 
 def variants(
@@ -93,7 +94,7 @@ def export(
         str, typer.Option(help="Images that fix the int8 ranges; never evaluation images.")
     ] = "scenes",
     limit: Annotated[int, typer.Option(help="Calibration images at most.")] = 200,
-    variant: Annotated[str | None, typer.Option(help="lite0 to lite4, for weights that do not say it.")] = None,
+    variant: Variant = None,
     json: Json = False,
 ) -> None:
     """Write .tflite files with their preprocessing, labels and scheme inside; or SavedModels.

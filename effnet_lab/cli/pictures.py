@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from effnet_lab.cli.measuring import Data, Limit, Split
-from effnet_lab.cli.networks import Json
+from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, show
 
 Images = Annotated[list[str], typer.Argument(help="Files, folders, or patterns in quotes: 'photos/*.jpg'.")]
@@ -16,7 +16,6 @@ Weights = Annotated[
     str,
     typer.Option(help="A named model, a .tflite, .safetensors, .keras or .h5 file, a TF1 checkpoint, a SavedModel."),
 ]
-Variant = Annotated[str | None, typer.Option(help="lite0 to lite4; needed for 'imagenet', else read off the weights.")]
 
 
 def classify(

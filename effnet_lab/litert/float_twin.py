@@ -8,7 +8,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from effnet_lab.litert.flatbuffer import pack, parse
-from effnet_lab.litert.graph import CHANGES_OF_TYPE, read_graph
+from effnet_lab.litert.graph import CHANGES_OF_TYPE, graph_of
 
 
 def float_twin(model: Path | str | bytes) -> bytes:
@@ -17,7 +17,8 @@ def float_twin(model: Path | str | bytes) -> bytes:
     Ops that only change the type are taken out. A fused activation stays where the op names it. What the twin cannot show
     is the rounding of the weights themselves: it starts from the rounded ones.
     """
-    tree, graph = parse(model), read_graph(model)
+    tree = parse(model)
+    graph = graph_of(tree)
     main = tree.subgraphs[0]
     for tensor, stored in zip(graph.tensors, main.tensors, strict=True):
         if tensor.quantized:

@@ -128,9 +128,13 @@ class Graph:
 
 def read_graph(model: Path | str | bytes) -> Graph:
     """Read a .tflite file, given as a path or as its content."""
-    tree = parse(model)
+    return graph_of(parse(model), "model" if isinstance(model, bytes) else str(model))
+
+
+def graph_of(tree: schema.ModelT, name: str = "model") -> Graph:
+    """Main graph of a parsed file; its stored tensors are views into the tree's buffers."""
     if not tree.subgraphs:
-        raise UserError(f"{model!r} holds no graph. Export it again.")
+        raise UserError(f"{name!r} holds no graph. Export it again.")
     main = tree.subgraphs[0]
     return Graph(
         tensors=tuple(_tensor(i, tensor, tree) for i, tensor in enumerate(main.tensors)),

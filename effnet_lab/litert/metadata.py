@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from effnet_lab.frames import MODEL_FILE
 from effnet_lab.images.preprocess import Preprocess
 from effnet_lab.litert.flatbuffer import decode, pack, parse, read_bytes
-from effnet_lab.litert.graph import Graph, read_graph
+from effnet_lab.litert.graph import Graph, graph_of
 
 KEY = "effnet_lab"  # name of our entry in the file's metadata table
 # (mean, standard deviation) in grey levels
@@ -29,6 +30,11 @@ class ModelInfo:
     backend: str  # which tool quantized it; "" when not known
     preprocess: Preprocess
     classes: tuple[str, ...]  # empty when the file names none
+
+    @property
+    def key(self) -> dict[str, str]:
+        """The columns `frames.MODEL_FILE` of every row about this file."""
+        return {name: getattr(self, name) for name in MODEL_FILE}
 
 
 def embed_info(content: bytes, info: ModelInfo) -> bytes:
@@ -66,7 +72,7 @@ def read_info(model: Path | str) -> ModelInfo:
                 preprocess=Preprocess.from_dict(fields["preprocess"]),
                 classes=tuple(fields["classes"]),
             )
-    graph = read_graph(model)
+    graph = graph_of(tree, str(model))
     return ModelInfo(
         model=Path(model).stem,
         scheme=graph.scheme,

@@ -57,8 +57,8 @@ def measure_accuracy(
         hits1 += int((ranked[:, 0] == labels).sum())
         hits5 += int((ranked == labels[:, None]).any(axis=1).sum())
     low, high = wilson(hits1, len(images))
-    row = {
-        "model": info.model, "scheme": info.scheme, "backend": info.backend, "data": images.name, "n_images": len(images),
+    row = info.key | {
+        "data": images.name, "n_images": len(images),
         "top1": hits1 / len(images), "top1_lo": low, "top1_hi": high, "top5": hits5 / len(images),
     }  # fmt: skip
     table = frames.build(frames.ACCURACY, [row])

@@ -150,7 +150,8 @@ def _table(trial: _Trial) -> pd.DataFrame:
         p_value = mcnemar(best[:n], hits)
         mark = "A" if rank == 1 else "B" if pipeline == trial.yours else ""
         rows.append(
-            {"model": info.model, "scheme": info.scheme, "backend": info.backend, "data": trial.images.name}
+            info.key
+            | {"data": trial.images.name}
             | pipeline.row()
             | {"rank": rank, "mark": mark, "n_images": n, "top1": hits.mean(), "top1_lo": low, "top1_hi": high}
             | {"p_value": p_value, "tied": p_value >= SIGNIFICANT}

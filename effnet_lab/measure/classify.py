@@ -49,8 +49,7 @@ def classify(
     files = find_pictures(paths)
     names = tuple(labels if labels is not None else predictor.info.classes)
 
-    rows, info = [], predictor.info
-    shared = {"model": info.model, "scheme": info.scheme, "backend": info.backend}
+    rows: list[dict] = []
     batches = stream_batches(picture_reader(files), len(files), predictor.info.preprocess, StageClock())
     for batch in progress(batches, total=-(-len(files) // BATCH)) if progress else batches:
         scores = probabilities(predictor.predict(batch))
@@ -60,7 +59,7 @@ def classify(
             ranked = np.argsort(-row, kind="stable")[:top]
             file = str(files[len(rows) // len(ranked)])
             rows += [
-                shared
+                predictor.info.key
                 | {"file": file, "rank": rank, "class_index": int(index), "score": float(row[index])}
                 | {"label": names[index] if names else str(index)}
                 for rank, index in enumerate(ranked, start=1)

@@ -64,14 +64,13 @@ def measure_latency(
             runners[k].invoke()
             if i >= 0:
                 wall[i, k], cpu[i, k] = clock() - before[0], cpu_clock() - before[1]
+    keys = [read_info(model).key for model in models]
     shared = {
         "threads": threads, "host": host(), "batch": 1, "kernels": kernels, "n_warmup": n_warmup, "n_runs": n_runs,
-        "reference": _label(models[0]),
+        "reference": " ".join(filter(None, keys[0].values())),
     }  # fmt: skip
     reference_ns = float(np.median(cpu[:, 0]))
-    rows = [
-        shared | _identity(model) | _percentiles(wall[:, k], cpu[:, k], reference_ns) for k, model in enumerate(models)
-    ]
+    rows = [shared | key | _percentiles(wall[:, k], cpu[:, k], reference_ns) for k, key in enumerate(keys)]
     return frames.build(frames.LATENCY, rows)
 
 
@@ -85,15 +84,6 @@ def host() -> str:
         )
         return f"{next(lines, platform.processor())} ({' '.join(sorted(names))})"
     return f"{platform.processor()} ({' '.join(sorted(names))})"
-
-
-def _identity(model: Path | str) -> dict[str, str]:
-    info = read_info(model)
-    return {"model": info.model, "scheme": info.scheme, "backend": info.backend}
-
-
-def _label(model: Path | str) -> str:
-    return " ".join(part for part in _identity(model).values() if part)
 
 
 def _percentiles(wall_ns: np.ndarray, cpu_ns: np.ndarray, reference_ns: float) -> dict[str, float]:

@@ -19,8 +19,7 @@ def measure_memory(model: Path | str) -> pd.DataFrame:
     """
     info, graph = read_info(model), read_graph(model)
     spec = VARIANTS.get(info.model)
-    row = {
-        "model": info.model, "scheme": info.scheme, "backend": info.backend,
+    row = info.key | {
         "size_bytes": Path(model).stat().st_size,
         "peak_activation_bytes": graph.peak_activation_bytes,
         "params": totals(spec, graph.tensors[graph.outputs[0]].shape[-1]).params if spec else float("nan"),
