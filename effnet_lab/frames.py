@@ -45,12 +45,19 @@ CANDIDATES = Frame(  # one row per specification that meets the budgets, best fi
     keys=("width", "depth", "resolution_px"),
     values=("phi", "params", "madds", "peak_activation_bytes", "flash_bytes"),
 )
-LAYER_ERROR = Frame(  # one row per op output of the quantized graph, in forward order
+LAYER_ERROR = Frame(  # one row per op output of the quantized graph, in forward order; what was not asked for is NaN
     name="layer_error",
     keys=(*MODEL_FILE, "layer_index", "layer"),
     values=(
-        "op", "data", "n_images", "kernels", "scale", "zero_point", "sqnr_accumulated_db", "mse", "cosine",
-        "weight_sqnr_db", "weight_worst_channel_sqnr_db",
+        "op", "data", "n_images", "kernels", "scale", "zero_point",
+        # accumulated: this activation in the whole quantized graph against the float graph
+        "sqnr_accumulated_db", "mse", "cosine", "max_error", "bias", "rmse_over_scale", "effective_bits",
+        # local: the op alone in integers, fed with the float graph's inputs
+        "sqnr_local_db", "local_mse", "local_bias", "local_rmse_over_scale",
+        # effect: the logits when this op alone is quantized
+        "sqnr_effect_db", "effect_changed_top1", "sqnr_effect_weights_db", "sqnr_effect_activations_db",
+        "weight_sqnr_db", "weight_worst_channel_sqnr_db", "granularity",
+        "float_min", "float_max", "saturation_share", "channels", "dead_channels",
     ),
 )  # fmt: skip
 HISTOGRAM = Frame(  # one row per bin of one layer's output; precision is "float" or "quantized"
@@ -58,24 +65,109 @@ HISTOGRAM = Frame(  # one row per bin of one layer's output; precision is "float
     keys=(*MODEL_FILE, "layer_index", "layer", "precision", "bin_left"),
     values=("bin_right", "count"),
 )
+# What `analysis.verdicts` says of a layer; the order is that of tables and legends.
+VERDICT_NAMES = ("healthy", "clipped", "outlier channel", "dead", "bimodal", "unlike residual", "upstream")
+VERDICTS = Frame(  # one row per layer of the quantized graph; evidence is a number, evidence_unit says of what
+    name="verdicts",
+    keys=(*MODEL_FILE, "layer_index", "layer"),
+    values=(
+        "op", "verdict", "bits_lost", "evidence", "evidence_unit", "culprit", "sentence", "remedy", "notes",
+        "sqnr_accumulated_db", "sqnr_local_db",
+    ),
+)  # fmt: skip
+EVIDENCE = Frame(  # behind a verdict; part is "grid", "values" (counted on it), or the range of a "channel", "kernel", "input"
+    name="evidence",
+    keys=(*MODEL_FILE, "layer_index", "layer", "part", "position"),
+    values=("low", "high", "count"),
+)
 ACCURACY = Frame(  # one row per file and data set; the interval is Wilson's, 95 %
     name="accuracy",
     keys=(*MODEL_FILE, "data"),
-    values=("n_images", "top1", "top1_lo", "top1_hi", "top5"),
+    values=("n_images", "top1", "top1_lo", "top1_hi", "top5", "calibration_error"),
 )
+PER_CLASS = Frame(  # one row per class; top1 is the share of its images that were recognised
+    name="per_class",
+    keys=(*MODEL_FILE, "data", "label"),
+    values=("n_images", "top1", "top1_lo", "top1_hi", "precision", "taken_for", "n_taken_for"),
+)
+CONFUSION = Frame(  # one row per true and predicted class that occur together
+    name="confusion",
+    keys=(*MODEL_FILE, "data", "label", "predicted"),
+    values=("n_images",),
+)
+RELIABILITY = Frame(  # one row per bin of confidence, the probability of the first class
+    name="reliability",
+    keys=(*MODEL_FILE, "data", "confidence_left"),
+    values=("confidence_right", "n_images", "confidence", "top1", "top1_lo", "top1_hi"),
+)
+COMPARISON = Frame(  # one row per pair of files on the same images; difference is this file's top-1 less the other's
+    name="comparison",
+    keys=(*MODEL_FILE, "against", "data"),
+    values=(
+        "n_images", "agreement", "top1", "against_top1", "difference", "difference_lo", "difference_hi",
+        "n_only_this", "n_only_other", "p_value", "n_images_needed",
+    ),
+)  # fmt: skip
 LATENCY = Frame(  # one row per file; relative_p50 is CPU time against the reference row of the same run
     name="latency",
     keys=(*MODEL_FILE, "threads"),
     values=(
-        "host", "batch", "kernels", "n_warmup", "n_runs", "p50_ms", "p50_lo_ms", "p50_hi_ms", "p90_ms", "p99_ms",
-        "cpu_p50_ms", "reference", "relative_p50",
+        "host", "batch", "kernels", "delegate", "n_warmup", "n_runs",
+        "p50_ms", "p50_lo_ms", "p50_hi_ms", "p90_ms", "p90_lo_ms", "p90_hi_ms", "p99_ms", "p99_lo_ms", "p99_hi_ms",
+        "cpu_p50_ms", "cpu_p50_lo_ms", "cpu_p50_hi_ms", "cpu_p90_ms", "cpu_p90_lo_ms", "cpu_p90_hi_ms",
+        "cpu_p99_ms", "cpu_p99_lo_ms", "cpu_p99_hi_ms",
+        "reference", "relative_p50", "relative_p50_lo", "relative_p50_hi", "guard", "verdict",
     ),
 )  # fmt: skip
+DELEGATION = Frame(  # one row per op; delegate is "" for the interpreter's own kernel
+    name="delegation",
+    keys=(*MODEL_FILE, "layer_index"),
+    values=("layer", "op", "type", "delegate"),
+)
+PROFILE = Frame(  # one row per operator that was run, in their order; layer is "" where it stands for none
+    name="profile",
+    keys=(*MODEL_FILE, "run_index"),
+    values=("layer", "op", "operator", "delegate", "n_runs", "uninterrupted_ms", "share"),
+)
 MEMORY = Frame(  # one row per file
     name="memory",
     keys=MODEL_FILE,
     values=("size_bytes", "peak_activation_bytes", "params", "madds"),
 )
+FOOTPRINT = Frame(  # one row per file on a microcontroller; the arena is measured, planned is the specification's estimate
+    name="footprint",
+    keys=MODEL_FILE,
+    values=(
+        "size_bytes", "flash_bytes", "weight_bytes", "graph_bytes", "arena_bytes", "arena_head_bytes", "arena_tail_bytes",
+        "peak_activation_bytes", "planned_bytes", "planned_head_bytes",
+    ),
+)  # fmt: skip
+ARENA = Frame(  # one row per computed tensor: its place, and the first and last op that need it
+    name="arena",
+    keys=(*MODEL_FILE, "tensor_index"),
+    values=("layer", "first_op", "last_op", "offset_bytes", "size_bytes"),
+)
+HIGH_WATER = Frame(  # one row per op: what is alive while it runs
+    name="high_water",
+    keys=(*MODEL_FILE, "layer_index"),
+    values=("layer", "op", "n_alive", "alive_bytes", "high_water_bytes"),
+)
+ETHOSU = Frame(  # one row per file and NPU; bytes moved per inference, cycles and time are the compiler's estimate
+    name="ethosu",
+    keys=(*MODEL_FILE, "accelerator", "system_config", "memory_mode"),
+    values=(
+        "npu_ops", "cpu_ops", "madds", "cycles", "npu_cycles", "inference_ms", "sram_used_bytes", "dram_used_bytes",
+        "flash_used_bytes", "sram_traffic_bytes", "dram_traffic_bytes", "flash_traffic_bytes",
+    ),
+)  # fmt: skip
+ETHOSU_LAYERS = Frame(  # one row per op that the compiler made; runs_on is "NPU" or "CPU", reason says why the CPU
+    name="ethosu_layers",
+    keys=(*MODEL_FILE, "accelerator", "run_index"),
+    values=(
+        "layer", "op", "npu_op", "runs_on", "cycles", "npu_cycles", "sram_cycles", "dram_cycles", "estimated_ms", "share",
+        "madds", "utilisation", "sram_used_bytes", "reason",
+    ),
+)  # fmt: skip
 TRADEOFFS = Frame(  # accuracy, latency and memory of one file in one row
     name="tradeoffs",
     keys=MODEL_FILE,
@@ -87,7 +179,17 @@ TRADEOFFS = Frame(  # accuracy, latency and memory of one file in one row
 PUBLISHED = Frame(  # somebody else's numbers; every row names its source
     name="published",
     keys=("model", "quantity", "source"),
-    values=("value", "unit", "conditions"),
+    values=("value", "unit", "rounded_to", "conditions"),
+)
+MEASURED = Frame(  # a number of ours against a published one; tolerance is relative; because: it is not what its name says
+    name="measured",
+    keys=("model", "quantity", "rule"),
+    values=("value", "tolerance", "because"),
+)
+CLAIMS = Frame(  # one row per published number; ours is by the rule, the explanation says what the verdict rests on
+    name="claims",
+    keys=("model", "quantity", "source"),
+    values=("value", "unit", "conditions", "rule", "ours", "verdict", "explanation"),
 )
 CLASSIFICATION = Frame(  # one row per picture and rank, best first; score is a probability
     name="classification",
@@ -99,6 +201,42 @@ AUDIT = Frame(  # one row per preprocessing tried; mark A is the best, B the sta
     keys=(*MODEL_FILE, "data", "normalisation", "crop", "interpolation", "channels", "label_offset"),
     values=("rank", "mark", "n_images", "top1", "top1_lo", "top1_hi", "p_value", "tied"),
 )
+INTEGER = Frame(  # one row per op whose integer arithmetic was recomputed; n_different counts unequal output codes
+    name="integer",
+    keys=(*MODEL_FILE, "layer_index", "layer"),
+    values=(
+        "op", "kernels", "n_values", "n_different", "accumulator_min", "accumulator_max", "multiplier_max", "rounding",
+    ),
+)  # fmt: skip
+INTEGER_STEPS = Frame(  # one row per step from the codes to one output value; `at` is its position, "y,x,channel"
+    name="integer_steps",
+    keys=(*MODEL_FILE, "layer", "at", "kernels", "step"),
+    values=("op", "quantity", "value", "how"),
+)
+FINDINGS = Frame(  # one row per finding of the lint, gravest first; layer is empty where the whole file is meant
+    name="findings",
+    keys=(*MODEL_FILE, "id", "layer"),
+    values=("layer_index", "severity", "op", "evidence", "remedy"),
+)
+REPAIR = Frame(  # one row per quantized file; steps are its repairs, difference is its top-1 less the unrepaired file's
+    name="repair",
+    keys=(*MODEL_FILE, "steps", "data"),
+    values=("n_images", "top1", "top1_lo", "top1_hi", "difference", "difference_lo", "difference_hi", "p_value"),
+)
+CHANNEL_RANGES = Frame(  # one row per output channel of a float kernel; share is its largest weight over the tensor's
+    name="channel_ranges",
+    keys=("model", "steps", "layer_index", "layer", "channel"),
+    values=("op", "range", "share", "bits_left"),
+)
+ACTIVATION_STYLE = Frame(  # one row per network, granularity of the weights and factor on its calibrated ranges
+    name="activation_style",
+    keys=("model", "granularity", "widening"),
+    values=(
+        "activation", "squeeze_excite", "n_images", "float_top1", "float_top1_lo", "float_top1_hi",
+        "int8_top1", "int8_top1_lo", "int8_top1_hi", "difference", "difference_lo", "difference_hi", "p_value",
+        "widest_layer", "range_min", "range_max",  # of the activations, real units, after widening
+    ),
+)  # fmt: skip
 HISTORY = Frame(  # one row per epoch of training
     name="history",
     keys=("model", "epoch"),
@@ -108,8 +246,10 @@ HISTORY = Frame(  # one row per epoch of training
 FRAMES = {
     frame.name: frame
     for frame in (
-        VARIANTS, COUNTS, CANDIDATES, LAYER_ERROR, HISTOGRAM, ACCURACY, LATENCY, MEMORY, TRADEOFFS, PUBLISHED, HISTORY,
-        CLASSIFICATION, AUDIT,
+        VARIANTS, COUNTS, CANDIDATES, LAYER_ERROR, HISTOGRAM, VERDICTS, EVIDENCE, ACCURACY, PER_CLASS, CONFUSION,
+        RELIABILITY, COMPARISON, LATENCY, DELEGATION, PROFILE, MEMORY, FOOTPRINT, ARENA, HIGH_WATER, ETHOSU,
+        ETHOSU_LAYERS, TRADEOFFS, PUBLISHED, MEASURED, CLAIMS, CLASSIFICATION, AUDIT, INTEGER, INTEGER_STEPS,
+        FINDINGS, REPAIR, CHANNEL_RANGES, ACTIVATION_STYLE, HISTORY,
     )
 }  # fmt: skip
 

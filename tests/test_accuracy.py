@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 
@@ -13,10 +14,22 @@ from effnet_lab import frames
 from effnet_lab.images import ImageSet, Preprocess, open_images
 from effnet_lab.images.labels import imagenet_synsets
 from effnet_lab.litert import ModelInfo
-from effnet_lab.measure import audit_preprocess, classify, measure_accuracy, open_predictor
-from effnet_lab.measure.accuracy import class_order
+from effnet_lab.measure import (
+    Answers,
+    accuracy,
+    audit_preprocess,
+    classify,
+    collect_answers,
+    compare_answers,
+    confusion,
+    measure_accuracy,
+    open_predictor,
+    per_class,
+    reliability,
+)
+from effnet_lab.measure.class_order import class_order
 from effnet_lab.measure.classify import find_pictures, probabilities
-from effnet_lab.measure.paired import mcnemar
+from effnet_lab.measure.paired import difference_interval, images_needed, mcnemar
 from effnet_lab.measure.pipelines import Pipeline
 from effnet_lab.measure.stages import StageClock, stream_batches
 from effnet_lab.names import UserError
@@ -170,6 +183,147 @@ def test_folders_named_after_synsets_fit_an_imagenet_network():
     order = class_order(("tench, Tinca tinca",) * 1000, images, 1000)
     assert (order[7], order[100], order[3], order[0]) == (0, 1, 2, -1)
     assert class_order((), images, 1001)[8] == 0
+
+
+def test_outputs_are_matched_to_classes_by_name():
+    images = colour_set(10, classes=tuple("abcde"))
+    assert class_order(("b", "a", "c", "e", "d"), images, 5).tolist() == [1, 0, 2, 4, 3]
+    assert class_order(("b", "a", "c", "e", "d", "z"), images, 6).tolist() == [
+        1,
+        0,
+        2,
+        4,
+        3,
+        -1,
+    ]  # a class without images
+    assert class_order(tuple("01234"), images, 5).tolist() == [0, 1, 2, 3, 4]  # mere numbers name nothing
+    with pytest.raises(UserError, match="3 outputs, the images have 5 classes"):
+        class_order((), images, 3)
+    with pytest.raises(UserError, match="labels are unlike the images' classes: z"):
+        class_order(("a", "b", "c", "d", "z"), images, 5)
+
+
+# --- answers: resumed, per class, confidence
+
+
+def test_answers_are_continued_where_they_stopped(tmp_path):
+    images, path = colour_set(100, wrong=9), tmp_path / "answers.npz"
+    whole = collect_answers(ColourNet(), images)
+
+    class Stops(ColourNet):
+        def predict(self, batch):
+            if len(self.batches) == 2:
+                raise KeyboardInterrupt
+            return super().predict(batch)
+
+    with pytest.raises(KeyboardInterrupt):
+        collect_answers(Stops(), images, resume=path)
+    second = ColourNet()
+    resumed = collect_answers(second, images, resume=path)
+    assert sum(second.batches) == 100 - 64
+    assert (resumed.ranked == whole.ranked).all()
+    assert (resumed.confidence == whole.confidence).all()
+    third = ColourNet()
+    assert accuracy(collect_answers(third, images, resume=path))["top1"].item() == 0.91
+    assert not third.batches
+    with pytest.raises(UserError, match="answers of another run: images"):
+        collect_answers(ColourNet(), replace(images, fingerprint="1" * 16), resume=path)
+    path.write_bytes(b"nothing")
+    with pytest.raises(UserError, match="holds no answers"):
+        collect_answers(ColourNet(), images, resume=path)
+
+
+def test_classes_confusion_and_their_sums():
+    answers = collect_answers(ColourNet(), colour_set(50, wrong=10))  # two images of every class show the next colour
+    classes, pairs = per_class(answers), confusion(answers)
+    frames.require(classes, frames.PER_CLASS, caller="test")
+    assert classes["top1"].tolist() == [0.8] * 5
+    assert classes["precision"].tolist() == [0.8] * 5
+    assert classes["taken_for"].tolist() == ["green", "blue", "grey", "dark", "red"]
+    assert pairs["n_images"].sum() == 50
+    assert pairs.query("label == predicted")["n_images"].tolist() == [8] * 5
+
+
+def test_calibration_error_equals_sklearns_curve():
+    from sklearn.calibration import calibration_curve
+
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.3, 1.0, 4000).astype(np.float32)
+    hits = rng.random(4000) < confidence**2  # too sure of itself
+    images = replace(colour_set(4000), labels=np.where(hits, 0, 1))
+    ranked = np.zeros((4000, 5), np.int32)
+    answers = Answers(info=ColourNet().info, images=images, ranked=ranked, confidence=confidence, clock=StageClock())
+    share, sure = calibration_curve(hits, confidence, n_bins=15)
+    rows = reliability(answers).query("n_images > 0")
+    assert rows["top1"].to_numpy() == pytest.approx(share)
+    assert rows["confidence"].to_numpy() == pytest.approx(sure, rel=1e-5)
+    expected = (rows["n_images"].to_numpy() * np.abs(share - sure)).sum() / 4000
+    assert accuracy(answers)["calibration_error"].item() == pytest.approx(expected, rel=1e-5)
+    honest = replace(answers, images=replace(images, labels=np.where(rng.random(4000) < confidence, 0, 1)))
+    assert accuracy(honest)["calibration_error"].item() < 0.03 < expected
+
+
+# --- two networks on the same images
+
+
+def made(hits):
+    """Answers that are right where `hits` says."""
+    images = replace(colour_set(len(hits)), fingerprint="2" * 16)
+    ranked = np.where(np.asarray(hits), images.labels, (images.labels + 1) % 5)[:, None].repeat(5, axis=1)
+    return Answers(
+        info=ColourNet().info,
+        images=images,
+        ranked=ranked,
+        confidence=np.ones(len(hits), np.float32),
+        clock=StageClock(),
+    )
+
+
+def test_compared_on_the_same_images():
+    first, second = np.ones(734, bool), np.ones(734, bool)
+    first[:9], second[7:14] = False, False  # 7 right only there, 5 only here
+    table = compare_answers(made(first), made(second))
+    frames.require(table, frames.COMPARISON, caller="test")
+    row = table.iloc[0]
+    assert (row["n_only_this"], row["n_only_other"]) == (5, 7)
+    assert row["difference"] == pytest.approx(-2 / 734)
+    assert row["difference_lo"] < row["difference"] < row["difference_hi"]
+    assert row["p_value"] == pytest.approx(0.7744140625)  # R: binom.test(5, 12)
+    assert re.fullmatch(
+        r"float32 loses 0\.3 points \(-0\.\d to 1\.\d\): not distinguishable on 734 images; 1\d,000 would settle it",
+        table.attrs["sentence"],
+    )
+    with pytest.raises(UserError, match="on the same images"):
+        compare_answers(made(first), made(second[:700]))
+
+
+def test_the_interval_covers_the_true_difference():
+    """Paired bootstrap at 95 %: the truth lies inside in at least 92 of 100 draws."""
+    rng, inside = np.random.default_rng(1), 0
+    for _ in range(300):
+        kind = rng.choice(3, 500, p=(0.04, 0.08, 0.88))  # right only here, only there, the same
+        low, high = difference_interval(kind != 1, kind != 0)
+        inside += low <= 0.04 - 0.08 <= high
+    assert inside >= 0.92 * 300
+
+
+def test_no_difference_seen_is_not_no_difference():
+    same = np.ones(100, bool)
+    low, high = difference_interval(same, same)
+    assert (low, high) == pytest.approx((-0.0295, 0.0295), abs=1e-3)  # the rule of three
+    assert "exclude a difference of more than 3.0 points" in compare_answers(made(same), made(same)).attrs["sentence"]
+
+
+def test_images_needed_reach_their_power():
+    """With as many images as it says, McNemar's test finds the difference in four of five draws."""
+    rng = np.random.default_rng(2)
+    pilot = np.array([0] * 40 + [1] * 70 + [2] * 890)
+    n = int(images_needed(pilot != 1, pilot != 0))
+    found = 0
+    for _ in range(400):
+        kind = rng.choice(3, n, p=(0.04, 0.07, 0.89))
+        found += mcnemar(kind != 1, kind != 0) < 0.05
+    assert found / 400 == pytest.approx(0.8, abs=0.07)
 
 
 # --- classify

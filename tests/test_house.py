@@ -27,9 +27,12 @@ ONLY = {  # what a room may import of the package although others stand on lower
 }
 HEAVY = {  # libraries that only some rooms may load
     "tensorflow": {"models", "training", "quantize"},
+    "tensorflow_model_optimization": {"models"},
     "tf_keras": {"models", "training", "quantize"},
     "ai_edge_litert": {"litert"},
     "ai_edge_quantizer": {"quantize"},
+    "numba": {"analysis", "litert"},
+    "tflite_micro": {"litert"},
     "plotly": {"view", "regress"},
     "ipywidgets": {"view"},
     "papermill": {"regress"},

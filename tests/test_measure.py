@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import itertools
+import re
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from transcripts import ISSUE_73862
 
 from effnet_lab import frames
 from effnet_lab.images import open_images
-from effnet_lab.litert import Runner
-from effnet_lab.measure import measure_accuracy, measure_latency, measure_memory, on_front, tradeoffs
-from effnet_lab.measure.accuracy import _class_order
+from effnet_lab.litert import Runner, read_graph
+from effnet_lab.litert.layer_names import layer_names
+from effnet_lab.measure import measure_accuracy, measure_latency, measure_memory, on_front, profile_ops, tradeoffs
+from effnet_lab.measure.adb import measure_on_device, parse_benchmark
+from effnet_lab.measure.judge import judge
+from effnet_lab.measure.latency import Runs, _block
+from effnet_lab.measure.machine import Machine, Watch
+from effnet_lab.measure.pareto import Needs, choose
 from effnet_lab.names import UserError
 from effnet_lab.scaling import get_spec, totals
 
@@ -34,50 +44,257 @@ def test_accuracy_is_counted_on_every_image(files):
     assert row["top1_lo"] < row["top1"] < row["top1_hi"]
 
 
-def test_outputs_are_matched_to_classes_by_name():
-    order = _class_order(("b", "a", "c"), ("a", "b", "c"), 3)
-    assert order.tolist() == [1, 0, 2]
-    with pytest.raises(UserError, match="3 outputs, the images have 2 classes"):
-        _class_order((), ("a", "b"), 3)
-    with pytest.raises(UserError, match="labels are unlike the images' classes: z"):
-        _class_order(("a", "z"), ("a", "b"), 2)
+class CountingMachine(Machine):
+    """Both clocks advance by one millisecond per reading; nobody else computes."""
 
-
-class FakeClock:
-    """Advances by one millisecond per reading; counts them."""
-
-    def __init__(self):
-        self.readings = 0
-
-    def __call__(self):
-        self.readings += 1
-        return self.readings * 1_000_000
+    def __init__(self, n_processors=2):
+        wall, cpu = itertools.count(0, 1_000_000), itertools.count(0, 1_000_000)
+        super().__init__(
+            wall_ns=lambda: next(wall),
+            cpu_ns=lambda: next(cpu),
+            cpu_seconds=lambda: (0.0, 0.0),
+            n_processors=n_processors,
+        )
 
 
 def test_latency_counts_its_runs(files):
-    wall, cpu = FakeClock(), FakeClock()
+    machine = CountingMachine()
     paths = [files["float32 converter"], files[INT8]]
-    table = measure_latency(paths, n_warmup=3, n_runs=20, clock=wall, cpu_clock=cpu)
-    # every round reads both clocks before each file; the counted ones once more after it
-    assert wall.readings == cpu.readings == 2 * (3 + 20) + 2 * 20
-    assert (table["p50_ms"] == 1.0).all()
+    table = measure_latency(paths, n_runs=20, n_blocks=4, machine=machine)
+    # both clocks are read twice around every run; ten rounds of warm-up show that a constant clock is steady
+    assert machine.cpu_ns() == 2 * 2 * (4 * 10 + 20) * 1_000_000
+    assert (table["cpu_p50_ms"] == 1.0).all()
     assert (table["relative_p50"] == 1.0).all()
     assert table[["n_warmup", "n_runs", "threads", "batch"]].drop_duplicates().to_dict("records") == [
-        {"n_warmup": 3, "n_runs": 20, "threads": 1, "batch": 1}
+        {"n_warmup": 40, "n_runs": 20, "threads": 1, "batch": 1}
     ]
     assert table["reference"].tolist() == ["micro0 float32 converter"] * 2
+    assert table["verdict"].tolist() == ["reference", "same"]
+    assert table["delegate"].str.fullmatch(r"XNNPACK \d+/\d+ ops").all()
 
 
 def test_latency_of_real_runs_is_ordered(files):
     table = measure_latency([files["float32 converter"]], n_runs=30).iloc[0]
     assert 0 < table["p50_lo_ms"] <= table["p50_ms"] <= table["p50_hi_ms"] <= table["p99_ms"]
     assert table["p50_ms"] <= table["p90_ms"] <= table["p99_ms"]
+    assert 0 < table["cpu_p50_lo_ms"] <= table["cpu_p50_ms"] <= table["cpu_p50_hi_ms"]
     assert table["host"]
 
 
-def test_latency_needs_two_runs(files):
-    with pytest.raises(UserError, match="at least 2 runs"):
-        measure_latency([files[INT8]], n_runs=1)
+def test_latency_needs_runs_in_blocks(files):
+    with pytest.raises(UserError, match="at least 3 blocks and a run in each"):
+        measure_latency([files[INT8]], n_runs=2)
+
+
+class Simulated(Machine):
+    """A processor with one clock per file's cost, noise, an offset of every block, and what a test does to it."""
+
+    def __init__(self, seed, *, noise=0.03, of_block=0.006, waits=0.0, drift=0.0):
+        self.rng, self.noise, self.of_block, self.waits, self.drift = (
+            np.random.default_rng(seed),
+            noise,
+            of_block,
+            waits,
+            drift,
+        )
+        self.wall = self.cpu = self.runs = 0
+        super().__init__(
+            wall_ns=lambda: self.wall,
+            cpu_ns=lambda: self.cpu,
+            cpu_seconds=lambda: (self.cpu / 1e9,) * 2,
+            n_processors=1,
+        )
+
+    def call(self, ms):
+        own = ms * np.exp(self.rng.normal(0, self.of_block))  # where it lies in memory
+
+        def run():
+            self.runs += 1
+            cost = own * np.exp(abs(self.rng.normal(0, self.noise))) * (1 + self.drift * self.runs / 1000)
+            self.cpu += int(cost * 1e6)
+            self.wall += int(cost * 1e6 * (1 + self.waits * self.rng.random() * 2))
+
+        return run
+
+    def compare(self, *ms, n_blocks=8):
+        watch = Watch(self, threads=1)
+        rng = np.random.default_rng(0)
+        blocks = [_block([self.call(cost) for cost in ms], 6, rng, self) for _ in range(n_blocks)]
+        wall, cpu = (np.concatenate([getattr(block, name) for block in blocks]) for name in ("wall", "cpu"))
+        runs = Runs(wall=wall, cpu=cpu, block=np.repeat(np.arange(n_blocks), 6), n_warmup=0)
+        return judge(cpu[:, 0], cpu[:, 1], runs.block), watch.guard(runs)
+
+
+def verdicts(a, b, n):
+    return [Simulated(seed).compare(a, b)[0].verdict for seed in range(n)]
+
+
+def test_one_file_is_not_called_different_from_itself():
+    found = verdicts(10.0, 10.0, 200)
+    assert found.count("same") >= 0.95 * len(found)
+
+
+def test_five_percent_are_seen_and_called_by_their_name():
+    slower, faster = verdicts(10.0, 10.5, 100), verdicts(10.5, 10.0, 100)
+    assert min(slower.count("slower"), faster.count("faster")) >= 80
+    assert "faster" not in slower
+    assert "slower" not in faster
+
+
+def test_the_interval_of_the_ratio_covers_it():
+    judged = [Simulated(seed).compare(10.0, 12.0)[0] for seed in range(150)]
+    assert sum(j.low <= 1.2 <= j.high for j in judged) >= 0.9 * len(judged)
+    assert judged[0].ratio == pytest.approx(1.2, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [
+        ({"waits": 0.5}, r"contention: 3\d% of the time was spent waiting for a processor"),
+        ({"drift": 0.8}, r"drift: CPU times changed by \+\d+% while it ran"),
+        ({}, "quiet"),
+    ],
+)
+def test_the_guard(trouble, words):
+    assert re.match(words, Simulated(0, **trouble).compare(10.0, 10.5)[1])
+
+
+def test_the_guard_sees_others_on_the_processors():
+    machine = Simulated(0)
+    machine.cpu_seconds = lambda: (3 * machine.cpu / 1e9, machine.cpu / 1e9)
+    assert machine.compare(10.0, 10.5)[1].startswith("contention: other programs used 2.0 of 1 processors")
+
+
+def test_contention_takes_the_verdict_away(files):
+    machine, wall = CountingMachine(), itertools.count(0, 2_000_000)
+    machine.wall_ns = lambda: next(wall)
+    table = measure_latency([files["float32 converter"], files[INT8]], n_runs=12, n_blocks=3, machine=machine)
+    assert table["guard"].str.startswith("contention").all()
+    assert table["verdict"].tolist() == ["reference", "none"]
+
+
+# --- where the time goes
+
+
+def test_every_layer_has_its_operator(files):
+    table = profile_ops(files["float32 converter"], n_runs=3)
+    frames.require(table, frames.PROFILE, caller="test")
+    graph = read_graph(files["float32 converter"])
+    assert [layer for layer in table["layer"] if layer] == list(layer_names(graph).values())
+    assert table["share"].sum() == pytest.approx(1.0)
+    assert (table["delegate"] == "XNNPACK").all()
+
+
+@pytest.mark.real
+def test_the_operators_add_up_to_the_inference(shared):
+    """The profile of lite0 and the stopwatch agree, and depthwise and pointwise convolutions take most of it."""
+    model = shared / "fixtures" / "litert" / "flowers_lite0_int8.tflite"
+    table = profile_ops(model, n_runs=15)
+    runner = Runner(model)
+    runner.feed(np.zeros((224, 224, 3), np.float32))
+    seconds = []
+    for _ in range(20):
+        start = time.process_time()
+        runner.invoke()
+        seconds.append(time.process_time() - start)
+    assert table["uninterrupted_ms"].sum() == pytest.approx(1e3 * np.median(seconds), rel=0.5)
+    assert table.groupby("op")["share"].sum()[["conv", "depthwise"]].sum() > 0.9
+    assert table.query("layer == 'Identity1'")["delegate"].item() == ""  # a uint8 softmax is not XNNPACK's
+
+
+def test_a_profile_of_nothing(tmp_path):
+    (tmp_path / "x.tflite").write_bytes(b"....TFL3 and nothing else")
+    with pytest.raises(UserError, match="LiteRT cannot profile"):
+        profile_ops(tmp_path / "x.tflite")
+
+
+# --- a phone
+
+FAKE_ADB = """#!{python}
+import sys, pathlib
+sys.path.insert(0, {tests!r})
+from transcripts import BENCHMARK_MODEL
+log = pathlib.Path({log!r})
+words = sys.argv[1:]
+assert words[:2] == ["-s", "PHONE1"] or sys.exit("error: device '" + words[1] + "' not found")
+with log.open("a") as file:
+    file.write(" ".join(words[2:]) + "\\n")
+line = " ".join(words[2:])
+answers = {{"get-state": "device", "ro.product.model": "Pixel 4", "ro.board.platform": "msmnile", "version.release": "13"}}
+for key, answer in answers.items():
+    if key in line:
+        print(answer)
+if "benchmark_model" in line and "push" not in line:
+    if {broken!r}:
+        sys.exit("/system/bin/sh: /data/local/tmp/benchmark_model: inaccessible or not found")
+    n = sum("--graph" in line for line in log.read_text().splitlines())
+    avg = (7000 if "effnet-lab-0" in line else 12000) + 10 * (n % 3)
+    print(BENCHMARK_MODEL.format(avg=avg, percentiles={percentiles!r}.format(median=avg - 50)))
+"""
+
+
+@pytest.fixture
+def phone(tmp_path, monkeypatch):
+    """A function that puts a fake adb on the PATH, and gives the log of what it was asked."""
+
+    def make(broken=False, percentiles=" p5=6900 median={median} p95=7300"):
+        log = tmp_path / "log"
+        script = FAKE_ADB.format(
+            python=sys.executable,
+            tests=str(Path(__file__).parent),
+            log=str(log),
+            broken=broken,
+            percentiles=percentiles,
+        )
+        (tmp_path / "adb").write_text(script)
+        (tmp_path / "adb").chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        return log
+
+    return make
+
+
+def test_a_phone_lands_in_the_same_frame(files, phone):
+    log = phone()
+    table = measure_on_device([files[INT8], files["float32 converter"]], "PHONE1", n_processes=4)
+    frames.require(table, frames.LATENCY, caller="test")
+    assert table["host"].unique().tolist() == ["Pixel 4 (msmnile, Android 13)"]
+    assert table["p50_ms"].tolist() == pytest.approx([6.96, 11.96], abs=0.02)
+    assert table["relative_p50"].tolist() == pytest.approx([1.0, 12 / 7], rel=0.01)
+    assert table["verdict"].tolist() == ["reference", "slower"]
+    assert table["n_runs"].tolist() == [4 * 143] * 2
+    asked = log.read_text().splitlines()
+    assert sum("--num_threads=4 --num_runs=50 --use_xnnpack=true" in line for line in asked) == 8
+    assert asked[-1] == "shell rm -f /data/local/tmp/effnet-lab-0.tflite /data/local/tmp/effnet-lab-1.tflite"
+
+
+def test_an_older_tool_prints_no_median(files, phone):
+    phone(percentiles="")
+    assert measure_on_device([files[INT8]], "PHONE1")["p50_ms"].item() == pytest.approx(7.01, abs=0.02)
+
+
+def test_a_transcript_from_elsewhere():
+    """The counted runs of a machine that is not ours; the warm-up's line above them is not taken."""
+    found = parse_benchmark(ISSUE_73862)
+    assert found == {
+        "count": 74, "first": 14850, "curr": 13315, "min": 13105, "max": 15765, "avg": 13520.2, "std": 470,
+    }  # fmt: skip
+
+
+def test_a_phone_that_cannot(files, phone, monkeypatch):
+    log = phone(broken=True)
+    with pytest.raises(UserError, match="benchmark_model: inaccessible or not found"):
+        measure_on_device([files[INT8]], "PHONE1")
+    assert "rm -f" in log.read_text().splitlines()[-1]
+    with pytest.raises(UserError, match="device 'OTHER' not found"):
+        measure_on_device([files[INT8]], "OTHER")
+    with pytest.raises(UserError, match="Did you mean 'gpu'"):
+        measure_on_device([files[INT8]], "PHONE1", delegate="gp")
+    with pytest.raises(UserError, match="gave no timings; it said: Segmentation fault"):
+        parse_benchmark("INFO: STARTING!\nSegmentation fault")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match="adb is not on the PATH"):
+        measure_on_device([files[INT8]], "PHONE1")
 
 
 def test_memory_is_that_of_the_file_and_the_specification(files):
@@ -93,7 +310,7 @@ def test_tradeoffs_join_the_three(files):
     paths = [files["float32 converter"], files[INT8]]
     accuracy = pd.concat([measure_accuracy(path, images) for path in paths])
     memory = pd.concat([measure_memory(path) for path in paths])
-    table = tradeoffs(accuracy, measure_latency(paths, n_runs=5), memory)
+    table = tradeoffs(accuracy, measure_latency(paths, n_runs=9, n_blocks=3), memory)
     frames.require(table, frames.TRADEOFFS, caller="test")
     assert len(table) == 2
 
@@ -111,6 +328,57 @@ def test_front_by_brute_force():
             for other in table.itertuples()
         )
         assert front[i] == (not beaten and not np.isnan(row.top1))
+
+
+def test_a_point_is_beaten_only_for_certain():
+    table = pd.DataFrame(
+        {
+            "p50_ms": [1.0, 2.0, 2.0, 5.0], "p50_lo_ms": [0.9, 1.8, 1.8, 4.8], "p50_hi_ms": [1.1, 2.2, 2.2, 5.2],
+            "top1": [0.80, 0.79, 0.70, 0.70], "top1_lo": [0.78, 0.77, 0.68, 0.68], "top1_hi": [0.82, 0.81, 0.72, 0.72],
+            "size_bytes": [10, 10, 9, 20],
+        }
+    )  # fmt: skip
+    # the second is slower for certain, but its accuracy may be the better one; the third is beaten in both
+    assert on_front(table, "p50_ms", "top1").tolist() == [True, True, False, False]
+    assert on_front(table, "size_bytes", "top1").tolist() == [True, True, True, False]  # a size has no interval
+    assert on_front(table[["p50_ms", "top1"]], "p50_ms", "top1").tolist() == [True, False, False, False]
+
+
+def budget_table():
+    rows = [("small", 0.80, 1.0, 20, 30), ("middle", 0.90, 2.0, 60, 90), ("large", 0.91, 4.0, 200, 400)]
+    return frames.build(
+        frames.TRADEOFFS,
+        [
+            {
+                "model": name, "scheme": "static_wi8_ai8", "backend": "", "n_images": 1000, "top1": top1,
+                "top1_lo": top1 - 0.02, "top1_hi": top1 + 0.02, "p50_ms": ms, "p50_lo_ms": ms, "p50_hi_ms": ms,
+                "peak_activation_bytes": ram * 1024, "size_bytes": flash * 1024,
+            }
+            for name, top1, ms, ram, flash in rows
+        ],
+    )  # fmt: skip
+
+
+def test_which_one_to_take():
+    table = budget_table()
+    taken, words = choose(table, Needs(max_ms=3.0, max_flash_kib=100))
+    assert table.loc[taken, "model"].tolist() == ["middle"]
+    assert words.startswith(
+        "At most 3 ms, at most 100 KiB of flash: take middle static_wi8_ai8, top-1 90.0% (88.0% to 92.0%"
+    )
+    taken, words = choose(table, Needs())
+    assert table.loc[taken, "model"].tolist() == ["large"]
+    assert "middle static_wi8_ai8 is not told apart from it by these images (90.0%) and needs 90 KiB of flash" in words
+    taken, words = choose(table, Needs(max_ram_kib=50, min_top1=0.85))
+    assert not taken.any()
+    assert words.endswith("nothing fits. small static_wi8_ai8 comes nearest, but has top-1 80.0%.")
+
+
+def test_needs_are_checked():
+    with pytest.raises(UserError, match=r"min_top1 is a fraction. Got 90. Did you mean 0.9"):
+        Needs(min_top1=90)
+    with pytest.raises(UserError, match="max_ms must be > 0"):
+        Needs(max_ms=0)
 
 
 def test_front_knows_its_axes():

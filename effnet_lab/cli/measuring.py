@@ -1,4 +1,4 @@
-"""Commands about files: accuracy, layer error, latency."""
+"""Commands about files: accuracy, latency."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from effnet_lab.cli.networks import Json, Variant
-from effnet_lab.cli.output import progress, show
+from effnet_lab.cli.output import progress, save, show, show_all
+from effnet_lab.names import UserError
 
 DATA = (
     "Images: scenes, digits, flowers160; a folder per class or a .tar of one; an ImageNet validation folder, "
@@ -18,12 +19,9 @@ Data = Annotated[str, typer.Option(help=DATA)]
 Split = Annotated[
     str | None, typer.Option(help="train, calibration, evaluation, or all; evaluation for embedded images.")
 ]
-ERROR_COLUMNS = (
-    "layer_index", "layer", "op", "sqnr_accumulated_db", "mse", "cosine", "weight_sqnr_db", "weight_worst_channel_sqnr_db",
-)  # fmt: skip
 LATENCY_COLUMNS = (
-    "model", "scheme", "backend", "threads", "n_runs", "p50_ms", "p50_lo_ms", "p50_hi_ms", "p90_ms", "p99_ms",
-    "cpu_p50_ms", "relative_p50",
+    "model", "scheme", "backend", "threads", "delegate", "p50_ms", "p50_lo_ms", "p50_hi_ms", "p90_ms", "p99_ms",
+    "cpu_p50_ms", "relative_p50", "relative_p50_lo", "relative_p50_hi", "verdict",
 )  # fmt: skip
 Limit = Annotated[int | None, typer.Option(help="Images at most, spread evenly over the classes.")]
 
@@ -31,75 +29,97 @@ Limit = Annotated[int | None, typer.Option(help="Images at most, spread evenly o
 def evaluate(
     model: Annotated[str, typer.Argument(help="A .tflite file, or any weights that `classify` takes.")],
     data: Data,
+    against: Annotated[str | None, typer.Option(help="Another network, compared on the same images.")] = None,
     variant: Variant = None,
     split: Split = None,
     limit: Limit = None,
     threads: Annotated[int, typer.Option(help="Of the interpreter.")] = 1,
+    resume: Annotated[
+        Path | None, typer.Option(help="An .npz for the answers: written as they come, continued where it exists.")
+    ] = None,
+    classes: Annotated[bool, typer.Option("--per-class", help="Also a row for each class.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for all tables as CSV, the confusion matrix too.")] = None,
     json: Json = False,
 ) -> None:
     """Top-1 and top-5 on labelled images, with the 95 % Wilson interval that their number allows.
 
-    Example: effnet-lab evaluate files/micro2.static_wi8_ai8.converter.tflite --data scenes
+    --against adds the difference with its interval (paired bootstrap), McNemar's exact test, and how many images would
+    settle it. Ctrl-C loses nothing with --resume.
+
+    Example: effnet-lab evaluate int8.tflite --data scenes --against float32.tflite
     """
+    import pandas as pd
+
+    from effnet_lab import measure
     from effnet_lab.images import open_images
-    from effnet_lab.measure import measure_accuracy, open_predictor
 
     images = open_images(data, split=split, limit=limit)
-    table = measure_accuracy(open_predictor(model, threads, variant=variant), images, progress=progress("evaluate"))
-    show(table, json)
-    typer.echo(f"{table.attrs['images_per_s']:.0f} images/s; slowest stage: {table.attrs['slowest_stage']}", err=True)
-
-
-def layer_error(
-    quantized: Annotated[Path, typer.Option(help="The quantized .tflite file.")],
-    images: Data,
-    float: Annotated[
-        Path | None, typer.Option(help="Float .tflite of the same network; else a twin is rebuilt.")
-    ] = None,
-    split: Split = None,
-    limit: Limit = 32,
-    kernels: Annotated[str, typer.Option(help="Kernel path: xnnpack, builtin or reference.")] = "xnnpack",
-    out: Annotated[Path | None, typer.Option(help="CSV file for the LAYER_ERROR frame.")] = None,
-    json: Json = False,
-) -> None:
-    """Accumulated error of every layer: SQNR in dB, MSE, cosine, and the SQNR of the weights.
-
-    Without --float, a float network is rebuilt from the dequantized weights; then the rounding of the weights is not part
-    of the error.
-    """
-    from effnet_lab.analysis import layer_error as measure
-    from effnet_lab.images import open_images
-    from effnet_lab.paths import write_atomically
-
-    chosen = open_images(images, split=split, limit=limit)
-    table = measure(quantized, chosen, float_model=float, kernels=kernels, progress=progress("layers"))
+    names = [model, against] if against else [model]
+    networks = [measure.open_predictor(name, threads, variant=variant) for name in names]
+    if resume is not None and against:
+        raise UserError("--resume keeps the answers of one network. Leave out --against, or run each of the two alone.")
+    said = [
+        measure.collect_answers(network, images, resume=resume, progress=progress(f"evaluate {name}"))
+        for name, network in zip(names, networks, strict=True)
+    ]
+    parts = [measure.accuracy(answers) for answers in said]
+    tables = {"accuracy": pd.concat(parts, ignore_index=True)}
+    if classes or out:
+        tables["per_class"] = measure.per_class(said[0])
+    if against:
+        tables["comparison"] = measure.compare_answers(*said)
     if out is not None:
-        write_atomically(out, table.to_csv(index=False).encode())
-    show(table, json, ERROR_COLUMNS)
-    for name in table.attrs["unmatched"]:
-        typer.echo(f"no counterpart in the float model: {name}", err=True)
+        extra = {"confusion": measure.confusion(said[0]), "reliability": measure.reliability(said[0])}
+        save(tables | extra, out)
+    show_all(tables, json)
+    if against:
+        typer.echo(tables["comparison"].attrs["sentence"], err=json)
+    clock = parts[0].attrs
+    typer.echo(f"{clock['images_per_s']:.0f} images/s; slowest stage: {clock['slowest_stage']}", err=True)
 
 
 def bench(
     models: Annotated[list[Path], typer.Argument(help="One or more .tflite files; the first is the reference.")],
     threads: Annotated[int, typer.Option(help="Of each interpreter.")] = 1,
-    runs: Annotated[int, typer.Option(help="Counted rounds.")] = 50,
-    warmup: Annotated[int, typer.Option(help="Rounds before them.")] = 10,
+    runs: Annotated[int, typer.Option(help="Counted rounds, after a warm-up until the times are steady.")] = 48,
     kernels: Annotated[str, typer.Option(help="Kernel path: xnnpack, builtin or reference.")] = "xnnpack",
+    adb: Annotated[
+        str | None, typer.Option(metavar="SERIAL", help="On this Android device instead, with its benchmark_model.")
+    ] = None,
+    delegate: Annotated[str, typer.Option(help="On the device: xnnpack, gpu, nnapi or none.")] = "xnnpack",
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Where the time goes: each operator, longest first.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Latency on this machine: interleaved runs, wall and CPU time, percentiles with an interval.
+    """Latency: interleaved runs, wall and CPU time, percentiles with intervals, and a verdict where there can be one.
 
-    relative_p50 is the ratio of median CPU times to the first file. On a PC, int8 is often no faster than float.
+    relative_p50 is the ratio of CPU times to the first file, with its 95 % interval. When other programs keep the processor
+    busy, or its clock changes while the files run, the guard says so and there is no verdict. On a PC, int8 is often no faster
+    than float.
+
+    Example: effnet-lab bench float32.tflite int8.tflite
     """
-    from effnet_lab.measure import measure_latency
+    import pandas as pd
 
-    table = measure_latency(
-        models, threads=threads, kernels=kernels, n_warmup=warmup, n_runs=runs, progress=progress("bench")
-    )
+    from effnet_lab import measure
+
+    if profile:
+        table = pd.concat([measure.profile_ops(model, runs) for model in models], ignore_index=True)
+        show(table if json else table.sort_values(["model", "scheme", "share"], ascending=[True, True, False]), json)
+        return
+    if adb is not None:
+        table = measure.measure_on_device(
+            models, adb, threads=threads, n_runs=runs, delegate=delegate, progress=progress("bench")
+        )
+    else:
+        table = measure.measure_latency(
+            models, threads=threads, kernels=kernels, n_runs=runs, progress=progress("bench")
+        )
     show(table, json, LATENCY_COLUMNS)
-    if not json:
-        typer.echo(f"{table['host'][0]}, batch 1, kernels {kernels}, reference {table['reference'][0]}", err=True)
+    typer.echo(f"{table['host'][0]}, batch 1, {table['kernels'][0]}, reference {table['reference'][0]}", err=True)
+    if (guard := table["guard"][0]) != "quiet":
+        typer.echo(f"no verdict: {guard}", err=True)
 
 
-COMMANDS = (evaluate, layer_error, bench)
+COMMANDS = (evaluate, bench)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -20,6 +21,26 @@ def show(table: pd.DataFrame, as_json: bool, columns: Iterable[str] | None = Non
         return
     chosen = [column for column in (columns or table.columns) if column in table.columns]
     typer.echo(table[chosen].map(_text).to_string(index=False))
+
+
+def show_all(tables: dict[str, pd.DataFrame], as_json: bool) -> None:
+    """Print several frames: as JSON an object with a list for each, or the list itself where there is one."""
+    if len(tables) == 1 or not as_json:
+        for i, table in enumerate(tables.values()):
+            typer.echo("" if i else None, nl=bool(i))
+            show(table, as_json)
+        return
+    typer.echo(
+        json.dumps({name: [_plain(row) for row in t.to_dict("records")] for name, t in tables.items()}, indent=2)
+    )
+
+
+def save(tables: dict[str, pd.DataFrame], folder: Path) -> None:
+    """Write every frame as a CSV file of its name."""
+    from effnet_lab.paths import write_atomically
+
+    for name, table in tables.items():
+        write_atomically(folder / f"{name}.csv", table.to_csv(index=False).encode())
 
 
 def progress(what: str) -> Callable[..., Iterable]:

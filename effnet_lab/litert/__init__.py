@@ -1,19 +1,26 @@
 """A .tflite file: read its graph, run it, read its tensors. The only room that touches an interpreter."""
 
+from effnet_lab.litert.delegation import delegate_of, delegation
 from effnet_lab.litert.float_twin import float_twin
 from effnet_lab.litert.graph import Graph, Op, Tensor, read_graph
 from effnet_lab.litert.metadata import ModelInfo, embed_info, read_info
+from effnet_lab.litert.micro import Allocation, allocate, run_micro
 from effnet_lab.litert.runner import KERNELS, Runner
 
 __all__ = [
     "KERNELS",
+    "Allocation",
     "Graph",
     "ModelInfo",
     "Op",
     "Runner",
     "Tensor",
+    "allocate",
+    "delegate_of",
+    "delegation",
     "embed_info",
     "float_twin",
     "read_graph",
     "read_info",
+    "run_micro",
 ]

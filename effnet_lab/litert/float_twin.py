@@ -21,7 +21,7 @@ def float_twin(model: Path | str | bytes) -> bytes:
     graph = graph_of(tree)
     main = tree.subgraphs[0]
     for tensor, stored in zip(graph.tensors, main.tensors, strict=True):
-        if tensor.quantized:
+        if tensor.quantized or tensor.dtype == np.float16:
             stored.type, stored.quantization = schema.TensorType.FLOAT32, None
             if tensor.data is not None:
                 tree.buffers.append(schema.BufferT(data=tensor.real(tensor.data).reshape(-1).view(np.uint8)))
@@ -35,4 +35,8 @@ def float_twin(model: Path | str | bytes) -> bytes:
         stored.inputs = [same.get(int(i), int(i)) for i in stored.inputs]
     main.outputs = [same.get(int(i), int(i)) for i in main.outputs]
     tree.metadata = [entry for entry in tree.metadata or [] if entry.name == b"min_runtime_version"]
+    used = {stored.buffer for stored in main.tensors} | {entry.buffer for entry in tree.metadata}
+    for i, buffer in enumerate(tree.buffers):
+        if i not in used:
+            buffer.data = None  # the integer weights
     return pack(tree)

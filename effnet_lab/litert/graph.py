@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
@@ -16,7 +17,7 @@ _DTYPES = {
     getattr(schema.TensorType, name): np.dtype(dtype)
     for name, dtype in (
         ("FLOAT32", "float32"), ("FLOAT16", "float16"), ("INT8", "int8"), ("UINT8", "uint8"), ("INT16", "int16"),
-        ("INT32", "int32"), ("INT64", "int64"), ("BOOL", "bool"),
+        ("INT32", "int32"), ("INT64", "int64"), ("BOOL", "bool"), ("INT4", ml_dtypes.int4),
     )
 }  # fmt: skip
 _OP_NAMES = {value: name.lower() for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
@@ -86,19 +87,30 @@ class Graph:
         """The kernel of a convolution or dense layer; None for other ops."""
         return self.tensors[op.inputs[1]] if op.kind in ("conv", "depthwise", "dense") else None
 
+    def stored_weights(self, op: Op) -> Tensor | None:
+        """The kernel as the file holds it, before an op that unpacks it at run time (float16, weight-only)."""
+        kernel = self.weights(op)
+        while kernel is not None and kernel.data is None and kernel.name in self.produced:
+            kernel = self.tensors[self.produced[kernel.name].inputs[0]]
+        return kernel
+
     @cached_property
     def scheme(self) -> str:
         """Scheme that the types of the activations and weights amount to."""
         activations = {self.tensors[op.outputs[0]].dtype.name for op in self.ops if op.kind not in CHANGES_OF_TYPE}
-        weights = {tensor.dtype.name for op in self.ops if (tensor := self.weights(op)) is not None}
-        for types, scheme in (
-            ((activations, "int16"), "static_wi8_ai16"),
-            ((activations, "int8"), "static_wi8_ai8"),
-            ((activations, "uint8"), "static_wi8_ai8"),
-            ((weights, "int8"), "dynamic_wi8_afp32"),
-        ):
-            if types[1] in types[0]:
-                return scheme
+        kernels = [(kernel, self.weights(op)) for op in self.ops if (kernel := self.stored_weights(op)) is not None]
+        stored = {kernel.dtype.name for kernel, _ in kernels}
+        if "int16" in activations:
+            return "static_wi8_ai16"
+        if activations & {"int8", "uint8"}:
+            if "int4" in stored:
+                return "static_wi4_ai8"
+            channels = max((kernel.scale.size for kernel, _ in kernels), default=0)
+            return "static_wi8_ai8_per_tensor" if channels == 1 else "static_wi8_ai8"
+        if integer := [(kernel, used) for kernel, used in kernels if kernel.dtype.name in ("int8", "int4")]:
+            bits = 4 if "int4" in stored else 8
+            unpacked = any(kernel is not used for kernel, used in integer)
+            return f"weight_only_wi{bits}_afp32" if unpacked else f"dynamic_wi{bits}_afp32"
         return "float16" if any(t.dtype == np.float16 for t in self.tensors) else "float32"
 
     @cached_property
@@ -158,8 +170,16 @@ def _tensor(index: int, tensor: schema.TensorT, tree: schema.ModelT) -> Tensor:
         scale=_array(q and q.scale, np.float32),
         zero_point=_array(q and q.zeroPoint, np.int64),
         axis=q.quantizedDimension if q else 0,
-        data=None if raw is None else np.asarray(raw).view(dtype).reshape(shape),
+        data=None if raw is None else _stored(np.asarray(raw), dtype, shape),
     )
+
+
+def _stored(raw: np.ndarray, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    """Bytes of a buffer to the tensor's values; two 4-bit values share a byte, the first in its lower half."""
+    if dtype != ml_dtypes.int4:
+        return raw.view(dtype).reshape(shape)
+    halves = np.stack([raw & 15, raw >> 4], axis=-1).reshape(-1)[: int(np.prod(shape, dtype=np.int64))]
+    return ((halves ^ 8).astype(np.int8) - 8).astype(dtype).reshape(shape)
 
 
 def _array(values: object, dtype: type) -> np.ndarray:

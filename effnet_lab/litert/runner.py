@@ -20,6 +20,40 @@ KERNELS = {  # which implementation computes; results differ by up to about 1 dB
 }
 
 
+class DelegateError(UserError):
+    """XNNPACK does not take a model that the plain kernels run."""
+
+
+def open_interpreter(content: bytes, *, threads: int, kernels: str, keep_all: bool) -> Interpreter:
+    """An interpreter that is ready to be fed; `UserError` where LiteRT refuses the model."""
+    resolver = lookup("kernels", kernels, KERNELS)
+    try:
+        with quiet(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors.*")  # we mean to
+            interpreter = Interpreter(
+                model_content=content,
+                num_threads=threads,
+                experimental_op_resolver_type=resolver,
+                experimental_preserve_all_tensors=keep_all,
+            )
+            interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"LiteRT refuses the model: {str(error).splitlines()[0]}") from None
+    return interpreter
+
+
+def invoke(interpreter: Interpreter) -> None:
+    """Run once. The delegate is built in the first run, so that is where it refuses a model."""
+    try:
+        interpreter.invoke()
+    except RuntimeError as error:
+        if "XNNPACK" not in str(error):
+            raise
+        raise DelegateError(
+            f"XNNPACK refuses the model ({str(error).splitlines()[0]}). Use kernels 'builtin'; `effnet-lab lint` names the op."
+        ) from None
+
+
 class Runner:
     """One interpreter over one file with one input and one output.
 
@@ -44,19 +78,7 @@ class Runner:
             raise UserError(
                 f"{model!r} has {len(self.graph.inputs)} inputs and {len(self.graph.outputs)} outputs; need one of each."
             )
-        resolver = lookup("kernels", kernels, KERNELS)
-        try:
-            with quiet(), warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors.*")  # we mean to
-                self._interpreter = Interpreter(
-                    model_content=read_bytes(model),
-                    num_threads=threads,
-                    experimental_op_resolver_type=resolver,
-                    experimental_preserve_all_tensors=keep_all,
-                )
-                self._interpreter.allocate_tensors()
-        except (RuntimeError, ValueError) as error:
-            raise UserError(f"LiteRT refuses the model: {str(error).splitlines()[0]}") from None
+        self._interpreter = open_interpreter(read_bytes(model), threads=threads, kernels=kernels, keep_all=keep_all)
         self.kernels = kernels
         self.input: Tensor = self.graph.tensors[self.graph.inputs[0]]
         self.output: Tensor = self.graph.tensors[self.graph.outputs[0]]
@@ -73,12 +95,20 @@ class Runner:
         self._interpreter.set_tensor(self.input.index, to_codes(image, self.input)[np.newaxis])
 
     def invoke(self) -> None:
-        """Run the graph once."""
-        self._interpreter.invoke()
+        """Run the graph once; `DelegateError` where XNNPACK does not take it."""
+        invoke(self._interpreter)
 
     def activation(self, tensor: Tensor) -> np.ndarray:
         """Real values of a computed tensor after `invoke`, float32; needs ``keep_all=True`` unless it is the output."""
         return tensor.real(self._interpreter.get_tensor(tensor.index))
+
+    def codes(self, tensor: Tensor) -> np.ndarray:
+        """What `activation` reads, as it stands in memory and without a copy; let go of it before the next `invoke`."""
+        return self._interpreter.tensor(tensor.index)()
+
+    def nodes(self) -> list[dict]:
+        """What the interpreter would run: the graph's ops, then the nodes that delegates have put in their place."""
+        return self._interpreter._get_ops_details()  # there is no public way to ask
 
     def predict(self, batch: np.ndarray) -> np.ndarray:
         """Real-valued outputs, float32 (n, classes), of a batch (n, h, w, 3); images run one by one."""

@@ -1,22 +1,20 @@
-"""Top-1 and top-5 of one network on one set of images, with the interval that their number allows."""
+"""Top-1 and top-5 with the interval that the number of images allows, per class, and how honest the confidence is."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from effnet_lab import frames
 from effnet_lab.images import ImageSet
-from effnet_lab.images.labels import imagenet_synsets
 from effnet_lab.intervals import wilson
-from effnet_lab.measure.predictor import Predictor, open_predictor
-from effnet_lab.measure.stages import BATCH, StageClock, stream_batches
-from effnet_lab.names import UserError
+from effnet_lab.measure.answers import Answers, collect_answers
+from effnet_lab.measure.predictor import Predictor
+
+BINS = 15  # of confidence, equally wide
 
 
 def measure_accuracy(
@@ -26,90 +24,99 @@ def measure_accuracy(
     threads: int = 1,
     progress: Callable[..., Iterable] | None = None,
 ) -> pd.DataFrame:
+    """ACCURACY frame with one row: `accuracy` of `collect_answers`, which explains the parameters."""
+    return accuracy(collect_answers(model, images, threads=threads, progress=progress))
+
+
+def accuracy(answers: Answers) -> pd.DataFrame:
     """ACCURACY frame with one row.
 
-    Decoding and resizing run in the background while the network computes. ``attrs`` of the table say ``images_per_s``,
-    ``slowest_stage`` ("decode", "preprocess" or "inference") and ``seconds`` per stage.
-
-    Parameters
-    ----------
-    model : path or Predictor
-        A .tflite file, whose metadata say the preprocessing and the labels; or a network from elsewhere that brings them.
-    images : ImageSet
-        Streamed in batches; memory does not grow with their number.
-    threads : int
-        Of the interpreter of a file.
-    progress : callable, optional
-        Wraps the batches, as `tqdm` does.
+    ``attrs`` say ``images_per_s``, ``slowest_stage`` ("decode", "preprocess" or "inference") and ``seconds`` per stage.
     """
-    predictor = open_predictor(model, threads)
-    info, clock = predictor.info, StageClock()
-    order = hits1 = hits5 = 0
-    batches = stream_batches(images.read, len(images), info.preprocess, clock)
-    for i, batch in enumerate(progress(batches, total=-(-len(images) // BATCH)) if progress else batches):
-        start = time.perf_counter()
-        scores = predictor.predict(batch)
-        clock.seconds["inference"] += time.perf_counter() - start
-        if i == 0:
-            order = class_order(info.classes, images, scores.shape[1])
-        ranked = order[np.argsort(-scores, axis=1, kind="stable")[:, :5]]
-        labels = images.labels[i * BATCH : i * BATCH + len(batch)]
-        hits1 += int((ranked[:, 0] == labels).sum())
-        hits5 += int((ranked == labels[:, None]).any(axis=1).sum())
-    low, high = wilson(hits1, len(images))
-    row = info.key | {
-        "data": images.name, "n_images": len(images),
-        "top1": hits1 / len(images), "top1_lo": low, "top1_hi": high, "top5": hits5 / len(images),
+    hits, n = int(answers.hits.sum()), len(answers)
+    low, high = wilson(hits, n)
+    row = _key(answers) | {
+        "n_images": n, "top1": hits / n, "top1_lo": low, "top1_hi": high, "top5": float(answers.hits5.mean()),
+        "calibration_error": calibration_error(answers),
     }  # fmt: skip
-    table = frames.build(frames.ACCURACY, [row])
+    table, clock = frames.build(frames.ACCURACY, [row]), answers.clock
     table.attrs |= {"images_per_s": clock.images_per_s, "slowest_stage": clock.slowest, "seconds": clock.seconds}
     return table
 
 
-def class_order(labels: tuple[str, ...], images: ImageSet, outputs: int) -> NDArray:
-    """For each output of the network the index of that class in the data set, -1 for none: by name, else by position.
+def per_class(answers: Answers) -> pd.DataFrame:
+    """PER_CLASS frame: one row per class that has images, in the order of the data set.
 
-    Raises
-    ------
-    UserError
-        If the network cannot have been made for these classes.
+    ``top1`` is the share of the class's images that were recognised (recall), with Wilson's interval; ``precision`` the
+    share of right answers among those that name the class, NaN if none does; ``taken_for`` the most frequent mistake.
     """
-    classes = images.classes
-    if not images.positional:
-        synsets = [""] * (outputs - 1000) + [*imagenet_synsets()]
-        if set(classes) <= set(synsets) and len(synsets) == outputs and set(labels) != set(classes):
-            return np.array([classes.index(synset) if synset in classes else -1 for synset in synsets])
-        return _class_order(labels, classes, outputs)
-    if len(set(classes)) == len(classes) and labels and set(labels) == set(classes):
-        return np.array([classes.index(label) for label in labels])
-    if outputs == 1001 and len(classes) <= 1000:  # output 0 is the background
-        return np.arange(outputs) - 1
-    highest = int(images.labels.max())
-    if highest >= outputs:
-        raise UserError(
-            f"The model has {outputs} outputs, the images have labels up to {highest} (counted from 0). "
-            "Give images of the classes that the model was trained on."
+    matrix = _matrix(answers)
+    rows = []
+    for i, label in enumerate(answers.images.classes):
+        n, hits, named = int(matrix[i].sum()), int(matrix[i, i]), int(matrix[:, i].sum())
+        if not n:
+            continue
+        low, high = wilson(hits, n)
+        mistakes = np.where(np.arange(matrix.shape[1]) == i, 0, matrix[i])
+        worst = int(mistakes.argmax())
+        rows.append(
+            _key(answers)
+            | {"label": label, "n_images": n, "top1": hits / n, "top1_lo": low, "top1_hi": high}
+            | {"precision": hits / named if named else float("nan")}
+            | {"taken_for": _name(answers, worst) if mistakes[worst] else "", "n_taken_for": int(mistakes[worst])}
         )
-    words = [{word.strip().lower() for name in names for word in name.split(",")} for names in (labels, classes)]
-    readable = [name for name in classes if name and not name.lstrip("n").isdecimal()]
-    if labels and len(readable) == len(classes) and not words[0] & words[1]:
-        raise UserError(_unlike(labels, classes))
-    return np.arange(outputs)
+    return frames.build(frames.PER_CLASS, rows)
 
 
-def _class_order(labels: tuple[str, ...], classes: tuple[str, ...], outputs: int) -> NDArray:
-    if labels and set(labels) == set(classes):
-        return np.array([classes.index(label) for label in labels])
-    if outputs != len(classes):
-        raise UserError(
-            f"The model has {outputs} outputs, the images have {len(classes)} classes ({', '.join(classes[:5])}...). "
-            "Give images of the classes that the model was trained on."
+def confusion(answers: Answers) -> pd.DataFrame:
+    """CONFUSION frame: one row per true and predicted class that occur together."""
+    matrix = _matrix(answers)
+    rows = [
+        _key(answers)
+        | {"label": answers.images.classes[i], "predicted": _name(answers, j), "n_images": int(matrix[i, j])}
+        for i, j in np.argwhere(matrix)
+    ]
+    return frames.build(frames.CONFUSION, rows)
+
+
+def reliability(answers: Answers) -> pd.DataFrame:
+    """RELIABILITY frame: images by the probability of their first class, and how many of them were right."""
+    index = np.minimum((answers.confidence * BINS).astype(int), BINS - 1)
+    rows = []
+    for i in range(BINS):
+        here = index == i
+        n, hits = int(here.sum()), int((here & answers.hits).sum())
+        low, high = wilson(hits, n) if n else (float("nan"),) * 2
+        rows.append(
+            _key(answers)
+            | {"confidence_left": i / BINS, "confidence_right": (i + 1) / BINS, "n_images": n}
+            | {"confidence": float(answers.confidence[here].mean(dtype=np.float64)) if n else float("nan")}
+            | {"top1": hits / n if n else float("nan"), "top1_lo": low, "top1_hi": high}
         )
-    if labels:
-        raise UserError(_unlike(labels, classes))
-    return np.arange(outputs)
+    return frames.build(frames.RELIABILITY, rows)
 
 
-def _unlike(labels: tuple[str, ...], classes: tuple[str, ...]) -> str:
-    strange = sorted(set(labels) - set(classes))
-    return f"The model's labels are unlike the images' classes: {', '.join(strange[:5])}. Rename the folders."
+def calibration_error(answers: Answers) -> float:
+    """Expected calibration error, a fraction: mean distance of confidence and top-1 over 15 bins, by their images.
+
+    Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
+    """
+    bins = reliability(answers)
+    return float((bins["n_images"] * (bins["confidence"] - bins["top1"]).abs()).sum() / len(answers))
+
+
+def _matrix(answers: Answers) -> np.ndarray:
+    """Counts of (true, predicted); the last column is for classes that the data set does not have."""
+    n = len(answers.images.classes)
+    matrix = np.zeros((n, n + 1), np.int64)
+    np.add.at(matrix, (answers.labels, answers.ranked[:, 0]), 1)  # -1 is the last column
+    return matrix
+
+
+def _name(answers: Answers, index: int) -> str:
+    classes = answers.images.classes
+    return classes[index] if index < len(classes) else "(another class)"
+
+
+def _key(answers: Answers) -> dict:
+    return answers.info.key | {"data": answers.images.name}

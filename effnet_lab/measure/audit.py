@@ -13,8 +13,8 @@ from effnet_lab import frames
 from effnet_lab.images import ImageSet
 from effnet_lab.images.imageset import spread
 from effnet_lab.intervals import wilson
-from effnet_lab.measure.accuracy import class_order
 from effnet_lab.measure.audit_words import sentence, ties
+from effnet_lab.measure.class_order import class_order
 from effnet_lab.measure.paired import SIGNIFICANT, mcnemar
 from effnet_lab.measure.pipelines import OFFSETS, Pipeline, tones, views
 from effnet_lab.measure.predictor import Predictor

@@ -1,21 +1,28 @@
-"""Latency of .tflite files on this machine: interleaved runs, wall and CPU time, percentiles with an interval."""
+"""Latency of .tflite files on this machine: interleaved runs, wall and CPU time, and a verdict only where it can be had."""
 
 from __future__ import annotations
 
 import platform
-import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import bootstrap
+from numpy.typing import NDArray
 
 from effnet_lab import frames
-from effnet_lab.litert import Runner, read_info
+from effnet_lab.litert import Runner, delegate_of, read_info
+from effnet_lab.measure.judge import judge
+from effnet_lab.measure.machine import Machine, Watch
 from effnet_lab.names import UserError
 
-N_WARMUP, N_RUNS = 10, 50
+N_RUNS, N_BLOCKS = 48, 8
+MAX_WARMUP = 60  # rounds
+STEADY = 5  # rounds whose median is compared with that of the five before
+STEADY_WITHIN = 0.03
+RESAMPLES = 1000
+PERCENTILES = (50, 90, 99)
 
 
 def measure_latency(
@@ -23,17 +30,21 @@ def measure_latency(
     *,
     threads: int = 1,
     kernels: str = "xnnpack",
-    n_warmup: int = N_WARMUP,
     n_runs: int = N_RUNS,
+    n_blocks: int = N_BLOCKS,
     seed: int = 0,
-    clock: Callable[[], int] = time.perf_counter_ns,
-    cpu_clock: Callable[[], int] = time.process_time_ns,
+    machine: Machine | None = None,
     progress: Callable[..., Iterable] | None = None,
 ) -> pd.DataFrame:
     """LATENCY frame, one row per file, batch 1.
 
-    All candidates run in every round, in an order drawn anew, so that a busy moment falls on all of them; the first file
-    is the reference of `relative_p50`, the ratio of median CPU times, which load from other programs hardly moves.
+    All candidates run in every round, in an order drawn anew, so that a busy moment falls on all of them. Rounds come in
+    blocks; each block opens the files anew and warms up until two runs of five rounds have the same median, because where
+    an interpreter happens to lie in memory moves its speed by a percent or two, and that is no property of the file.
+
+    The first file is the reference: ``relative_p50`` is the ratio of CPU times to it, with its interval over the blocks,
+    and ``verdict`` says "faster", "slower" or "same" (see `judge.judge`). Under contention or drift of the clock
+    ``guard`` says so and the verdict is "none".
 
     Parameters
     ----------
@@ -43,35 +54,108 @@ def measure_latency(
         Of each interpreter.
     kernels : str
         Kernel path, see `litert.KERNELS`.
-    n_warmup, n_runs : int
-        Rounds that are not counted, and rounds that are.
+    n_runs : int
+        Counted rounds, shared among the blocks.
+    n_blocks : int
+        How often the files are opened anew; at least 3.
     seed : int
         Of the input and of the order.
-    clock, cpu_clock : callable
-        Nanoseconds; tests pass their own.
+    machine : Machine, optional
+        The clocks and the load; tests pass their own.
+    progress : callable, optional
+        Wraps the blocks, as `tqdm` does.
     """
-    if n_runs < 2 or n_warmup < 0:
-        raise UserError(f"Latency needs at least 2 runs and 0 warm-ups. Got {n_runs} runs, {n_warmup} warm-ups.")
-    rng = np.random.default_rng(seed)
-    runners = [Runner(model, threads=threads, kernels=kernels) for model in models]
-    for runner in runners:
-        runner.feed(rng.uniform(-1.0, 1.0, runner.input.shape[1:]).astype(np.float32))
-    wall, cpu = np.empty((2, n_runs, len(runners)))
-    rounds = range(-n_warmup, n_runs)
-    for i in progress(rounds) if progress else rounds:
-        for k in rng.permutation(len(runners)):
-            before = clock(), cpu_clock()
-            runners[k].invoke()
-            if i >= 0:
-                wall[i, k], cpu[i, k] = clock() - before[0], cpu_clock() - before[1]
-    keys = [read_info(model).key for model in models]
-    shared = {
-        "threads": threads, "host": host(), "batch": 1, "kernels": kernels, "n_warmup": n_warmup, "n_runs": n_runs,
-        "reference": " ".join(filter(None, keys[0].values())),
-    }  # fmt: skip
-    reference_ns = float(np.median(cpu[:, 0]))
-    rows = [shared | key | _percentiles(wall[:, k], cpu[:, k], reference_ns) for k, key in enumerate(keys)]
+    if n_blocks < 3 or n_runs < n_blocks:
+        raise UserError(f"Latency needs at least 3 blocks and a run in each. Got {n_blocks} blocks, {n_runs} runs.")
+    rng, machine = np.random.default_rng(seed), machine or Machine()
+    watch, blocks = Watch(machine, threads), []
+    for n in progress(_shares(n_runs, n_blocks)) if progress else _shares(n_runs, n_blocks):
+        runners = [Runner(model, threads=threads, kernels=kernels) for model in models]
+        for runner in runners:
+            runner.feed(rng.uniform(-1.0, 1.0, runner.input.shape[1:]).astype(np.float32))
+        blocks.append(_block([runner.invoke for runner in runners], n, rng, machine))
+    runs = Runs(
+        wall=np.concatenate([block.wall for block in blocks]),
+        cpu=np.concatenate([block.cpu for block in blocks]),
+        block=np.repeat(np.arange(n_blocks), [len(block.wall) for block in blocks]),
+        n_warmup=sum(block.n_warmup for block in blocks),
+    )
+    shared = {"threads": threads, "host": host(), "batch": 1, "kernels": kernels}
+    delegates = [delegate_of(runner) for runner in runners]
+    return _table(runs, [read_info(model).key for model in models], delegates, watch.guard(runs), shared)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Runs:
+    """Nanoseconds of every counted invocation, arrays (rounds, files)."""
+
+    wall: NDArray
+    cpu: NDArray
+    block: NDArray  # (rounds,): which block a round belongs to
+    n_warmup: int
+
+
+def _shares(n_runs: int, n_blocks: int) -> list[int]:
+    return [len(part) for part in np.array_split(np.arange(n_runs), n_blocks)]
+
+
+def _block(calls: Sequence[Callable[[], None]], n: int, rng: np.random.Generator, machine: Machine) -> Runs:
+    """Warm up until steady, then n rounds."""
+    wall, cpu = [], []
+    while not _steady(cpu) and len(cpu) < MAX_WARMUP:
+        _round(calls, rng, machine, wall, cpu)
+    n_warmup = len(cpu)
+    for _ in range(n):
+        _round(calls, rng, machine, wall, cpu)
+    counted = np.array(wall[n_warmup:]), np.array(cpu[n_warmup:])
+    return Runs(wall=counted[0], cpu=counted[1], block=np.zeros(n, int), n_warmup=n_warmup)
+
+
+def _round(calls, rng, machine: Machine, wall: list[NDArray], cpu: list[NDArray]) -> None:
+    times = np.empty((2, len(calls)))
+    for k in rng.permutation(len(calls)):
+        before = machine.wall_ns(), machine.cpu_ns()
+        calls[k]()
+        after = machine.cpu_ns(), machine.wall_ns()
+        times[:, k] = after[1] - before[0], after[0] - before[1]
+    wall.append(times[0])
+    cpu.append(times[1])
+
+
+def _steady(cpu: list[NDArray]) -> bool:
+    if len(cpu) < 2 * STEADY:
+        return False
+    before, now = (np.median(cpu[part], axis=0) for part in (slice(-2 * STEADY, -STEADY), slice(-STEADY, None)))
+    return bool((np.abs(now - before) <= STEADY_WITHIN * before).all())
+
+
+def _table(runs: Runs, keys: list[dict], delegates: list[str], guard: str, shared: dict) -> pd.DataFrame:
+    reference = " ".join(filter(None, keys[0].values()))
+    rows = []
+    for k, key in enumerate(keys):
+        judged = judge(runs.cpu[:, 0], runs.cpu[:, k], runs.block)
+        verdict = "reference" if k == 0 else judged.verdict if guard == "quiet" else "none"
+        rows.append(
+            key
+            | shared
+            | {"delegate": delegates[k], "n_warmup": runs.n_warmup, "n_runs": len(runs.wall), "reference": reference}
+            | _percentiles(runs.wall[:, k], "")
+            | _percentiles(runs.cpu[:, k], "cpu_")
+            | {"relative_p50": judged.ratio, "relative_p50_lo": judged.low, "relative_p50_hi": judged.high}
+            | {"guard": guard, "verdict": verdict}
+        )
     return frames.build(frames.LATENCY, rows)
+
+
+def _percentiles(ns: NDArray, prefix: str) -> dict[str, float]:
+    """Percentiles in ms, each with its 95 % percentile-bootstrap interval over the runs."""
+    resamples = np.random.default_rng(0).choice(ns, (RESAMPLES, len(ns)))
+    row = {}
+    for p in PERCENTILES:
+        low, high = np.percentile(np.percentile(resamples, p, axis=1), (2.5, 97.5)) / 1e6
+        row |= {f"{prefix}p{p}_ms": float(np.percentile(ns, p)) / 1e6}
+        row |= {f"{prefix}p{p}_lo_ms": float(low), f"{prefix}p{p}_hi_ms": float(high)}
+    return row
 
 
 def host() -> str:
@@ -84,17 +168,3 @@ def host() -> str:
         )
         return f"{next(lines, platform.processor())} ({' '.join(sorted(names))})"
     return f"{platform.processor()} ({' '.join(sorted(names))})"
-
-
-def _percentiles(wall_ns: np.ndarray, cpu_ns: np.ndarray, reference_ns: float) -> dict[str, float]:
-    interval = bootstrap((wall_ns,), np.median, method="percentile", n_resamples=1000, rng=np.random.default_rng(0))
-    p50, p90, p99 = np.percentile(wall_ns, (50, 90, 99)) / 1e6
-    return {
-        "p50_ms": p50,
-        "p50_lo_ms": interval.confidence_interval.low / 1e6,
-        "p50_hi_ms": interval.confidence_interval.high / 1e6,
-        "p90_ms": p90,
-        "p99_ms": p99,
-        "cpu_p50_ms": float(np.median(cpu_ns)) / 1e6,
-        "relative_p50": float(np.median(cpu_ns)) / reference_ns,
-    }

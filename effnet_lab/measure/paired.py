@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from effnet_lab import frames
+from effnet_lab.intervals import LEVEL
+from effnet_lab.measure.answers import Answers
+from effnet_lab.names import UserError
+
 SIGNIFICANT = 0.05  # a p-value below it tells two apart
+POWER = 0.8  # with which `images_needed` would tell them apart
+RESAMPLES = 5000
 
 
 def mcnemar(first: NDArray, second: NDArray) -> float:
@@ -28,3 +38,93 @@ def mcnemar(first: NDArray, second: NDArray) -> float:
     if only_first + only_second == 0:
         return 1.0
     return float(binomtest(only_first, only_first + only_second).pvalue)
+
+
+def difference_interval(first: NDArray, second: NDArray) -> tuple[float, float]:
+    """95 % interval of the difference of two top-1 on the same images, first minus second, fractions.
+
+    Percentile bootstrap over the images. Where both are right on the very same images there is nothing to resample: then
+    the interval is the exact upper bound of the share of images on which they could have differed, to both sides.
+
+    Parameters
+    ----------
+    first, second : bool (n,)
+        Whether each image was classified correctly.
+    """
+    from scipy.stats import beta
+
+    n = len(first)
+    only_first, only_second = int(np.sum(first & ~second)), int(np.sum(second & ~first))
+    if only_first + only_second == 0:
+        bound = float(beta.ppf(LEVEL, 1, n))  # Clopper and Pearson, Biometrika 26, 1934
+        return -bound, bound
+    rng = np.random.default_rng(0)  # a resample of images is a multinomial draw of the three kinds of them
+    shares = np.array([only_first, only_second, n - only_first - only_second]) / n
+    drawn = rng.multinomial(n, shares, RESAMPLES)
+    low, high = np.quantile((drawn[:, 0] - drawn[:, 1]) / n, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def images_needed(first: NDArray, second: NDArray) -> float:
+    """Images after which McNemar's test would tell the two apart with 80 % power, if they go on as here; inf if equal.
+
+    Source: Connor, "Sample size for testing differences in proportions for the paired-sample design", Biometrics 43, 1987.
+    """
+    from scipy.stats import norm
+
+    either = float(np.mean(first != second))
+    difference = abs(float(np.mean(first)) - float(np.mean(second)))
+    if difference == 0:
+        return math.inf
+    z_level, z_power = norm.ppf((1 + LEVEL) / 2), norm.ppf(POWER)
+    n = ((z_level * math.sqrt(either) + z_power * math.sqrt(either - difference**2)) / difference) ** 2
+    return float(math.ceil(n))
+
+
+def compare_answers(first: Answers, second: Answers) -> pd.DataFrame:
+    """COMPARISON frame with one row, first against second, on the same images; ``attrs["sentence"]`` says it in words.
+
+    Raises
+    ------
+    UserError
+        If they did not see the same images.
+    """
+    if first.images.fingerprint != second.images.fingerprint or len(first) != len(second):
+        raise UserError("Two networks can only be compared on the same images. Give both the same --data and --limit.")
+    a, b = first.hits, second.hits
+    low, high = difference_interval(a, b)
+    row = first.info.key | {
+        "against": " ".join(filter(None, second.info.key.values())),
+        "data": first.images.name,
+        "n_images": len(first),
+        "agreement": float((first.ranked[:, 0] == second.ranked[:, 0]).mean()),
+        "top1": float(a.mean()),
+        "against_top1": float(b.mean()),
+        "difference": float(a.mean() - b.mean()),
+        "difference_lo": low,
+        "difference_hi": high,
+        "n_only_this": int((a & ~b).sum()),
+        "n_only_other": int((b & ~a).sum()),
+        "p_value": mcnemar(a, b),
+        "n_images_needed": images_needed(a, b),
+    }
+    table = frames.build(frames.COMPARISON, [row])
+    table.attrs["sentence"] = _sentence(row)
+    return table
+
+
+def _sentence(row: dict) -> str:
+    """The difference in points, its interval, and whether these images can show it."""
+    sign = -1 if row["difference"] <= 0 else 1  # a loss is told as a positive number of points
+    low, high = sorted(sign * 100 * row[end] for end in ("difference_lo", "difference_hi"))
+    name = row["scheme"] if row["against"].startswith(row["model"] + " ") else row["model"]
+    what = (
+        f"{name} {'loses' if sign < 0 else 'gains'} {abs(100 * row['difference']):.1f} points ({low:.1f} to {high:.1f})"
+    )
+    n = f"{row['n_images']:,} images"
+    if row["p_value"] < SIGNIFICANT:
+        return f"{what}: distinguishable on {n} (p = {row['p_value']:.2g})"
+    if math.isinf(row["n_images_needed"]):
+        return f"{what}: not distinguishable on {n}, which exclude a difference of more than {high:.1f} points"
+    digits = 2 - len(str(int(row["n_images_needed"])))  # two figures: it is an estimate
+    return f"{what}: not distinguishable on {n}; {round(int(row['n_images_needed']), digits):,} would settle it"

@@ -1,16 +1,20 @@
-"""What accuracy, latency, size and memory cost each other."""
+"""What accuracy, latency, size and memory cost each other, and which file to take for a budget."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
 import pandas as pd
 
 from effnet_lab import frames
-from effnet_lab.names import lookup
+from effnet_lab.names import UserError, lookup
 
 BETTER = {  # which way is better, for every axis that a trade-off can have
-    "top1": "high", "p50_ms": "low", "relative_p50": "low", "size_bytes": "low", "peak_activation_bytes": "low",
-    "params": "low", "madds": "low",
+    "top1": "high", "p50_ms": "low", "relative_p50": "low", "size_bytes": "low", "arena_bytes": "low",
+    "peak_activation_bytes": "low", "params": "low", "madds": "low",
 }  # fmt: skip
+KIB = 1024
 
 
 def tradeoffs(accuracy: pd.DataFrame, latency: pd.DataFrame, memory: pd.DataFrame) -> pd.DataFrame:
@@ -21,16 +25,127 @@ def tradeoffs(accuracy: pd.DataFrame, latency: pd.DataFrame, memory: pd.DataFram
 
 
 def on_front(table: pd.DataFrame, x: str, y: str) -> pd.Series:
-    """Which rows no other row beats: as good on both axes and better on one.
+    """Which rows no other row certainly beats.
+
+    A row is beaten by another that is at least as good on both axes and better on one, each for certain: where a number has
+    an interval, the whole of the other's interval must lie on the better side. Without intervals that is the usual front.
 
     Parameters
     ----------
     table : DataFrame
-        With columns `x` and `y`, each a name of `BETTER`. A row with NaN on either axis is never on the front.
+        With columns `x` and `y`, each a name of `BETTER`, and the ends of their intervals where there are some. A row with
+        NaN on either axis is never on the front.
     """
-    costs = pd.DataFrame({axis: table[axis] * (-1 if lookup("axis", axis, BETTER) == "high" else 1) for axis in (x, y)})
-    a, b = costs.to_numpy().T
-    as_good = (a[None] <= a[:, None]) & (b[None] <= b[:, None])
-    better = (a[None] < a[:, None]) | (b[None] < b[:, None])
+    as_good, better = np.ones((len(table),) * 2, bool), np.zeros((len(table),) * 2, bool)
+    for axis in (x, y):
+        best, worst = _ends(table, axis)
+        as_good &= worst[None] <= best[:, None]  # row, beaten by column
+        better |= worst[None] < best[:, None]
     beaten = (as_good & better).any(axis=1)
-    return pd.Series(~beaten & costs.notna().all(axis=1).to_numpy(), index=table.index)
+    return pd.Series(~beaten & table[[x, y]].notna().all(axis=1).to_numpy(), index=table.index)
+
+
+def _ends(table: pd.DataFrame, axis: str) -> tuple[np.ndarray, np.ndarray]:
+    """Best and worst case of every row as a cost; the number itself where it has no interval."""
+    sign = -1 if lookup("axis", axis, BETTER) == "high" else 1
+    ends = [name for name in interval_columns(axis) if name in table]
+    value = sign * table[axis].to_numpy(float)
+    if len(ends) < 2:
+        return value, value
+    costs = sign * table[ends].to_numpy(float)
+    costs = np.where(np.isnan(costs), value[:, None], costs)
+    return costs.min(axis=1), costs.max(axis=1)
+
+
+def interval_columns(column: str) -> tuple[str, str]:
+    """Names of the columns with the ends of its interval: top1 -> top1_lo, top1_hi; p50_ms -> p50_lo_ms, p50_hi_ms."""
+    stem, unit = (column.removesuffix("_ms"), "_ms") if column.endswith("_ms") else (column, "")
+    return f"{stem}_lo{unit}", f"{stem}_hi{unit}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Needs:
+    """What a board can give and a user wants; None is no limit."""
+
+    max_ms: float | None = None  # median latency on the host where it was measured
+    max_ram_kib: float | None = None  # arena where it was measured, else the peak of the activations
+    max_flash_kib: float | None = None  # file size
+    min_top1: float | None = None  # fraction
+
+    def __post_init__(self) -> None:
+        for name in ("max_ms", "max_ram_kib", "max_flash_kib", "min_top1"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UserError(f"{name} must be > 0, or left out. Got {value}.")
+        if self.min_top1 is not None and self.min_top1 > 1:
+            raise UserError(f"min_top1 is a fraction. Got {self.min_top1}. Did you mean {self.min_top1 / 100:g}?")
+
+    def missed(self, row: pd.Series) -> list[tuple[str, float]]:
+        """The needs that a TRADEOFFS row does not meet: its number in words, and by what share it misses.
+
+        What was not measured meets no need.
+        """
+        cells = (
+            (self.max_ms, row["p50_ms"], "{:.3g} ms"),
+            (self.max_ram_kib, _ram(row) / KIB, "{:.0f} KiB of RAM"),
+            (self.max_flash_kib, row["size_bytes"] / KIB, "{:.0f} KiB of flash"),
+        )
+        out = [
+            (words.format(value), value / limit - 1)
+            for limit, value, words in cells
+            if limit is not None and not value <= limit
+        ]
+        if self.min_top1 is not None and not row["top1"] >= self.min_top1:
+            out.append((f"top-1 {row['top1']:.1%}", 1 - row["top1"] / self.min_top1))
+        return out
+
+    def __str__(self) -> str:
+        """In words, for a sentence."""
+        cells = (
+            (self.max_ms, "at most {:g} ms"), (self.max_ram_kib, "at most {:g} KiB of RAM"),
+            (self.max_flash_kib, "at most {:g} KiB of flash"), (self.min_top1, "top-1 of at least {:.1%}"),
+        )  # fmt: skip
+        return ", ".join(words.format(value) for value, words in cells if value is not None) or "no limit"
+
+
+def choose(table: pd.DataFrame, needs: Needs) -> tuple[pd.Series, str]:
+    """Which row of a TRADEOFFS frame to take, as a bool Series, and why, in a sentence.
+
+    The most accurate of those that meet the needs; of those whose top-1 intervals overlap with its own, the smallest and
+    fastest are named too, since the images cannot tell them apart.
+    """
+    missed = {index: needs.missed(row) for index, row in table.iterrows()}
+    fits = pd.Series([not missed[index] for index in table.index], index=table.index)
+    if not fits.any():
+        nearest = min(missed, key=lambda index: sum(share for _, share in missed[index]))
+        has = ", ".join(words for words, _ in missed[nearest])
+        return fits, f"{_capital(str(needs))}: nothing fits. {_name(table.loc[nearest])} comes nearest, but has {has}."
+    rows = table[fits].sort_values(["top1", "p50_ms"], ascending=[False, True])
+    best = rows.iloc[0]
+    words = (
+        f"{_capital(str(needs))}: take {_name(best)}, top-1 {best['top1']:.1%} ({best['top1_lo']:.1%} to {best['top1_hi']:.1%}, "
+        f"n = {best['n_images']:,.0f}), {best['p50_ms']:.3g} ms, {_ram(best) / KIB:,.0f} KiB of RAM, "
+        f"{best['size_bytes'] / KIB:,.0f} KiB of flash."
+    )
+    alike = rows.iloc[1:][rows.iloc[1:]["top1_hi"] >= best["top1_lo"]]
+    smaller = alike[alike["size_bytes"] < best["size_bytes"]]
+    if len(smaller):
+        other = smaller.sort_values("size_bytes").iloc[0]
+        words += (
+            f" {_name(other)} is not told apart from it by these images ({other['top1']:.1%}) and needs "
+            f"{other['size_bytes'] / KIB:,.0f} KiB of flash, {_ram(other) / KIB:,.0f} KiB of RAM, {other['p50_ms']:.3g} ms."
+        )
+    return pd.Series(table.index == best.name, index=table.index), words
+
+
+def _ram(row: pd.Series) -> float:
+    arena = row.get("arena_bytes", float("nan"))
+    return float(row["peak_activation_bytes"] if np.isnan(arena) else arena)
+
+
+def _name(row: pd.Series) -> str:
+    return " ".join(filter(None, (row[key] for key in frames.MODEL_FILE)))
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]

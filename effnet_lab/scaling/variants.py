@@ -40,7 +40,18 @@ MICRO = {
 
 VARIANTS = MICRO | LITE | {"b0": B0}
 
+# micro1 with what Lite took out of the original EfficientNet: swish, squeeze-and-excitation, or both. They exist to measure
+# what that costs in int8, so they are no members of the family; one of them has the very shapes of micro1.
+STYLES = {
+    spec.name: spec
+    for spec in (
+        replace(MICRO["micro1"], name="micro1_swish_se", activation="swish", se_ratio=0.25),
+        replace(MICRO["micro1"], name="micro1_swish", activation="swish"),
+        replace(MICRO["micro1"], name="micro1_se", se_ratio=0.25),
+    )
+}
+
 
 def get_spec(name: str) -> NetSpec:
     """Specification of a named variant, or a `UserError` that names the nearest one."""
-    return lookup("variant", name, VARIANTS)
+    return lookup("variant", name, VARIANTS | STYLES)

@@ -1,23 +1,40 @@
 """Pictures: figures are functions of a frame, widgets choose what they draw."""
 
 from effnet_lab.view.figures import (
+    plot_activation_style,
+    plot_arena,
     plot_audit,
     plot_candidates,
+    plot_channel_ranges,
+    plot_claims,
+    plot_confusion,
     plot_counts,
+    plot_delegates,
     plot_endpoint,
+    plot_ethosu,
+    plot_evidence,
     plot_family,
+    plot_formats,
     plot_histogram,
     plot_history,
     plot_image,
     plot_layer_error,
+    plot_notions,
+    plot_profile,
     plot_published,
+    plot_reliability,
+    plot_repair,
     plot_top,
     plot_tradeoffs,
+    plot_verdicts,
 )
 from effnet_lab.view.widgets import EndpointView, LayerErrorView, ScalingView, TradeoffView
 
 __all__ = [
-    "EndpointView", "LayerErrorView", "ScalingView", "TradeoffView", "plot_audit", "plot_candidates", "plot_counts",
-    "plot_endpoint", "plot_family", "plot_histogram", "plot_history", "plot_image", "plot_layer_error", "plot_published",
-    "plot_top", "plot_tradeoffs",
+    "EndpointView", "LayerErrorView", "ScalingView", "TradeoffView", "plot_activation_style", "plot_arena",
+    "plot_audit", "plot_candidates", "plot_channel_ranges", "plot_claims", "plot_confusion", "plot_counts",
+    "plot_delegates", "plot_endpoint", "plot_ethosu", "plot_evidence", "plot_family", "plot_formats",
+    "plot_histogram", "plot_history", "plot_image", "plot_layer_error",
+    "plot_notions", "plot_profile", "plot_published",
+    "plot_reliability", "plot_repair", "plot_top", "plot_tradeoffs", "plot_verdicts",
 ]  # fmt: skip

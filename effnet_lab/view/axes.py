@@ -75,6 +75,9 @@ AXES = {
     "weight_bytes": _count("int8 weights (bytes)"),
     "flash_bytes": _count("int8 weights (bytes)"),
     "size_bytes": _count("file size (bytes)"),
+    "width_of_range": Axis(
+        title="width of the widest activation range (real units)", log=True, ticks="~g", number=".3g"
+    ),
     "top1": _fraction("top-1 accuracy"),
     "top5": _fraction("top-5 accuracy"),
     "train_top1": _fraction("top-1 accuracy, training"),
@@ -83,8 +86,23 @@ AXES = {
     "published_int8_top1": _fraction("top-1 accuracy of int8, published"),
     "p50_ms": _time("latency p50"),
     "p90_ms": _time("latency p90"),
+    "uninterrupted_ms": Axis(title="time (ms, this host)", better="low", number=".3g"),
+    "share": Axis(title="share", ticks="~%", number=".1%"),
+    "confidence": Axis(title="probability of the first class", ticks="~%", number=".1%"),
     "relative_p50": Axis(title="CPU time p50 / reference's", log=True, better="low", ticks="~g", number=".3g"),
     "sqnr_accumulated_db": _decibel("accumulated SQNR"),
+    "sqnr_local_db": _decibel("local SQNR"),
+    "sqnr_effect_db": _decibel("SQNR of the logits, this op alone in integers"),
+    "sqnr_effect_weights_db": _decibel("SQNR of the logits, its weights alone"),
+    "sqnr_effect_activations_db": _decibel("SQNR of the logits, its activations alone"),
+    "effect_changed_top1": Axis(title="first class changed by this op alone", better="low", ticks="~%", number=".2%"),
+    "max_error": Axis(title="largest error (activation)", log=True, better="low", number=".3g"),
+    "rmse_over_scale": Axis(title="RMS error / step (rounding alone: 0.29)", log=True, better="low", number=".3g"),
+    "local_rmse_over_scale": Axis(
+        title="local RMS error / step (rounding: 0.29)", log=True, better="low", number=".3g"
+    ),
+    "effective_bits": Axis(title="effective bits", better="high", number=".2f"),
+    "saturation_share": Axis(title="values beyond the codes", better="low", ticks="~%", number=".2%"),
     "weight_sqnr_db": _decibel("SQNR of the weights"),
     "weight_worst_channel_sqnr_db": _decibel("SQNR of the worst weight channel"),
     "mse": Axis(title="mean squared error (activation²)", log=True, better="low", ticks="~e", number=".3g"),

@@ -1,13 +1,25 @@
 """Figures: pure functions from a frame to a plotly Figure."""
 
-from effnet_lab.view.figures.layer_error import plot_histogram, plot_layer_error
+from effnet_lab.view.figures.accuracy import plot_confusion, plot_reliability
+from effnet_lab.view.figures.activation_style import plot_activation_style
+from effnet_lab.view.figures.claims import plot_claims
+from effnet_lab.view.figures.deploy import plot_delegates, plot_formats
+from effnet_lab.view.figures.ethosu import plot_ethosu
+from effnet_lab.view.figures.layer_error import plot_histogram, plot_layer_error, plot_notions
 from effnet_lab.view.figures.maps import plot_endpoint
+from effnet_lab.view.figures.memory import plot_arena
 from effnet_lab.view.figures.pictures import plot_audit, plot_image, plot_top
+from effnet_lab.view.figures.profile import plot_profile
+from effnet_lab.view.figures.repair import plot_channel_ranges, plot_repair
 from effnet_lab.view.figures.scaling import plot_candidates, plot_counts, plot_family
 from effnet_lab.view.figures.tradeoffs import plot_published, plot_tradeoffs
 from effnet_lab.view.figures.training import plot_history
+from effnet_lab.view.figures.verdicts import plot_evidence, plot_verdicts
 
 __all__ = [
-    "plot_audit", "plot_candidates", "plot_counts", "plot_endpoint", "plot_family", "plot_histogram", "plot_history",
-    "plot_image", "plot_layer_error", "plot_published", "plot_top", "plot_tradeoffs",
+    "plot_activation_style", "plot_arena", "plot_audit", "plot_candidates", "plot_channel_ranges", "plot_claims",
+    "plot_confusion", "plot_counts", "plot_delegates", "plot_endpoint", "plot_ethosu", "plot_evidence", "plot_family",
+    "plot_formats", "plot_histogram", "plot_history", "plot_image", "plot_layer_error",
+    "plot_notions", "plot_profile",
+    "plot_published", "plot_reliability", "plot_repair", "plot_top", "plot_tradeoffs", "plot_verdicts",
 ]  # fmt: skip

@@ -15,7 +15,16 @@ from effnet_lab.view import theme
 from effnet_lab.view.axes import Axis, axis, choose
 from effnet_lab.view.text import capital, file_label, hover, short_layer, wrapped_layer
 
-METRICS = ("sqnr_accumulated_db", "mse", "cosine", "weight_sqnr_db", "weight_worst_channel_sqnr_db")
+METRICS = (
+    "sqnr_accumulated_db", "sqnr_local_db", "sqnr_effect_db", "sqnr_effect_weights_db", "sqnr_effect_activations_db",
+    "effect_changed_top1", "mse", "cosine", "max_error", "rmse_over_scale", "local_rmse_over_scale", "effective_bits",
+    "saturation_share", "weight_sqnr_db", "weight_worst_channel_sqnr_db",
+)  # fmt: skip
+NOTIONS = {  # the three curves of `plot_notions`
+    "accumulated: whole network in integers": "sqnr_accumulated_db",
+    "local: this op, its inputs in float": "sqnr_local_db",
+    "effect: the logits, this op alone": "sqnr_effect_db",
+}
 MOST_LABELLED = 4  # lines that each get the name of their worst layer
 CHARACTER = 1 / 95  # of the plot's width, on a page about 700 px wide
 
@@ -38,7 +47,7 @@ def plot_layer_error(
     errors : DataFrame
         LAYER_ERROR frame.
     metric : str
-        "sqnr_accumulated_db", "mse", "cosine", "weight_sqnr_db" or "weight_worst_channel_sqnr_db".
+        One of `METRICS`; rows where it was not measured have no point.
     layer : str, optional
         Layer to mark on every line.
     n_worst : int
@@ -69,6 +78,40 @@ def plot_layer_error(
     fig.update_yaxes(**scale.layout(errors[metric]))
     labels = [_Label(row, metric, errors["layer_index"], colors) for rows in worst for _, row in rows.iterrows()]
     _name_worst(fig, labels, errors[metric].astype(float).to_numpy(), scale)
+    return fig
+
+
+def plot_notions(errors: pd.DataFrame, *, layer: str | None = None) -> go.Figure:
+    """The three notions of error along one network, dB: where error arises, how it piles up, what it does to the logits.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        LAYER_ERROR frame of one (model, scheme, backend). A notion that was not measured has no curve, and an infinite
+        value no point.
+    layer : str, optional
+        Layer to mark.
+    """
+    require(errors, LAYER_ERROR, caller="plot_notions")
+    files = errors[[*MODEL_FILE]].drop_duplicates()
+    if len(files) != 1:
+        raise UserError(f"plot_notions draws one file. Got {len(files)}. Select one model, scheme and backend.")
+    fig = theme.new_figure(f"Three notions of error, {file_label(*files.iloc[0])}")
+    shown = {name: column for name, column in NOTIONS.items() if errors[column].notna().any()}
+    for (name, column), color in zip(shown.items(), theme.PALETTE, strict=False):
+        values = errors[column].astype(float)
+        fig.add_scatter(
+            x=errors["layer_index"], y=values.where(np.isfinite(values)), mode="lines+markers", name=name,
+            line={"width": 1.5, "color": color}, marker={"size": 5, "color": color},
+            hovertext=hover(errors, map(wrapped_layer, errors["layer"]), LAYER_ERROR.values),
+            hovertemplate="%{hovertext}<extra></extra>",
+        )  # fmt: skip
+    if layer is not None:
+        for index in errors.loc[errors["layer"] == layer, "layer_index"]:
+            fig.add_vline(x=index, line={"width": 1, "dash": "dash", "color": theme.INK}, layer="below")
+    fig.update_layout(showlegend=True)
+    fig.update_xaxes(title_text="layer, forward order")
+    fig.update_yaxes(title_text="SQNR (dB), higher is better")
     return fig
 
 

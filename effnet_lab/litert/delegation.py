@@ -1,0 +1,36 @@
+"""Which ops of a graph a delegate has taken, as the interpreter itself reports it."""
+
+from __future__ import annotations
+
+from effnet_lab.litert.runner import Runner
+
+XNNPACK = "XNNPACK"
+PLAIN = ""  # the interpreter's own kernel
+
+
+def delegation(runner: Runner) -> dict[int, str]:
+    """Name of the delegate, "XNNPACK" or "", for every op by its index in the graph.
+
+    The interpreter lists the nodes that it has put in the place of ops, with the tensors that go in and come out; an op
+    belongs to such a node if its result is needed for what comes out and computed from what goes in.
+    """
+    graph = runner.graph
+    taken = dict.fromkeys((op.index for op in graph.ops), PLAIN)
+    producer = {tensor: op for op in graph.ops for tensor in op.outputs}
+    for node in runner.nodes()[len(graph.ops) :]:
+        inside, waiting = set(node["inputs"].tolist()), node["outputs"].tolist()
+        while waiting:
+            tensor = waiting.pop()
+            if tensor in inside or tensor not in producer:
+                continue
+            inside.add(tensor)
+            taken[producer[tensor].index] = XNNPACK
+            waiting += producer[tensor].inputs
+    return taken
+
+
+def delegate_of(runner: Runner) -> str:
+    """In words for a column: "XNNPACK 64/65 ops", or "none"."""
+    taken = delegation(runner)
+    n = sum(name == XNNPACK for name in taken.values())
+    return f"{XNNPACK} {n}/{len(taken)} ops" if n else "none"

@@ -1,0 +1,43 @@
+"""A .tflite file with other values in some of its stored tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from effnet_lab.litert.flatbuffer import pack, parse
+from effnet_lab.litert.graph import graph_of
+
+
+def with_constants(model: Path | str | bytes, arrays: Mapping[str, NDArray]) -> bytes:
+    """The same file with these stored tensors replaced; metadata, names and quantization stay.
+
+    Parameters
+    ----------
+    model : path or bytes
+    arrays : mapping of tensor name to ndarray
+        Of the stored shape and element type: codes, not real values, where the tensor is quantized.
+
+    Raises
+    ------
+    ValueError
+        If no stored tensor, or more than one, has the name, or shape or type differ.
+    """
+    tree = parse(model)
+    graph, main = graph_of(tree), tree.subgraphs[0]
+    stored = [tensor for tensor in graph.tensors if tensor.data is not None]
+    for name, array in arrays.items():
+        found = [tensor for tensor in stored if tensor.name == name]
+        if len(found) != 1:
+            raise ValueError(f"{len(found)} stored tensors are called {name!r}; need one.")
+        (tensor,) = found
+        if array.shape != tensor.shape or array.dtype != tensor.dtype:
+            raise ValueError(f"{name!r} is {tensor.dtype} {tensor.shape}. Got {array.dtype} {array.shape}.")
+        if sum(other.buffer == main.tensors[tensor.index].buffer for other in main.tensors) > 1:
+            tree.buffers.append(type(tree.buffers[0])())  # equal values are often stored once for several tensors
+            main.tensors[tensor.index].buffer = len(tree.buffers) - 1
+        tree.buffers[main.tensors[tensor.index].buffer].data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return pack(tree)

@@ -1,0 +1,110 @@
+"""TensorFlow Lite Micro: what its allocator takes for a file, and what its kernels answer.
+
+The runtime ends the process on some files, so each question is a process of its own.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from effnet_lab.litert.flatbuffer import read_bytes
+from effnet_lab.litert.graph import Graph, read_graph
+from effnet_lab.litert.layer_names import layer_names
+from effnet_lab.names import UserError
+
+TIMEOUT_S = 600
+_SPARE_BYTES = 8 << 20  # for what the arena holds besides tensors; the first attempt has to fit
+_CHILD = """
+import sys
+import numpy as np
+from tflite_micro.python.tflite_micro.runtime import Interpreter
+model, arena, codes, answer = sys.argv[1:]
+micro = Interpreter.from_file(model, arena_size=int(arena))
+micro.print_allocations()
+if codes:
+    micro.set_input(np.load(codes), 0)
+    micro.invoke()
+    np.save(answer, micro.get_output(0))
+"""
+_TOTAL = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")
+_PART = re.compile(r"\] '(.+?)' used (\d+) bytes")
+_NO_KERNEL = re.compile(r"Didn't find op for builtin opcode '(\w+)'")
+_NOT_PREPARED = re.compile(r"(?:(.*)\n)?.*Node (\w+) \(number (\d+)f?\) failed to (?:prepare|invoke)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Allocation:
+    """What the recording allocator says of a file, bytes on this 64-bit host."""
+
+    total_bytes: int  # the whole arena
+    head_bytes: int  # activations and scratch buffers, at planned offsets
+    tail_bytes: int  # structs that live as long as the interpreter
+    parts: Mapping[str, int]  # of the tail, by the allocator's own names
+
+
+def allocate(model: Path | str | bytes) -> Allocation:
+    """Let TensorFlow Lite Micro allocate a file's tensors.
+
+    Raises
+    ------
+    UserError
+        If it has no kernel for an op, or refuses one: with the op, the layer, and the reason that it gives.
+    """
+    said, _ = _ask(model, None)
+    found = {name: int(size) for name, size in _TOTAL.findall(said)}
+    return Allocation(
+        total_bytes=found["total"],
+        head_bytes=found["head"],
+        tail_bytes=found["tail"],
+        parts={name: int(size) for name, size in _PART.findall(said)},
+    )
+
+
+def run_micro(model: Path | str | bytes, codes: NDArray) -> NDArray:
+    """Output of the reference kernels of TensorFlow Lite Micro for one input, both as the file's own codes."""
+    return _ask(model, codes)[1]
+
+
+def _ask(model: Path | str | bytes, codes: NDArray | None) -> tuple[str, NDArray | None]:
+    """What the runtime printed, and the answer if it was given an input."""
+    content = read_bytes(model)
+    graph = read_graph(content)
+    arena = sum(tensor.size_bytes for tensor in graph.tensors if tensor.data is None) + len(content) + _SPARE_BYTES
+    arena = -(-arena // 64) * 64  # an arena with a crooked end loses some bytes at its tail
+    with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder:
+        file, given, answer = (Path(folder) / name for name in ("model.tflite", "codes.npy", "answer.npy"))
+        file.write_bytes(content)
+        if codes is not None:
+            np.save(given, codes)
+        command = [sys.executable, "-c", _CHILD, file, str(arena), "" if codes is None else given, answer]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        except subprocess.TimeoutExpired:
+            raise UserError(f"TensorFlow Lite Micro gave no answer for {TIMEOUT_S} s.") from None
+        said = done.stdout + done.stderr
+        if done.returncode or not _TOTAL.search(said):
+            raise UserError(_refusal(said, done.returncode, graph))
+        return said, np.load(answer) if codes is not None else None
+
+
+def _refusal(said: str, code: int, graph: Graph) -> str:
+    runtime = "TensorFlow Lite Micro"
+    if missing := _NO_KERNEL.findall(said):
+        return f"{runtime} has no kernel for {', '.join(dict.fromkeys(missing))}. Export the network as int8."
+    if found := _NOT_PREPARED.search(said):
+        why, kind, number = found.groups()
+        why = re.sub(r"^\S+\.(?:cc|h):?(?:\d+)?\s*", "", (why or "").strip()).rstrip(".") or "it does not say why"
+        output = graph.tensors[graph.ops[int(number)].outputs[0]].name
+        layer = layer_names(graph).get(output, output)
+        return f"{runtime} refuses {kind} of the layer {layer!r}: {why}. Export the network as int8."
+    last = (said.strip().splitlines() or ["nothing"])[-1]
+    return f"{runtime} ended with code {code}. It said: {last} Export the network as int8."

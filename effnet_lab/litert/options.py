@@ -1,0 +1,46 @@
+"""What an op is told besides its tensors: padding, strides, dilation, fused activation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ai_edge_litert import schema_py_generated as schema
+
+from effnet_lab.litert.flatbuffer import parse
+
+_FUSED = {value: name.lower() for name, value in vars(schema.ActivationFunctionType).items() if isinstance(value, int)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """Options of one op; what its kind does not have stands at the neutral value."""
+
+    fused: str = "none"  # activation inside the op: none, relu, relu_n1_to_1, relu6, tanh, sign_bit
+    same: bool = False  # SAME padding, else VALID
+    stride: tuple[int, int] = (1, 1)  # height, width
+    dilation: tuple[int, int] = (1, 1)  # height, width
+    depth_multiplier: int = 1
+
+
+def op_options(model: Path | str | bytes) -> tuple[Options, ...]:
+    """Options of every op of the main graph, in the order of `Graph.ops`."""
+    return options_of(parse(model))
+
+
+def options_of(tree: schema.ModelT) -> tuple[Options, ...]:
+    """The same for a parsed file."""
+    return tuple(_options(op.builtinOptions) for op in tree.subgraphs[0].operators)
+
+
+def _options(stored: object) -> Options:
+    def read(name: str, default: int) -> int:
+        return int(getattr(stored, name, default))
+
+    return Options(
+        fused=_FUSED.get(read("fusedActivationFunction", 0), "unknown"),
+        same=read("padding", schema.Padding.VALID) == schema.Padding.SAME,
+        stride=(read("strideH", 1), read("strideW", 1)),
+        dilation=(read("dilationHFactor", 1), read("dilationWFactor", 1)),
+        depth_multiplier=read("depthMultiplier", 1),
+    )

@@ -1,0 +1,68 @@
+"""Published accuracies: they need the images and the weights, but two of them can be held against each other."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+from effnet_lab.intervals import wilson
+from effnet_lab.measure.claims.recounts import Claim
+
+IMAGENET = 50_000
+_COUNT = re.compile(r"([\d,]+)(?: validation)? images")
+
+
+def judge_accuracy(claim: Claim, table: pd.DataFrame) -> dict:
+    """Columns rule, ours, verdict and explanation of one accuracy.
+
+    Whoever published it first is *not checkable here*. A later number for the same network is held against that one: within
+    the 95 % interval that its images allow the two are one number measured twice (*explained difference*), outside they
+    *contradict* each other. A share of few images must be a whole number of them.
+    """
+    n = _images(claim.conditions)
+    if n < IMAGENET:
+        return _whole_number(claim, n)
+    first = table[(table["model"] == claim.model) & (table["quantity"] == claim.quantity)].iloc[0]
+    nothing = {"rule": "", "ours": float("nan")}
+    if first["source"] == claim.source:
+        words = "needs ImageNet's 50,000 validation images and the official weights: `evaluate --data` does it where they are"
+        return nothing | {"verdict": "not checkable here", "explanation": words}
+    rule, other = f"the number of {first['source'].split(',')[0]}", float(first["value"])
+    low, high = wilson(round(claim.value * n), n)
+    if abs(other - claim.value) < 1e-9:
+        return {
+            "rule": rule,
+            "ours": other,
+            "verdict": "reproduced",
+            "explanation": "the same number, copied or confirmed",
+        }
+    span = f"{low:.2%} to {high:.2%}, n = {n:,}"
+    if low <= other <= high:
+        words = (
+            f"{claim.value:.2%} and {other:.2%}: the 95 % interval of the first ({span}) holds the second. The images cannot "
+            f"tell the two apart; resize, JPEG decoder{', input size' if ' px' in claim.conditions else ''} and export differ."
+        )
+        return {"rule": rule, "ours": other, "verdict": "explained difference", "explanation": words}
+    words = (
+        f"{claim.value:.2%} here, {other:.2%} there, outside {span}: another recipe, size or head, not another sample."
+    )
+    return {"rule": rule, "ours": other, "verdict": "contradicted", "explanation": words}
+
+
+def _whole_number(claim: Claim, n: int) -> dict:
+    """Whether the share is one of so many images, as far as its digits go; the accuracy itself needs ST's training."""
+    hits = round(claim.value * n)
+    fits = abs(hits / n - claim.value) <= claim.rounded_to / 2 * 1.001
+    words = f"it is {hits} of {n} images" if fits else f"no whole number of {n} images gives it"
+    low, high = wilson(hits, n)
+    words += f"; 95 % interval {low:.2%} to {high:.2%}. The weights may run on ST's devices only, and are not run here"
+    return {
+        "rule": f"a whole number of {n} images", "ours": hits / n, "explanation": words,
+        "verdict": "not checkable here" if fits else "contradicted",
+    }  # fmt: skip
+
+
+def _images(conditions: str) -> int:
+    found = _COUNT.search(conditions)
+    return int(found[1].replace(",", "")) if found else IMAGENET

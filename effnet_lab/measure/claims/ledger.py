@@ -1,0 +1,92 @@
+"""Every published number beside our own: what was claimed, by which rule we recount it, and whether the two agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from effnet_lab import frames
+from effnet_lab.measure.claims.accuracies import judge_accuracy
+from effnet_lab.measure.claims.recounts import RECOUNTS, Claim, Recount
+from effnet_lab.scaling import published
+
+REPRODUCED, EXPLAINED, CONTRADICTED, UNCHECKED = (
+    "reproduced", "explained difference", "contradicted", "not checkable here",
+)  # fmt: skip
+NEEDS = {  # what checking would take, by the beginning of the quantity
+    "latency_ms": "needs that processor or phone; `bench --adb` measures on one",
+    "plants": "needs the Plant Village photographs and ST's training",
+    "food101": "needs the Food-101 photographs and ST's training",
+    "activation_m": "needs that network's weights, which were not published",
+}
+
+
+def claims_ledger(measured: pd.DataFrame | None = None) -> pd.DataFrame:
+    """CLAIMS frame: one row per published number.
+
+    A claim is *reproduced* if the first rule for its quantity gives it, within the rounding of the publication; an
+    *explained difference* if another rule gives it, which is named; *contradicted* if no rule does; *not checkable here* if
+    this machine cannot make the number, with what it would take.
+
+    Parameters
+    ----------
+    measured : DataFrame, optional
+        MEASURED frame: numbers that had to be measured (an allocator's arena), for the claims of the same model and quantity.
+    """
+    table = published()
+    return frames.build(frames.CLAIMS, [_row(claim, table, measured) for claim in table.to_dict("records")])
+
+
+def _row(row: dict, table: pd.DataFrame, measured: pd.DataFrame | None) -> dict:
+    claim = Claim(**{name: row[name] for name in ("model", "quantity", "source", "value", "rounded_to", "conditions")})
+    kept = {name: row[name] for name in ("model", "quantity", "source", "value", "unit", "conditions")}
+    if claim.quantity.startswith(("top1", "top5")):
+        return kept | judge_accuracy(claim, table)
+    for start, words in NEEDS.items():
+        if claim.quantity.startswith(start):
+            return kept | {"rule": "", "ours": float("nan"), "verdict": UNCHECKED, "explanation": words}
+    if claim.source.endswith("older tool"):
+        words = "the planner of another version of that tool; the newer one needs +27 % or -26 % for the same file"
+        return kept | {"rule": "", "ours": float("nan"), "verdict": UNCHECKED, "explanation": words}
+    recounts = [*_measured(claim, measured), *RECOUNTS.get(claim.quantity, ())]
+    return kept | _judge(claim, recounts)
+
+
+def _measured(claim: Claim, measured: pd.DataFrame | None) -> list[Recount]:
+    if measured is None:
+        return []
+    rows = measured[(measured["model"] == claim.model) & (measured["quantity"] == claim.quantity)]
+    return [
+        Recount(
+            rule=row["rule"],
+            value=lambda _claim, value=row["value"]: value,
+            tolerance=row["tolerance"],
+            because=row["because"],
+            other_meaning=bool(row["because"]),
+        )
+        for row in rows.to_dict("records")
+    ]
+
+
+def _judge(claim: Claim, recounts: Sequence[Recount]) -> dict:
+    """The first rule that gives the number, else the first rule there is."""
+    values = [(recount, value) for recount in recounts if (value := recount.value(claim)) is not None]
+    if not values:
+        words = "needs a measurement that was not made in this run"
+        return {"rule": "", "ours": float("nan"), "verdict": UNCHECKED, "explanation": words}
+    for i, (recount, ours) in enumerate(values):
+        if recount.agrees(claim, ours):
+            verdict = EXPLAINED if i or recount.other_meaning else REPRODUCED
+            words = recount.words(claim, ours) if verdict == EXPLAINED else ""
+            if i:
+                words = f"Our {values[0][0].rule} is {_number(values[0][1])}. {words}"
+            return {"rule": recount.rule, "ours": ours, "verdict": verdict, "explanation": words}
+    recount, ours = values[0]
+    tried = ", ".join(f"{other.rule}: {_number(value)}" for other, value in values)
+    words = recount.if_not.format(ours=_number(ours)) or f"No rule gives it. Tried {tried}."
+    return {"rule": recount.rule, "ours": ours, "verdict": CONTRADICTED, "explanation": words}
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

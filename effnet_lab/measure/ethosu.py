@@ -1,0 +1,205 @@
+"""What Arm's compiler for the Ethos-U makes of a file: which ops the NPU takes, and its estimate of time and memory."""
+
+from __future__ import annotations
+
+import csv
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from effnet_lab import frames
+from effnet_lab.litert import read_graph, read_info
+from effnet_lab.litert.flatbuffer import read_bytes
+from effnet_lab.litert.layer_names import layer_names
+from effnet_lab.names import UserError, lookup
+from effnet_lab.paths import write_atomically
+
+TIMEOUT_S = 900
+SHIPPED = "Arm/vela.ini"  # the configurations that come with the compiler
+_SHARED, _DEDICATED = ("Shared_Sram", "Sram_Only"), ("Dedicated_Sram", "Sram_Only", "Shared_Sram")
+_SIZED = ("Dedicated_Sram_384KB", "Dedicated_Sram_256KB", "Dedicated_Sram_512KB", *_DEDICATED)
+_U55 = ("Ethos_U55_High_End_Embedded", "Ethos_U55_Deep_Embedded")
+_U65 = ("Ethos_U65_High_End", "Ethos_U65_Mid_End", "Ethos_U65_Client_Server")
+_SYSTEMS = {  # what Vela ships for each family; the first is the default
+    "u55": dict.fromkeys(_U55, _SHARED),
+    "u65": dict.fromkeys(_U65, _SIZED) | {"Ethos_U65_Embedded": _SHARED},
+}
+# The i.MX 93 has a U65-256; no shipped configuration bears its name, the default is the closest.
+ACCELERATORS = {
+    f"ethos-{family}-{macs}": _SYSTEMS[family]
+    for family, sizes in (("u55", (32, 64, 128, 256)), ("u65", (256, 512)))
+    for macs in sizes
+}
+_SPLIT = re.compile(r"(CPU|NPU) operators = (\d+)")
+_WARNING = re.compile(r"Warning[^\n]*operator: (\w+), ofm: '([^\n]*)'\nReason: (.+?)(?:\n\s*\n|\Z)", re.DOTALL)
+_KIB = 1024
+_NAN = float("nan")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compiled:
+    """One file compiled for one NPU."""
+
+    summary: pd.DataFrame  # ETHOSU frame, one row
+    layers: pd.DataFrame  # ETHOSU_LAYERS frame, one row per op of the compiled network
+    content: bytes  # the .tflite file with the NPU's command stream; no PC runs it
+
+
+def ethosu(
+    model: Path | str,
+    accelerator: str = "ethos-u65-256",
+    *,
+    system_config: str | None = None,
+    memory_mode: str | None = None,
+    out: Path | str | None = None,
+) -> Compiled:
+    """Compile a file with Vela and read its reports.
+
+    Times and cycles are the compiler's estimate of the NPU's part; what it leaves to the CPU costs nothing in them, so with
+    ``cpu_ops`` they are a lower bound. A file of which the NPU takes nothing has NaN.
+
+    Parameters
+    ----------
+    model : path
+        A .tflite file; int8 and int16x8 are what the NPU computes in.
+    accelerator : str
+        One of `ACCELERATORS`: ethos-u55-32 to -256, ethos-u65-256 (as in the i.MX 93) and -512.
+    system_config, memory_mode : str, optional
+        Of those that Vela ships: clock and bandwidths, and where weights and activations lie.
+    out : path, optional
+        Where the compiled file goes.
+
+    Raises
+    ------
+    UserError
+        If a name is unknown, or the compiler ends without a file.
+
+    References
+    ----------
+    ethos-u-vela 5.2, PERFORMANCE.md and OPTIONS.md.
+    """
+    systems = lookup("accelerator", accelerator, ACCELERATORS)
+    system = system_config or next(iter(systems))
+    modes = lookup(f"system configuration of {accelerator}", system, systems)
+    mode = memory_mode or modes[0]
+    lookup(f"memory mode of {system}", mode, dict.fromkeys(modes))
+    key = read_info(model).key
+    with tempfile.TemporaryDirectory(prefix="effnet-lab-") as name:
+        folder = Path(name)
+        said = _compile(model, folder, accelerator, system, mode)
+        (summary,) = csv.DictReader(_found(folder, "*_summary_*.csv", said).read_text().splitlines())
+        rows = list(csv.DictReader(_found(folder, "*_per-layer.csv", said).read_text().splitlines()))
+        content = _found(folder, "*_vela.tflite", said).read_bytes()
+    compiled = Compiled(
+        summary=frames.build(
+            frames.ETHOSU,
+            [key | {"accelerator": accelerator, "system_config": system, "memory_mode": mode} | _row(summary, said)],
+        ),
+        layers=_layers(model, key | {"accelerator": accelerator}, rows, float(summary["core_clock"]), said),
+        content=content,
+    )
+    if out is not None:
+        write_atomically(Path(out), content)
+    return compiled
+
+
+def fallbacks(layers: pd.DataFrame) -> list[str]:
+    """One sentence per op that stays on the CPU: which, and why."""
+    left = layers[layers["runs_on"] == "CPU"]
+    return [f"{row.op} of the layer {row.layer!r} runs on the CPU: {row.reason}" for row in left.itertuples()]
+
+
+def _compile(model: Path | str, folder: Path, accelerator: str, system: str, mode: str) -> str:
+    """Run Vela in a process of its own, some files end it; what it printed."""
+    file = folder / "model.tflite"
+    file.write_bytes(read_bytes(model))
+    command = [
+        sys.executable, "-m", "ethosu.vela", file, "--output-dir", folder, "--config", SHIPPED, "--accelerator-config",
+        accelerator, "--system-config", system, "--memory-mode", mode, "--verbose-performance",
+    ]  # fmt: skip
+    try:
+        done = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=TIMEOUT_S,
+            cwd=folder,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise UserError(f"Vela did not finish {model} in {TIMEOUT_S} s.") from None
+    if done.returncode < 0:
+        scheme = read_info(model).scheme
+        why = " Weights of 4 bits do that to it." if "wi4" in scheme else ""
+        name = signal.Signals(-done.returncode).name
+        raise UserError(f"Vela ended by {name} on {model} ({scheme}).{why} Export the network as int8.")
+    if done.returncode:
+        last = (done.stdout.strip().splitlines() or ["nothing"])[-1]
+        raise UserError(f"Vela refuses {model}: {last}")
+    return done.stdout
+
+
+def _found(folder: Path, pattern: str, said: str) -> Path:
+    for path in folder.glob(pattern):
+        return path
+    last = (said.strip().splitlines() or ["nothing"])[-1]
+    raise UserError(f"Vela wrote no {pattern.strip('*_')}. It said: {last}")
+
+
+def _row(summary: dict[str, str], said: str) -> dict[str, float]:
+    """The summary's numbers in bytes and milliseconds; its memory is in KiB, its time in seconds."""
+    ops = {target: int(count) for target, count in _SPLIT.findall(said)}
+    row = {"npu_ops": ops["NPU"], "cpu_ops": ops["CPU"], "madds": int(summary["nn_macs"])}
+
+    def total(area: str, pattern: str) -> float:
+        return sum(float(summary[pattern.format(name)] or 0) for name in area.split())
+
+    numbers = {
+        "cycles": float(summary["cycles_total"]),
+        "npu_cycles": float(summary["cycles_npu"]),
+        "inference_ms": float(summary["inference_time"]) * 1e3,
+    }
+    for area, names in (("sram", "sram"), ("dram", "dram"), ("flash", "on_chip_flash off_chip_flash")):
+        numbers[f"{area}_used_bytes"] = total(names, "{}_memory_used") * _KIB
+        numbers[f"{area}_traffic_bytes"] = total(names, "{}_total_bytes")
+    return row | (numbers if ops["NPU"] else dict.fromkeys(numbers, _NAN))
+
+
+def _layers(model: Path | str, key: dict, rows: list[dict[str, str]], clock_hz: float, said: str) -> pd.DataFrame:
+    reasons = {output: " ".join(why.split()) for _, output, why in _WARNING.findall(said)}
+    graph = read_graph(model)
+    kinds, names = {name: op.kind for name, op in graph.produced.items()}, layer_names(graph)
+    total = sum(float(row["Op Cycles"]) for row in rows)
+    out = []
+    for i, row in enumerate(rows):
+        # an op that Vela made of another has the name of that one's output, and a suffix
+        output = max((name for name in kinds if row["Name"].startswith(name)), key=len, default=row["Name"])
+        cycles = float(row["Op Cycles"])
+        numbers = {
+            "cycles": cycles,
+            "npu_cycles": float(row["NPU"]),
+            "sram_cycles": float(row["SRAM AC"]),
+            "dram_cycles": float(row["DRAM AC"]),
+            "estimated_ms": cycles / clock_hz * 1e3,
+            "share": cycles / total if total else _NAN,
+            "madds": int(row["MAC Count"]),
+            "utilisation": float(row["Util% (MAC)"]) / 100,
+            "sram_used_bytes": float(row["Staging Usage"]),
+        }
+        place = {"run_index": i, "layer": names.get(output, output), "op": kinds.get(output, row["Original Operator"])}
+        npu = row["Target"] == "NPU"
+        reason = "" if npu else reasons.get(output, "Vela gives no reason")
+        out.append(
+            key
+            | place
+            | {"npu_op": row["NNG Operator"] if npu else "", "runs_on": row["Target"], "reason": reason}
+            | (numbers if npu else dict.fromkeys(numbers, _NAN))
+        )
+    return frames.build(frames.ETHOSU_LAYERS, out)

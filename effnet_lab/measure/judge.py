@@ -1,0 +1,48 @@
+"""Whether one file is slower than another, from interleaved runs in blocks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+CONFIDENCE = 0.99  # of the interval that has to lie beyond the margin
+MARGIN = 0.01  # smaller differences are called "same": two openings of one file may differ by as much
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Ratio of CPU times with its 95 % interval, and what follows from it."""
+
+    ratio: float
+    low: float
+    high: float
+    verdict: str  # faster, slower, same
+
+
+def judge(reference_ns: NDArray, ns: NDArray, block: NDArray) -> Judgement:
+    """Compare two files round by round.
+
+    Within a block the logarithms of the ratios of neighbouring runs have a median; the medians of the blocks are
+    independent, because each block opened the files anew, and Student's t over them gives the interval. The verdict is
+    "slower" or "faster" if the 99 % interval excludes a ratio of 1 and the ratio itself is more than a percent from it.
+
+    Parameters
+    ----------
+    reference_ns, ns : (rounds,)
+        CPU times of the two files in the same rounds.
+    block : int (rounds,)
+        At least 3 different ones.
+    """
+    from scipy.stats import t
+
+    logs = np.log(ns / reference_ns)
+    medians = np.array([np.median(logs[block == b]) for b in np.unique(block)])
+    n, mean = len(medians), float(medians.mean())
+    error = float(medians.std(ddof=1)) / math.sqrt(n)
+    half, wide = (float(t.ppf((1 + level) / 2, n - 1)) * error for level in (0.95, CONFIDENCE))
+    differs = abs(mean) > wide and abs(math.expm1(mean)) > MARGIN
+    verdict = "same" if not differs else "slower" if mean > 0 else "faster"
+    return Judgement(*(math.exp(x) for x in (mean, mean - half, mean + half)), verdict)
