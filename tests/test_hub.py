@@ -152,6 +152,6 @@ def test_nothing_is_left_when_writing_fails(model, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("effnet_lab.quantize.saved_models.write_about", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(UserError, match=r"Cannot write .*new: No space left"):
         export_saved_model(model, tmp_path / "new")
     assert not list(tmp_path.iterdir())

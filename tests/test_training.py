@@ -13,7 +13,7 @@ from effnet_lab.images import open_images
 from effnet_lab.models.weights import embedded_models, load_model
 from effnet_lab.models.weights.native import to_bytes
 from effnet_lab.names import UserError
-from effnet_lab.scaling import MICRO, totals
+from effnet_lab.scaling import MICRO, STYLES, get_spec, totals
 from effnet_lab.training import RECIPES, read_card, save_with_card, train, train_variant
 from effnet_lab.training.cards import make_card
 from effnet_lab.training.fit import predict
@@ -86,15 +86,15 @@ def test_mistakes():
 
 
 def test_every_micro_variant_has_recipe_weights_and_card():
-    assert MICRO.keys() == RECIPES.keys() == embedded_models().keys()
+    assert MICRO.keys() | STYLES.keys() == RECIPES.keys() == embedded_models().keys()
 
 
-@pytest.mark.parametrize("name", MICRO)
+@pytest.mark.parametrize("name", MICRO | STYLES)
 def test_cards_describe_their_weights(name):
     path = embedded_models()[name]
     card = read_card(path)
     assert card["weights_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert card["params"] == totals(MICRO[name], 10).params
+    assert card["params"] == totals(get_spec(name), 10).params
     assert card["command"] == f"effnet-lab train --variant {name} --data scenes --out data/models/{name}.safetensors"
     assert card["fingerprint"] == open_images(card["data"], "train").fingerprint
     assert card["evaluation"]["fingerprint"] == open_images("scenes").fingerprint

@@ -26,6 +26,7 @@ def one_histogram() -> pd.DataFrame:
 
 # Every public figure function: how a test calls it, and on which frame.
 FIGURES = {
+    "plot_activation_style": (view.plot_activation_style, made.activation_style),
     "plot_candidates": (view.plot_candidates, made.candidates),
     "plot_counts": (view.plot_counts, lambda: made.count()[1]),
     "plot_family": (view.plot_family, made.variants),

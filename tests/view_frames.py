@@ -46,6 +46,23 @@ def count(*, fixed_ends=True, width=1.0, depth=1.0, resolution_px=224, alpha=1.2
     return point, frames.build(frames.COUNTS, rows)
 
 
+def activation_style() -> pd.DataFrame:
+    """Two styles, both granularities, two widths: ReLU6 stays, swish falls."""
+    rows = [
+        {
+            "model": activation, "granularity": granularity, "widening": widening, "activation": activation,
+            "squeeze_excite": False, "n_images": 2000, "float_top1": 0.9, "float_top1_lo": 0.88, "float_top1_hi": 0.92,
+            "int8_top1": top1, "int8_top1_lo": top1 - 0.02, "int8_top1_hi": top1 + 0.02, "difference": top1 - 0.9,
+            "difference_lo": top1 - 0.92, "difference_hi": top1 - 0.88, "p_value": 0.5, "widest_layer": "head_dense",
+            "range_min": -15 * widening, "range_max": 15 * widening,
+        }
+        for activation, falls in (("relu6", 0.02), ("swish", 0.6))
+        for granularity in ("channel", "tensor")
+        for widening, top1 in ((1.0, 0.9), (12.0, 0.9 - falls))
+    ]  # fmt: skip
+    return frames.build(frames.ACTIVATION_STYLE, rows)
+
+
 def candidates(n: int = 40) -> pd.DataFrame:
     """Specifications on a grid, best first."""
     rows = [

@@ -7,7 +7,19 @@ import sys
 
 import typer
 
-from effnet_lab.cli import measuring, networks, notebooks, pictures
+from effnet_lab.cli import (
+    boards,
+    exporting,
+    layers,
+    linting,
+    measuring,
+    networks,
+    notebooks,
+    pictures,
+    repairing,
+    training,
+    verdicts,
+)
 from effnet_lab.names import UserError
 
 app = typer.Typer(
@@ -18,7 +30,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for room in (networks, pictures, measuring, notebooks):
+for room in (
+    networks,
+    training,
+    exporting,
+    pictures,
+    measuring,
+    boards,
+    layers,
+    linting,
+    verdicts,
+    repairing,
+    notebooks,
+):
     for command in room.COMMANDS:
         app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
 

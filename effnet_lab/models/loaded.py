@@ -15,7 +15,8 @@ class LoadedModel:
     """Weights, the shape of the network, what its input looks like and what its outputs mean."""
 
     name: str
-    spec: NetSpec
+    spec: NetSpec | None  # None: no network of this family
     keras: tf_keras.Model  # float32 (n, size_px, size_px, 3) -> logits (n, len(classes))
     preprocess: Preprocess
     classes: tuple[str, ...]
+    fake_quantized: tuple[str, ...] = ()  # layers that compute as in int8, see `fake_quant`; none in a float network

@@ -1,11 +1,27 @@
-"""Schemes, and the tools that write them."""
+"""Schemes, recipes, and the tools that write them. Requantizing a .tflite file loads no TensorFlow."""
 
-from effnet_lab.quantize.export import export, targets
-from effnet_lab.quantize.saved_models import KINDS, export_saved_model
-from effnet_lab.quantize.schemes import BACKENDS, FORMATS, SCHEMES, Scheme, get_scheme
-from effnet_lab.quantize.twins import TwinFiles, export_twins, own_twins
+from __future__ import annotations
 
-__all__ = [
-    "BACKENDS", "FORMATS", "KINDS", "SCHEMES", "Scheme", "TwinFiles", "export", "export_saved_model", "export_twins",
-    "get_scheme", "own_twins", "targets",
+import importlib
+
+from effnet_lab.quantize.export import export, export_file, targets
+from effnet_lab.quantize.recipes import Recipe, keep_worst, parse_recipe
+from effnet_lab.quantize.requantize import requantize
+from effnet_lab.quantize.schemes import BACKENDS, FORMATS, KINDS, SCHEMES, Scheme, get_scheme
+
+_LATE = {  # what needs TensorFlow is loaded on first use
+    "TwinFiles": "twins",
+    "export_saved_model": "saved_models",
+    "export_twins": "twins",
+    "own_twins": "twins",
+}
+__all__ = [  # noqa: PLE0604, RUF100  the late ones are names, too
+    "BACKENDS", "FORMATS", "KINDS", "SCHEMES", "Recipe", "Scheme", "export", "export_file", "get_scheme", "keep_worst",
+    "parse_recipe", "requantize", "targets", *_LATE,
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATE:
+        raise AttributeError(f"module 'effnet_lab.quantize' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"effnet_lab.quantize.{_LATE[name]}"), name)

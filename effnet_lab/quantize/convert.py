@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -12,22 +13,33 @@ import tf_keras
 
 from effnet_lab.images import ImageSet
 from effnet_lab.models.loaded import LoadedModel
+from effnet_lab.names import UserError
 from effnet_lab.quantize.schemes import Scheme
 from effnet_lab.quiet import quiet
+
+_INTEGER = {  # op set of a static scheme by the bits of its activations
+    8: tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
+    16: tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+}
 
 
 @contextlib.contextmanager
 def saved_model(model: LoadedModel) -> Iterator[Path]:
     """The network with a softmax on top and a batch of one, as a SavedModel in a folder that is removed afterwards.
 
-    A static batch from `ExportArchive` converts about five times as fast as `TFLiteConverter.from_keras_model`.
+    Without classes there is no softmax. A static batch from `ExportArchive` converts about five times as fast as
+    `TFLiteConverter.from_keras_model`.
     """
-    probabilities = tf_keras.layers.Softmax(name="probabilities")(model.keras.output)
-    network = tf_keras.Model(model.keras.input, probabilities, name=model.name)
-    side = model.preprocess.size_px
+    network, side = model.keras, model.preprocess.size_px
+    if model.classes:
+        probabilities = tf_keras.layers.Softmax(name="probabilities")(network.output)
+        network = tf_keras.Model(network.input, probabilities, name=model.name)
     with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder:
-        with quiet():
-            _write(network, side, folder)
+        try:
+            with quiet():
+                _write(network, side, folder)
+        except (OSError, tf.errors.OpError) as error:
+            raise cannot_write(tempfile.gettempdir(), error) from None
         yield Path(folder)
 
 
@@ -42,7 +54,19 @@ def _write(network: tf_keras.Model, side: int, folder: str) -> None:
     archive.write_out(folder)
 
 
-def convert(folder: Path, scheme: Scheme, model: LoadedModel, calibration: ImageSet | None = None) -> bytes:
+def cannot_write(place: Path | str, error: Exception) -> UserError:
+    """The one line for a full or closed disk, whether Python or TensorFlow has met it."""
+    reason = str(getattr(error, "strerror", None) or getattr(error, "message", None) or error).splitlines()[0]
+    return UserError(f"Cannot write {place}: {reason}. Free some space, or choose another place.")
+
+
+def convert(
+    folder: Path,
+    scheme: Scheme,
+    model: LoadedModel,
+    calibration: ImageSet | None = None,
+    float_tensors: Sequence[str] = (),
+) -> bytes:
     """One .tflite file of a SavedModel.
 
     Parameters
@@ -50,22 +74,37 @@ def convert(folder: Path, scheme: Scheme, model: LoadedModel, calibration: Image
     folder : Path
         From `saved_model`.
     scheme : Scheme
-        Static int8 has int8 input and output, per-channel weights.
+        Static schemes have input and output of the type of their activations.
     model : LoadedModel
         For its preprocessing.
     calibration : ImageSet, optional
         Needed by static schemes; every image is used.
+    float_tensors : sequence of str
+        Names, in the float file, of the tensors whose ops an int8 scheme leaves in float32.
     """
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
     if scheme.weight_bits < 32:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if scheme.weight_bits == 16:
         converter.target_spec.supported_types = [tf.float16]
+    if scheme.granularity == "tensor":
+        converter._experimental_disable_per_channel = True  # there is no public switch
     if scheme.calibrated:
         converter.representative_dataset = lambda: (
             [image[None]] for batch, _labels in calibration.batches(model.preprocess) for image in batch
         )
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.int8
+        if float_tensors:
+            return _selective(converter, float_tensors)
+        converter.target_spec.supported_ops = [_INTEGER[scheme.activation_bits]]
+        converter.inference_input_type = converter.inference_output_type = tf.as_dtype(scheme.activations)
     with quiet():
-        return converter.convert()
+        return bytes(converter.convert())
+
+
+def _selective(converter: tf.lite.TFLiteConverter, float_tensors: Sequence[str]) -> bytes:
+    """Int8 but for these tensors: the debugger's denylist is the converter's only way."""
+    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=list(float_tensors), fully_quantize=True)
+    with quiet(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated.*")  # the debugger uses it
+        debugger = tf.lite.experimental.QuantizationDebugger(converter=converter, debug_options=options)
+        return bytes(debugger.get_nondebug_quantized_model())

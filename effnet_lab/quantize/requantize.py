@@ -2,47 +2,101 @@
 
 from __future__ import annotations
 
+import math
+import re
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
-from ai_edge_quantizer import recipe
+from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
 from ai_edge_quantizer.quantizer import Quantizer
+from ai_edge_quantizer.recipe import AlgorithmName
 
-from effnet_lab.images import ImageSet, Preprocess
-from effnet_lab.quantize.schemes import Scheme
+from effnet_lab.litert.graph import Graph, read_graph
+from effnet_lab.litert.layer_names import layer_names
+from effnet_lab.names import UserError
+from effnet_lab.quantize.recipes import FLOAT32, Recipe, as_recipe
+from effnet_lab.quantize.schemes import AI_EDGE, SCHEMES, Scheme
 from effnet_lab.quiet import quiet
 
-SIGNATURE, INPUT = "serving_default", "images"  # as `convert.saved_model` names them
-_RECIPES = {"dynamic_wi8_afp32": recipe.dynamic_wi8_afp32, "static_wi8_ai8": recipe.static_wi8_ai8}
+Ranges = Mapping[str, tuple[float, float]]  # tensor name -> lowest and highest value, real
+_ALL = TFLOperationName.ALL_SUPPORTED
+_ENDS = (TFLOperationName.INPUT, TFLOperationName.OUTPUT)
+_GRANULARITY = {"channel": QuantGranularity.CHANNELWISE, "tensor": QuantGranularity.TENSORWISE}
+_DEAD = 1e-6  # a tensor that never left this neighbourhood of zero holds no information
 
 
-def requantize(
-    float_content: bytes, scheme: Scheme, preprocess: Preprocess, calibration: ImageSet | None = None
-) -> bytes:
+def requantize(float_content: bytes, recipe: Recipe | Scheme, ranges: Ranges | None = None) -> bytes:
     """Quantize a float32 file.
 
-    The calibration is the tool's own: a moving average of the ranges, which depends on the order of the images.
+    Parameters
+    ----------
+    float_content : bytes
+        A float32 .tflite file.
+    recipe : Recipe or Scheme
+    ranges : mapping of tensor name to (low, high), optional
+        Needed where a scheme is static: of the input and of every computed tensor, see `calibration.Statistics.ranges`.
+
+    Raises
+    ------
+    UserError
+        If a pattern matches no layer, the tool cannot write a scheme, or ranges are missing or not finite.
     """
-    quantizer = Quantizer(float_content, _RECIPES[scheme.name]())
+    recipe = as_recipe(recipe)
+    graph = read_graph(float_content)
+    chosen = recipe.resolve(graph)
+    if {scheme.name for scheme in chosen.values()} == {FLOAT32.name}:
+        return float_content
+    recipe.require_backend(AI_EDGE)
+    statistics = _statistics(graph, ranges or {}) if recipe.calibrated else None
     with quiet(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors.*")  # the calibration means to
-        statistics = quantizer.calibrate({SIGNATURE: _Samples(preprocess, calibration)}) if scheme.calibrated else None
+        warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors.*")  # the tool means to
         # the bias of a dead channel, whose weights are all but zero, overflows int32 and is saturated
         warnings.filterwarnings("ignore", message="invalid value encountered in cast")
+        quantizer = Quantizer(float_content)
+        for name, scheme in chosen.items():
+            _add(quantizer, f"^{re.escape(name)};$", _ALL, scheme)  # a scope is the names of the outputs, each with a ;
+        for end in _ENDS:
+            _add(quantizer, ".*", end, recipe.base)
         result = quantizer.quantize(statistics, enable_progress_bar=False, enable_progress_report=False)
     return bytes(result.quantized_model)
 
 
-@dataclass(frozen=True)
-class _Samples:
-    """The quantizer iterates twice, first to count: a generator would be empty the second time."""
+def _add(quantizer: Quantizer, scope: str, op: TFLOperationName, scheme: Scheme) -> None:
+    """The rules of one scheme; of several that a kind of op has a kernel for, the last one counts."""
+    granularity = _GRANULARITY[scheme.granularity]
+    if scheme is FLOAT32 or (op in _ENDS and not scheme.calibrated):
+        quantizer.update_quantization_recipe(scope, op, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    elif scheme.weight_bits == 16:
+        quantizer.add_weight_only_config(scope, op, 16, algorithm_key=AlgorithmName.FLOAT_CASTING)
+    elif scheme is SCHEMES["dynamic_wi8_afp32"]:
+        quantizer.add_dynamic_config(scope, op, scheme.weight_bits, granularity)
+    else:
+        # depthwise convolutions and ops without weights have no 4-bit rule: 8 bits first, then what the scheme says
+        for number, bits in enumerate(sorted({8, scheme.weight_bits}, reverse=True)):
+            again = scope + "(?:)" * number  # matches the same; a scope that stands twice would replace the first
+            if scheme.calibrated:
+                quantizer.add_static_config(again, op, scheme.activation_bits, bits, granularity)
+            else:
+                quantizer.add_weight_only_config(again, op, bits, granularity)
 
-    preprocess: Preprocess
-    images: ImageSet
 
-    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
-        for batch, _labels in self.images.batches(self.preprocess):
-            for image in batch:
-                yield {INPUT: image[None]}
+def _statistics(graph: Graph, ranges: Ranges) -> dict[str, dict[str, np.ndarray]]:
+    """Ranges in the form of the tool's own calibration result."""
+    layers = layer_names(graph)
+    inputs = {graph.tensors[index].name for index in graph.inputs}
+    statistics = {}
+    for name in (*inputs, *layers):
+        if name not in ranges:
+            raise UserError(
+                f"There is no calibration range for {layers.get(name, name)!r}. Collect the statistics on this very network."
+            )
+        low, high = (float(end) for end in ranges[name])
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise UserError(
+                f"The range of {layers.get(name, name)!r} is {low:g} to {high:g}: not finite. Mend the weights."
+            )
+        if max(abs(low), abs(high)) < _DEAD:
+            low, high = 0.0, 1.0  # a scale of next to nothing makes multipliers that XNNPACK refuses (its bound is 256)
+        statistics[name] = {"min": np.full((1, 1), low, np.float32), "max": np.full((1, 1), high, np.float32)}
+    return statistics

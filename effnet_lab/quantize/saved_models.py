@@ -11,16 +11,14 @@ import tensorflow as tf
 import tf_keras
 
 from effnet_lab.images.preprocess import Preprocess
+from effnet_lab.models.fake_quant import strip_fake_quant
 from effnet_lab.models.features import features_model
 from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.models.weights.saved_model import write_about
 from effnet_lab.names import UserError, lookup
+from effnet_lab.quantize.convert import cannot_write
+from effnet_lab.quantize.schemes import KINDS
 from effnet_lab.quiet import quiet
-
-KINDS = {
-    "saved-model": "images as the preprocessing gives them, to logits",
-    "hub-feature-vector": "images in [0, 1], to pooled features: a TF Hub module",
-}
 
 
 def export_saved_model(model: LoadedModel, folder: Path | str, kind: str = "saved-model") -> Path:
@@ -45,19 +43,22 @@ def export_saved_model(model: LoadedModel, folder: Path | str, kind: str = "save
     tensorflow.org/hub: reusable_saved_models, common_saved_model_apis/images (image feature vector).
     """
     lookup("kind of SavedModel", kind, KINDS)
-    folder = Path(folder)
+    model, folder = strip_fake_quant(model), Path(folder)
     _require_room(folder)
     if kind == "hub-feature-vector":
         network, prepare, names = features_model(model), _from_unit_range(model.preprocess), ("inputs", "default")
     else:
         network, prepare, names = model.keras, tf.identity, ("images", "logits" if model.classes else "features")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
-        module = Path(beside) / folder.name
-        with quiet():
-            _write(network, prepare, model.preprocess.size_px, names, module)
-        write_about(model, module)
-        os.replace(module, folder)  # also onto an empty folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
+            module = Path(beside) / folder.name
+            with quiet():
+                _write(network, prepare, model.preprocess.size_px, names, module)
+            write_about(model, module)
+            os.replace(module, folder)  # also onto an empty folder
+    except (OSError, tf.errors.OpError) as error:
+        raise cannot_write(folder, error) from None
     return folder
 
 

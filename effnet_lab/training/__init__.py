@@ -1,7 +1,13 @@
-"""Training from scratch: the loop, one recipe per small variant, and the card that says what came out."""
+"""Training: from scratch by a recipe, further from weights, quantization-aware, pruned, clustered; each with its card."""
 
 from effnet_lab.training.cards import read_card, save_with_card
+from effnet_lab.training.compress import cluster, deflated_bytes, prune
+from effnet_lab.training.finetune import fine_tune, resume, train_qat
 from effnet_lab.training.fit import train
+from effnet_lab.training.further import Further, train_further
 from effnet_lab.training.recipes import RECIPES, Recipe, train_variant
 
-__all__ = ["RECIPES", "Recipe", "read_card", "save_with_card", "train", "train_variant"]
+__all__ = [
+    "RECIPES", "Further", "Recipe", "cluster", "deflated_bytes", "fine_tune", "prune", "read_card", "resume",
+    "save_with_card", "train", "train_further", "train_qat", "train_variant",
+]  # fmt: skip

@@ -11,9 +11,10 @@ import pandas as pd
 from effnet_lab.images import ImageSet, open_images
 from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.names import UserError
-from effnet_lab.scaling import get_spec
+from effnet_lab.scaling import STYLES, get_spec
 from effnet_lab.training.cards import make_card
-from effnet_lab.training.fit import Progress, train
+from effnet_lab.training.fit import train
+from effnet_lab.training.loop import Progress
 
 HOLD_OUT = 20  # every 20th training image only gives the validation curve
 
@@ -37,6 +38,7 @@ RECIPES = {
     "micro2": Recipe(epochs=8),
     "micro3": Recipe(epochs=10),
 }
+RECIPES |= dict.fromkeys(STYLES, RECIPES["micro1"])  # the styles differ in nothing else
 
 
 def train_variant(

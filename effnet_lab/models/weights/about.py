@@ -22,18 +22,18 @@ class About:
     spec: NetSpec
     preprocess: Preprocess
     classes: tuple[str, ...]
+    fake_quantized: tuple[str, ...] = ()
 
 
 def to_json(model: LoadedModel) -> str:
     """One line of JSON; the same model gives the same text."""
-    return json.dumps(
-        {
-            "name": model.name,
-            "spec": asdict(model.spec),
-            "preprocess": model.preprocess.as_dict(),
-            "classes": list(model.classes),
-        }
-    )
+    about = {
+        "name": model.name,
+        "spec": asdict(model.spec),
+        "preprocess": model.preprocess.as_dict(),
+        "classes": list(model.classes),
+    }
+    return json.dumps(about | ({"fake_quantized": list(model.fake_quantized)} if model.fake_quantized else {}))
 
 
 def from_json(text: str | bytes, source: str) -> About:
@@ -45,6 +45,7 @@ def from_json(text: str | bytes, source: str) -> About:
             spec=spec_from_dict(about["spec"]),
             preprocess=Preprocess.from_dict(about["preprocess"]),
             classes=tuple(about["classes"]),
+            fake_quantized=tuple(about.get("fake_quantized", ())),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, UserError):

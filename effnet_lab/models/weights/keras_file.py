@@ -35,6 +35,10 @@ _SNAKE = {"kernel": "conv2d", "depthwise_kernel": "depthwise_conv2d"}  # how Ker
 
 def save(model: LoadedModel, path: Path) -> None:
     """Write the format that the suffix names, with our metadata inside; Keras reads these files like its own."""
+    if model.fake_quantized:
+        raise UserError(
+            f"Keras cannot read a network with fake quantization back. Give a .safetensors. Got {str(path)!r}."
+        )
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras calls .h5 legacy
         file = Path(folder) / f"model{_suffix(path)}"

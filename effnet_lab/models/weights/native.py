@@ -30,7 +30,7 @@ def save_model(model: LoadedModel, path: str | Path) -> None:
 def to_bytes(model: LoadedModel) -> bytes:
     """What `save_model` writes."""
     # safetensors silently corrupts arrays that are not contiguous
-    tensors = {name: np.ascontiguousarray(variable.numpy()) for name, variable in variables(model.keras).items()}
+    tensors = {name: np.asarray(variable.numpy(), order="C") for name, variable in variables(model.keras).items()}
     return save(tensors, {KEY: about.to_json(model)})
 
 
@@ -49,10 +49,15 @@ def from_tensors(text: str, tensors: Mapping[str, NDArray], source: str) -> Load
     known = about.from_json(text, source)
     keras = build_model(known.spec, len(known.classes)) if known.classes else build_model(known.spec, top="features")
     require_finite(tensors, source)
-    assign(keras, tensors, source)
-    return LoadedModel(
+    model = LoadedModel(
         name=known.name, spec=known.spec, keras=keras, preprocess=known.preprocess, classes=known.classes
     )
+    if known.fake_quantized:
+        from effnet_lab.models.fake_quant import fake_quantize  # it needs this module
+
+        model = fake_quantize(model, known.fake_quantized)
+    assign(model.keras, tensors, source)
+    return model
 
 
 def variables(keras: tf_keras.Model) -> dict[str, tf_keras.backend.variable]:
@@ -91,10 +96,16 @@ def assign(keras: tf_keras.Model, tensors: Mapping[str, NDArray], source: str) -
 
 def read(path: Path) -> tuple[str | None, dict[str, NDArray]]:
     """Our metadata, None in a .safetensors of somebody else, and all arrays."""
+    metadata, tensors = read_all(path)
+    return metadata.get(KEY), tensors
+
+
+def read_all(path: Path) -> tuple[dict[str, str], dict[str, NDArray]]:
+    """All metadata and all arrays."""
     try:
         with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get(KEY)
-        return text, load_file(path)
+            metadata = file.metadata() or {}
+        return metadata, load_file(path)
     except (SafetensorError, OSError, TypeError, KeyError, ValueError, AttributeError) as error:
         raise UserError(
             f"Cannot read {path} as .safetensors: {reason(error)}. It is damaged: download or save it again."

@@ -1,0 +1,64 @@
+"""Commands about boards: what a microcontroller has to hold, what an NPU takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from effnet_lab.cli.networks import Json
+from effnet_lab.cli.output import show_all
+
+Model = Annotated[Path, typer.Argument(help="A .tflite file.")]
+
+
+def footprint(
+    model: Model,
+    ops: Annotated[bool, typer.Option("--ops", help="Also what is alive in each op.")] = False,
+    tensors: Annotated[bool, typer.Option("--tensors", help="Also the place of each tensor in the arena.")] = False,
+    json: Json = False,
+) -> None:
+    """Flash and RAM on a microcontroller, RAM by the allocator of TensorFlow Lite Micro.
+
+    The arena's head holds activations, its tail structs of the runtime, measured on this 64-bit host. planned_bytes is the
+    estimate from the specification alone.
+
+    Example: effnet-lab footprint int8.tflite --ops
+    """
+    from effnet_lab import measure
+
+    tables = {"footprint": measure.footprint(model)}
+    if ops:
+        tables["high_water"] = measure.high_water(model)
+    if tensors:
+        tables["arena"] = measure.arena_map(model)
+    show_all(tables, json)
+
+
+def ethosu(
+    model: Model,
+    accelerator: Annotated[
+        str, typer.Option(help="ethos-u55-32, -64, -128, -256, ethos-u65-256 (i.MX 93) or -512.")
+    ] = "ethos-u65-256",
+    system_config: Annotated[str | None, typer.Option(help="Clock and bandwidths, of those that Vela ships.")] = None,
+    memory_mode: Annotated[str | None, typer.Option(help="Where weights and activations lie.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File for the compiled network.")] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="Also a row for each op.")] = False,
+    json: Json = False,
+) -> None:
+    """Compile for an Arm Ethos-U with Vela: what runs on the NPU, its estimated time, memory and traffic.
+
+    Every op that stays on the CPU is named with Vela's reason.
+
+    Example: effnet-lab ethosu int8.tflite --accelerator ethos-u55-128
+    """
+    from effnet_lab import measure
+
+    compiled = measure.ethosu(model, accelerator, system_config=system_config, memory_mode=memory_mode, out=out)
+    show_all({"ethosu": compiled.summary} | ({"ethosu_layers": compiled.layers} if layers else {}), json)
+    for sentence in measure.fallbacks(compiled.layers):
+        typer.echo(sentence, err=True)
+
+
+COMMANDS = (footprint, ethosu)

@@ -1,0 +1,72 @@
+"""The command that shows what quantization does to each layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from effnet_lab.cli.measuring import Data, Limit, Split
+from effnet_lab.cli.networks import Json
+from effnet_lab.cli.output import progress, show
+
+_COLUMNS = {  # of the table for people, by notion
+    "accumulated": ("sqnr_accumulated_db", "mse", "cosine", "rmse_over_scale", "saturation_share"),
+    "local": ("sqnr_local_db", "local_rmse_over_scale"),
+    "effect": ("sqnr_effect_db", "effect_changed_top1"),
+    "split": ("sqnr_effect_weights_db", "sqnr_effect_activations_db"),
+}
+_ALWAYS = ("layer_index", "layer", "op"), ("weight_sqnr_db", "weight_worst_channel_sqnr_db")
+
+
+def layer_error(
+    quantized: Annotated[Path, typer.Option(help="The quantized .tflite file.")],
+    images: Data,
+    float: Annotated[
+        str | None, typer.Option(help="The float network: .tflite, or any weights that `classify` takes. Else a twin.")
+    ] = None,
+    notions: Annotated[
+        str, typer.Option(help="accumulated, local, effect, split; several with commas.")
+    ] = "accumulated",
+    split: Split = None,
+    limit: Limit = 32,
+    kernels: Annotated[str, typer.Option(help="Kernel path: xnnpack, builtin or reference.")] = "xnnpack",
+    out: Annotated[Path | None, typer.Option(help="CSV file for the LAYER_ERROR frame.")] = None,
+    json: Json = False,
+) -> None:
+    """Error of every layer: accumulated along the network, local to the op, and its effect on the logits.
+
+    Without --float, a float network is rebuilt from the dequantized weights; then the rounding of the weights is not part
+    of the error. Layers are matched by name, then by structure; what has no counterpart is listed. Ctrl-C keeps the images
+    that are done.
+
+    Example: effnet-lab layer-error --quantized int8.tflite --images scenes --notions accumulated,local,effect
+    """
+    from effnet_lab.analysis import layer_error as measure
+    from effnet_lab.images import open_images
+    from effnet_lab.paths import write_atomically
+
+    wanted = tuple(name.strip() for name in notions.split(",") if name.strip())
+    chosen = open_images(images, split=split, limit=limit)
+    table = measure(quantized, chosen, float_model=float, kernels=kernels, notions=wanted, progress=progress("layers"))
+    if out is not None:
+        write_atomically(out, table.to_csv(index=False).encode())
+    first, last = _ALWAYS
+    show(table, json, [*first, *(column for name in wanted for column in _COLUMNS[name]), *last])
+    for key, what in (
+        ("unmatched", "no counterpart in the float model"),
+        ("unmatched_float", "no counterpart in the quantized model"),
+        ("not_local", "its inputs have no counterpart, so it has an accumulated error only"),
+    ):
+        for name in table.attrs[key]:
+            typer.echo(f"{what}: {name}", err=True)
+    if table["kernels"].ne(kernels).any():
+        typer.echo(
+            f"XNNPACK refuses the file; {table['kernels'][0]} kernels ran it. `effnet-lab lint` names the op.", err=True
+        )
+    if table.attrs["interrupted"]:
+        typer.echo(f"stopped: the table holds the first {table['n_images'][0]} images.", err=True)
+
+
+COMMANDS = (layer_error,)

@@ -1,0 +1,168 @@
+"""Calibration statistics: what every activation did on every calibration image, as a file that can be merged.
+
+One row per image and tensor is kept, so that merging is concatenation, and a subset or a bootstrap resample is a choice
+of rows: no image is run twice.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from effnet_lab.images import ImageSet, Preprocess
+from effnet_lab.images.imageset import digest
+from effnet_lab.litert import Runner
+from effnet_lab.litert.flatbuffer import read_bytes
+from effnet_lab.litert.layer_names import layer_names
+from effnet_lab.names import UserError, lookup
+from effnet_lab.paths import write_atomically
+from effnet_lab.quantize.range_choice import BINS, METHODS
+
+_ARRAYS = ("low", "high", "exponent", "counts")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Statistics:
+    """What was seen; n images in the order of the run, t tensors: the input, then every op's output."""
+
+    model: str  # fingerprint of the float file's bytes
+    data: str
+    split: str
+    tensors: tuple[str, ...]
+    images: tuple[str, ...]  # one fingerprint of the network's input per image
+    low: NDArray  # float32 (n, t), real values
+    high: NDArray  # float32 (n, t)
+    exponent: NDArray  # int16 (n, t): the counts span -2**exponent to 2**exponent
+    counts: NDArray  # uint32 (n, t, BINS)
+
+    @property
+    def n_images(self) -> int:
+        """Images that were run."""
+        return len(self.images)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that stand for the images, in their order."""
+        return digest(*(image.encode() for image in self.images))
+
+    def ranges(self, method: str = "minmax", images: Sequence[int] | None = None) -> dict[str, tuple[float, float]]:
+        """(low, high) by tensor name, real values; `images` are rows, in an order that moving_average depends on."""
+        choose = lookup("calibration method", method, METHODS)
+        rows = np.arange(self.n_images) if images is None else np.asarray(images, dtype=np.int64)
+        if len(rows) == 0:
+            raise UserError("A range needs at least one image. Got an empty choice of images.")
+        low, high = choose(self.low[rows], self.high[rows], self.exponent[rows], self.counts, rows)
+        return {name: (float(low[i]), float(high[i])) for i, name in enumerate(self.tensors)}
+
+    def save(self, path: Path) -> None:
+        """Write a .npz file, whole or not at all; no pickle."""
+        names = ("model", "data", "split", "tensors", "images")
+        about = json.dumps({name: getattr(self, name) for name in names}).encode()
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer, about=np.frombuffer(about, np.uint8), **{name: getattr(self, name) for name in _ARRAYS}
+        )
+        write_atomically(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> Statistics:
+        """Reverse of `save`; `UserError` where the file is something else."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                about = json.loads(file["about"].tobytes())
+                arrays = {name: file[name] for name in _ARRAYS}
+            about |= {name: tuple(about[name]) for name in ("tensors", "images")}
+            found = cls(**about, **arrays)
+            size = (len(found.images), len(found.tensors))
+            if any(arrays[name].shape[:2] != size for name in _ARRAYS) or arrays["counts"].shape[2:] != (BINS,):
+                raise ValueError("its arrays do not fit its names")
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path} holds no calibration statistics: {error}. Collect them again.") from None
+        return found
+
+
+def collect(
+    float_content: bytes | Path,
+    images: ImageSet,
+    preprocess: Preprocess,
+    *,
+    progress: Callable[..., Iterable] | None = None,
+) -> Statistics:
+    """Run a float32 .tflite file once per image.
+
+    Raises
+    ------
+    UserError
+        If there is no image, its size is not the network's, or an activation is not finite: names layer and image.
+    """
+    if len(images) == 0:
+        raise UserError(f"{images.name} holds no calibration image. Give another source.")
+    runner = Runner(float_content, keep_all=True)
+    tensors = [runner.input, *(runner.graph.tensors[op.outputs[0]] for op in runner.graph.ops)]
+    layers = layer_names(runner.graph)
+    rows, seen = [], []
+    batches = images.batches(preprocess, size=1)
+    for number, ((image,), _label) in enumerate(progress(batches, total=len(images)) if progress else batches):
+        runner.feed(image)
+        runner.invoke()
+        row = []
+        for tensor in tensors:
+            observed = _observe(runner.activation(tensor))
+            if observed is None:
+                layer = layers.get(tensor.name, tensor.name)
+                raise UserError(
+                    f"The layer {layer!r} gave NaN or infinity on image {number} of {images.name}. Mend the weights, or "
+                    "leave out the image."
+                )
+            row.append(observed)
+        rows.append(row)
+        seen.append(digest(np.ascontiguousarray(image).tobytes()))
+    low, high, exponent, counts = (np.array([[observed[i] for observed in row] for row in rows]) for i in range(4))
+    return Statistics(
+        model=digest(read_bytes(float_content)),
+        data=images.name,
+        split=images.split,
+        tensors=tuple(tensor.name for tensor in tensors),
+        images=tuple(seen),
+        low=low.astype(np.float32),
+        high=high.astype(np.float32),
+        exponent=exponent.astype(np.int16),
+        counts=counts.astype(np.uint32),
+    )
+
+
+def merge(first: Statistics, second: Statistics) -> Statistics:
+    """As if both sets of images had been run one after the other; refuses other networks and images that are in both."""
+    if (first.model, first.tensors) != (second.model, second.tensors):
+        raise UserError(
+            f"Statistics of different networks cannot be merged: {first.model} and {second.model}. Collect again."
+        )
+    both = set(first.images) & set(second.images)
+    if both:
+        raise UserError(f"{len(both)} images are in both statistics. Merge only statistics of disjoint image sets.")
+    arrays = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in _ARRAYS}
+    return Statistics(
+        model=first.model,
+        tensors=first.tensors,
+        images=first.images + second.images,
+        data=first.data if first.data == second.data else f"{first.data}+{second.data}",
+        split=first.split if first.split == second.split else f"{first.split}+{second.split}",
+        **arrays,
+    )
+
+
+def _observe(values: NDArray) -> tuple[float, float, int, NDArray] | None:
+    """Lowest, highest, exponent and counts; None where a value is not finite."""
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite(low + high):
+        return None
+    exponent = int(np.frexp(max(-low, high, 2.0**-60))[1])  # values lie strictly inside
+    places = ((values.ravel() * np.float32(2.0**-exponent) + 1) * np.float32(BINS // 2)).astype(np.int32)
+    return low, high, exponent, np.bincount(np.minimum(places, BINS - 1), minlength=BINS)

@@ -1,0 +1,154 @@
+"""Pruning and weight clustering, tfmot's: smaller after compression, no faster in LiteRT.
+
+Both work on convolutions and the classifier and leave depthwise kernels alone, as the toolkit does: they are few weights
+and suffer most. Batch norm is not touched.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import tf_keras
+
+from effnet_lab import frames
+from effnet_lab.images import ImageSet
+from effnet_lab.models.fake_quant import strip_fake_quant
+from effnet_lab.models.loaded import LoadedModel
+from effnet_lab.models.toolkit import tfmot
+from effnet_lab.models.weights.assemble import network
+from effnet_lab.models.weights.native import assign, variables
+from effnet_lab.names import UserError
+from effnet_lab.quiet import quiet
+from effnet_lab.training.finetune import FINE_TUNING, with_classes
+from effnet_lab.training.loop import Progress, Settings, prepare, run_epochs
+
+UPDATES = 100  # how often the mask is made anew on the way to the final sparsity, at most
+
+
+def prune(
+    model: LoadedModel,
+    images: ImageSet,
+    *,
+    validation: ImageSet,
+    epochs: int,
+    sparsity: float = 0.5,
+    seed: int = 0,
+    progress: Progress | None = None,
+    **settings: float,
+) -> tuple[LoadedModel, pd.DataFrame]:
+    """Fine-tune while the smallest weights of every kernel are set to zero.
+
+    The share of zeros grows over the first two thirds of the steps and stays for the rest (Zhu and Gupta, "To prune, or not
+    to prune", 2017).
+
+    Parameters
+    ----------
+    model : LoadedModel
+        Not changed.
+    sparsity : float
+        Share of zeros at the end in the kernels of convolutions and classifier, 0 to 1.
+    images, validation, epochs, seed, progress, **settings
+        As in `fine_tune`.
+
+    Returns
+    -------
+    LoadedModel
+        An ordinary float network, named after its sparsity.
+    DataFrame
+        HISTORY.
+    """
+    if not 0 < sparsity < 1:
+        raise UserError(f"The share of zeros must lie between 0 and 1. Got {sparsity}.")
+    toolkit = tfmot().sparsity.keras
+    chosen = Settings(epochs=epochs, seed=seed, **(FINE_TUNING | settings))
+    start = _start(model, images, chosen)
+    every = max(1, chosen.steps(images) * 2 // 3 // UPDATES)
+    last = max(1, chosen.steps(images) * 2 // 3 // every) * every  # a step in which the mask is made
+    schedule = toolkit.PolynomialDecay(0.0, sparsity, begin_step=0, end_step=last, frequency=every)
+    with quiet():
+        wrapped = toolkit.prune_low_magnitude(start.keras, pruning_schedule=schedule)
+    rows = _epochs(wrapped, start, images, validation, chosen, progress, [toolkit.UpdatePruningStep()])
+    return _finished(start, toolkit.strip_pruning(wrapped), f"pruned{100 * sparsity:.0f}", rows)
+
+
+def cluster(
+    model: LoadedModel,
+    images: ImageSet,
+    *,
+    validation: ImageSet,
+    epochs: int,
+    clusters: int = 16,
+    seed: int = 0,
+    progress: Progress | None = None,
+    **settings: float,
+) -> tuple[LoadedModel, pd.DataFrame]:
+    """Fine-tune while every kernel may hold only so many different values.
+
+    Parameters
+    ----------
+    model : LoadedModel
+        Not changed.
+    clusters : int
+        Values per kernel of convolutions and classifier, 2 or more.
+    images, validation, epochs, seed, progress, **settings
+        As in `fine_tune`.
+
+    Returns
+    -------
+    LoadedModel
+        An ordinary float network, named after its clusters.
+    DataFrame
+        HISTORY.
+    """
+    if clusters < 2:
+        raise UserError(f"Weights need at least 2 clusters. Got {clusters}.")
+    toolkit = tfmot().clustering.keras
+    chosen = Settings(epochs=epochs, seed=seed, **(FINE_TUNING | settings))
+    start = _start(model, images, chosen)
+    with quiet():
+        wrapped = toolkit.cluster_weights(
+            start.keras, clusters, cluster_centroids_init=toolkit.CentroidInitialization.KMEANS_PLUS_PLUS
+        )
+    rows = _epochs(wrapped, start, images, validation, chosen, progress)
+    return _finished(start, toolkit.strip_clustering(wrapped), f"clustered{clusters}", rows)
+
+
+def deflated_bytes(content: bytes) -> int:
+    """Size after DEFLATE at its highest level: what a zipped app or a compressed update pays."""
+    return len(zlib.compress(content, 9))
+
+
+def kernels(model: LoadedModel) -> dict[str, np.ndarray]:
+    """The kernels that pruning and clustering work on, by layer: convolutions and classifier, not depthwise."""
+    found = variables(model.keras).items()
+    return {name.removesuffix("/kernel"): value.numpy() for name, value in found if name.endswith("/kernel")}
+
+
+def _start(model: LoadedModel, images: ImageSet, settings: Settings) -> LoadedModel:
+    prepare(settings)
+    return with_classes(strip_fake_quant(model), images.classes)
+
+
+def _epochs(
+    wrapped: tf_keras.Model,
+    start: LoadedModel,
+    images: ImageSet,
+    validation: ImageSet,
+    settings: Settings,
+    progress: Progress | None,
+    callbacks: Sequence[tf_keras.callbacks.Callback] = (),
+) -> list[dict]:
+    return run_epochs(
+        wrapped, start.name, images, validation, start.preprocess, settings, progress=progress, callbacks=callbacks
+    )
+
+
+def _finished(start: LoadedModel, stripped: tf_keras.Model, what: str, rows: list[dict]) -> tuple:
+    """The trained weights in a network of our own making, without the toolkit's wrappers."""
+    keras = network(start.spec, len(start.classes))
+    assign(keras, {name: value.numpy() for name, value in variables(stripped).items()}, start.name)
+    return replace(start, name=f"{start.name}_{what}", keras=keras), frames.build(frames.HISTORY, rows)

@@ -1,0 +1,160 @@
+"""Training that starts from weights: further, on other classes, or with fake quantization; interrupted and resumed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import pandas as pd
+import tf_keras
+
+from effnet_lab import frames
+from effnet_lab.images import ImageSet
+from effnet_lab.models.fake_quant import fake_quantize, set_ranges, strip_fake_quant
+from effnet_lab.models.loaded import LoadedModel
+from effnet_lab.models.weights import with_new_head
+from effnet_lab.models.weights.assemble import network
+from effnet_lab.models.weights.native import assign, variables
+from effnet_lab.training.loop import Progress, Progressed, Settings, prepare, run_epochs
+from effnet_lab.training.state import load_state, save_state
+
+RANGE_BATCHES = 40  # that fix the ranges before the first step of quantization-aware training
+FINE_TUNING = {"learning_rate": 1e-3, "weight_decay": 0.0}  # a tenth of what random weights take
+
+
+def fine_tune(
+    model: LoadedModel,
+    images: ImageSet,
+    *,
+    validation: ImageSet,
+    epochs: int,
+    seed: int = 0,
+    progress: Progress | None = None,
+    unfinished: Path | None = None,
+    **settings: float,
+) -> tuple[LoadedModel, pd.DataFrame]:
+    """Train weights further, with the preprocessing that they came with.
+
+    Parameters
+    ----------
+    model : LoadedModel
+        Not changed. Where its classes are not those of the images, a new head is put on, see `with_new_head`.
+    images, validation : ImageSet
+    epochs, seed : int
+    progress : callable, optional
+        Called after each epoch, see `train`.
+    unfinished : path, optional
+        After each epoch but the last, what `resume` needs is written here.
+    **settings
+        The other fields of `Settings`; the peak rate is 1e-3 and there is no weight decay by default.
+
+    Returns
+    -------
+    LoadedModel
+    DataFrame
+        HISTORY, one row per epoch.
+    """
+    chosen = Settings(epochs=epochs, seed=seed, **(FINE_TUNING | settings))
+    prepare(chosen)
+    with _own_random_numbers():
+        copy = with_classes(model, images.classes)
+    return _run(copy, images, validation, chosen, progress, unfinished)
+
+
+def train_qat(
+    model: LoadedModel,
+    images: ImageSet,
+    *,
+    validation: ImageSet,
+    epochs: int,
+    layers: Sequence[str] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    unfinished: Path | None = None,
+    **settings: float,
+) -> tuple[LoadedModel, pd.DataFrame]:
+    """Quantization-aware training: `fine_tune` of a network that computes as its int8 file will.
+
+    The result predicts with fake quantization, is saved and loaded like every model, and its static int8 file has the
+    ranges that were trained: no calibration.
+
+    Parameters
+    ----------
+    model : LoadedModel
+        From any weights that `load_model` opens.
+    layers : sequence of str, optional
+        Layers or patterns to quantize, see `fake_quantize`; the others stay float32, in the file as well. All by default.
+    images, validation, epochs, seed, progress, unfinished, **settings
+        As in `fine_tune`. The first 40 batches fix the ranges before the first step.
+    """
+    chosen = Settings(epochs=epochs, seed=seed, **(FINE_TUNING | settings))
+    prepare(chosen)
+    reference = with_classes(strip_fake_quant(model), images.classes)
+    with _own_random_numbers():
+        quantized = fake_quantize(reference, layers)
+    batches = (batch for batch, _labels in images.batches(model.preprocess, chosen.batch))
+    set_ranges(quantized, reference, islice(batches, RANGE_BATCHES))
+    return _run(quantized, images, validation, chosen, progress, unfinished)
+
+
+def resume(
+    unfinished: Path, images: ImageSet, *, validation: ImageSet, progress: Progress | None = None
+) -> tuple[LoadedModel, pd.DataFrame]:
+    """Go on with what `fine_tune` or `train_qat` left: on the same machine, the result of an uninterrupted run, bit for bit.
+
+    Raises
+    ------
+    UserError
+        If there is no unfinished run, or the images are not its own.
+    """
+    with _own_random_numbers():
+        model, settings, done = load_state(unfinished, images)
+    prepare(settings)
+    return _run(model, images, validation, settings, progress, unfinished, done)
+
+
+def with_classes(model: LoadedModel, classes: tuple[str, ...]) -> LoadedModel:
+    """A copy of the network; with a new head, unless its classes are these already."""
+    if classes != model.classes:
+        return with_new_head(strip_fake_quant(model), classes)
+    keras = network(model.spec, len(classes))
+    copy = replace(model, keras=keras, fake_quantized=())
+    if model.fake_quantized:
+        copy = fake_quantize(copy, model.fake_quantized)
+    assign(copy.keras, {name: value.numpy() for name, value in variables(model.keras).items()}, model.name)
+    return copy
+
+
+def _run(
+    model: LoadedModel,
+    images: ImageSet,
+    validation: ImageSet,
+    settings: Settings,
+    progress: Progress | None,
+    unfinished: Path | None,
+    done: Progressed | None = None,
+) -> tuple[LoadedModel, pd.DataFrame]:
+    keep = partial(save_state, unfinished, model, settings, images) if unfinished else None
+    rows = run_epochs(
+        model.keras, model.name, images, validation, model.preprocess, settings, progress=progress, done=done, keep=keep
+    )
+    if unfinished:
+        unfinished.unlink(missing_ok=True)
+    return model, frames.build(frames.HISTORY, rows)
+
+
+@contextlib.contextmanager
+def _own_random_numbers() -> Iterator[None]:
+    """Layers made here draw from generators whose state can be read and set, which a resumed run needs."""
+    experimental = tf_keras.backend.experimental
+    before = experimental.is_tf_random_generator_enabled()
+    experimental.enable_tf_random_generator()
+    try:
+        yield
+    finally:
+        if not before:
+            experimental.disable_tf_random_generator()

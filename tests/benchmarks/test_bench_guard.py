@@ -1,0 +1,67 @@
+"""Is the verdict of `bench` to be believed? The same file twice, a true 5 %, and lite0 against lite1."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from effnet_lab.images import ORIGINAL
+from effnet_lab.measure import measure_latency
+from effnet_lab.models import LoadedModel, build_model
+from effnet_lab.quantize import export, get_scheme
+from effnet_lab.scaling import get_spec
+
+TRIALS = 40
+
+
+def float_file(spec, folder):
+    """Random weights: their values do not change how long a multiplication takes."""
+    names = tuple(map(str, range(1000)))
+    model = LoadedModel(
+        name=spec.name, spec=spec, keras=build_model(spec), preprocess=ORIGINAL(spec.resolution), classes=names
+    )
+    return export(model, [(get_scheme("float32"), "converter")], folder)[0]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("latency")
+    lite0 = get_spec("lite0")
+    wide = replace(lite0, name="lite0_wide_head", head=2 * lite0.head)
+    found = {"lite0": float_file(lite0, folder), "slower": float_file(wide, folder)}
+    found |= {"lite1": float_file(get_spec("lite1"), folder), "copy": folder / "copy.tflite"}
+    shutil.copy(found["lite0"], found["copy"])
+    return found
+
+
+def verdicts(first, second, n):
+    tables = [measure_latency([first, second], seed=seed) for seed in range(n)]
+    rows = [table.iloc[1] for table in tables]
+    said = [row["verdict"] for row in rows]
+    ratios = np.array([row["relative_p50"] for row in rows])
+    guards = {row["guard"] for row in rows if row["verdict"] == "none"}
+    print(
+        f"\n{first.name} against {second.name}: { ({word: said.count(word) for word in set(said)}) }, ratio "
+        f"{np.median(ratios):.3f} ({ratios.min():.3f} to {ratios.max():.3f}), {rows[0]['host']}, 1 thread {guards or ''}"
+    )
+    return [word for word in said if word != "none"], float(np.median(ratios))
+
+
+def test_the_same_file_twice(files):
+    said, _ = verdicts(files["lite0"], files["copy"], TRIALS)
+    assert sum(word != "same" for word in said) <= 0.05 * TRIALS
+
+
+def test_a_few_percent(files):
+    """A head twice as wide: 5.5 % more MAdds in matrices, whose true cost in time is the median of all trials."""
+    said, ratio = verdicts(files["lite0"], files["slower"], TRIALS)
+    assert 1.03 < ratio < 1.09
+    assert said.count("slower") >= 0.8 * len(said)
+
+
+def test_lite0_and_lite1(files):
+    said, _ = verdicts(files["lite0"], files["lite1"], TRIALS)
+    assert said.count("slower") == len(said)

@@ -1,0 +1,182 @@
+"""Networks with one fault in them: what the verdicts have to find, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from effnet_lab.images import ImageSet
+from effnet_lab.litert import Op, Runner, embed_info, read_graph, read_info
+from effnet_lab.litert.edit import with_constants
+from effnet_lab.litert.layer_names import layer_names
+from effnet_lab.quantize.recipes import parse_recipe
+from effnet_lab.quantize.requantize import requantize
+
+
+@dataclass(frozen=True)
+class Healthy:
+    """A float file, and images to calibrate on."""
+
+    path: Path
+    calibration: ImageSet
+
+    @cached_property
+    def graph(self):
+        return read_graph(self.path)
+
+    @cached_property
+    def ops(self) -> dict[str, Op]:
+        """By the name of the layer."""
+        names = layer_names(self.graph)
+        return {names[name]: op for name, op in self.graph.produced.items() if name in names}
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        preprocess = read_info(self.path).preprocess
+        return np.concatenate([batch for batch, _labels in self.calibration.batches(preprocess)])
+
+    def stored(self, layer: str, which: int) -> tuple[str, np.ndarray]:
+        """Name and a copy of the kernel (1) or bias (2) of a layer."""
+        tensor = self.graph.tensors[self.ops[layer].inputs[which]]
+        return tensor.name, tensor.data.copy()
+
+    def readers(self, layer: str) -> list[str]:
+        """Layers that read this one."""
+        output = self.ops[layer].outputs[0]
+        return [name for name, op in self.ops.items() if output in op.inputs]
+
+    def kinds(self, *kinds: str, end: str = "") -> list[str]:
+        """Layers of these kinds, in forward order."""
+        return [name for name, op in self.ops.items() if op.kind in kinds and name.endswith(end)]
+
+    def ranges(self, content: bytes) -> dict[str, tuple[float, float]]:
+        """Extremes of every tensor over the calibration images."""
+        runner, found = Runner(content, keep_all=True), {}
+        tensors = [runner.input, *(runner.graph.tensors[op.outputs[0]] for op in runner.graph.ops)]
+        for image in self.pixels:
+            runner.feed(image)
+            runner.invoke()
+            for tensor in tensors:
+                values = runner.activation(tensor)
+                low, high = found.get(tensor.name, (0.0, 0.0))
+                found[tensor.name] = (min(low, float(values.min())), max(high, float(values.max())))
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patient:
+    """Two files on disk, and what is the matter."""
+
+    fault: str
+    layer: str
+    float_model: Path
+    quantized: Path
+
+
+def write(
+    healthy: Healthy, folder: Path, fault: str = "healthy", layer: str = "", *, edits: dict | None = None,
+    squeeze: float = 1.0, recipe: str = "int8",
+) -> Patient:  # fmt: skip
+    """Quantize the edited network with min-max ranges, that of one layer times `squeeze`."""
+    content = with_constants(healthy.path, edits) if edits else healthy.path.read_bytes()
+    ranges = healthy.ranges(content)
+    if squeeze != 1.0:
+        name = healthy.graph.tensors[healthy.ops[layer].outputs[0]].name
+        ranges[name] = tuple(squeeze * end for end in ranges[name])
+    info = replace(read_info(healthy.path), scheme="static_wi8_ai8", backend="ai_edge_quantizer")
+    stem = f"{info.model}-{fault}-{layer}".replace("/", "_").replace(" ", "_")
+    paths = [folder / f"{stem}.{end}.tflite" for end in ("float32", "int8")]
+    paths[0].write_bytes(content)
+    paths[1].write_bytes(embed_info(requantize(content, parse_recipe(recipe), ranges), info))
+    return Patient(fault=fault, layer=layer, float_model=paths[0], quantized=paths[1])
+
+
+def clipped(healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator, keep: float = 0.4) -> Patient:
+    """The range that calibration found, times 0.4."""
+    return write(healthy, folder, "clipped", layer, squeeze=keep)
+
+
+def outlier_channel(
+    healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator, factor: float = 32
+) -> Patient:
+    """One of the wider channels times 32, and the weights that read it divided: the function of the network stays."""
+    (name, kernel), (bias_name, bias) = healthy.stored(layer, 1), healthy.stored(layer, 2)
+    strength = np.abs(kernel).reshape(len(kernel), -1).sum(axis=1)
+    channel = int(rng.choice(np.argsort(strength)[len(strength) // 2 :]))
+    kernel[channel] *= factor
+    bias[channel] *= factor
+    edits = {name: kernel, bias_name: bias}
+    for reader in healthy.readers(layer):
+        name, weights = healthy.stored(reader, 1)
+        weights[..., channel] /= factor
+        edits[name] = weights
+    return write(healthy, folder, "outlier channel", layer, edits=edits)
+
+
+def outlier_kernel(healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator, factor: float = 32) -> Patient:
+    """The weights of one output channel times 32, and one scale for all of them."""
+    name, kernel = healthy.stored(layer, 1)
+    kernel[int(rng.integers(len(kernel)))] *= factor
+    return write(
+        healthy, folder, "outlier channel", layer, edits={name: kernel}, recipe=f"int8; {layer}=int8-per-tensor"
+    )
+
+
+def dead(healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator, share: float = 1.0) -> Patient:
+    """Weights of zero and a bias below it, in all or most channels: behind a ReLU6 nothing is left."""
+    (name, kernel), (bias_name, bias) = healthy.stored(layer, 1), healthy.stored(layer, 2)
+    channels = rng.permutation(bias.size)[: int(np.ceil(share * bias.size))]
+    kernel[(..., channels) if healthy.ops[layer].kind == "depthwise" else channels] = 0
+    bias[channels] = -1.0
+    return write(healthy, folder, "dead", layer, edits={name: kernel, bias_name: bias})
+
+
+def bimodal(healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator, distance: float = 4.0) -> Patient:
+    """Half of the channels moved away by four times the range, and taken back in the biases that follow."""
+    (bias_name, bias), output = healthy.stored(layer, 2), healthy.graph.tensors[healthy.ops[layer].outputs[0]].name
+    low, high = healthy.ranges(healthy.path.read_bytes())[output]
+    offset = np.zeros_like(bias)
+    offset[rng.permutation(bias.size)[: bias.size // 2]] = distance * (high - low)
+    edits = {bias_name: bias + offset}
+    for reader in healthy.readers(layer):
+        (_, kernel), (name, follow) = healthy.stored(reader, 1), healthy.stored(reader, 2)
+        edits[name] = follow - (kernel @ offset).reshape(-1)
+    return write(healthy, folder, "bimodal", layer, edits=edits)
+
+
+def unlike_residual(
+    healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator, factor: float = 32
+) -> Patient:
+    """The branch of an addition made 32 times as wide as the skip."""
+    tensors = {op.outputs[0]: name for name, op in healthy.ops.items()}
+    branch = next(i for i in healthy.ops[layer].inputs if healthy.readers(tensors[i]) == [layer])
+    skip = next(i for i in healthy.ops[layer].inputs if i != branch)
+    ranges = healthy.ranges(healthy.path.read_bytes())
+    width = {i: np.ptp(ranges[healthy.graph.tensors[i].name]) for i in (branch, skip)}
+    stored = [healthy.stored(tensors[branch], which) for which in (1, 2)]
+    edits = {name: (data * (factor * width[skip] / width[branch])).astype(np.float32) for name, data in stored}
+    return write(healthy, folder, "unlike residual", layer, edits=edits)
+
+
+def places(healthy: Healthy) -> dict[Callable[..., Patient], list[str]]:
+    """Where each fault can be planted without changing what is not meant."""
+    projections = [
+        name for name in healthy.kinds("conv") if {healthy.ops[r].kind for r in healthy.readers(name)} == {"conv"}
+    ]
+    projections = [name for name in projections if len(healthy.readers(name)) == 1]
+    firing = [
+        n for n in healthy.kinds("conv", "depthwise") if {healthy.ops[r].kind for r in healthy.readers(n)} != {"add"}
+    ]
+    firing = [n for n in firing if n not in projections]
+    return {
+        clipped: healthy.kinds("conv", "depthwise", "add", "dense", "mean"),
+        outlier_channel: projections,
+        outlier_kernel: [n for n in firing if healthy.ops[n].kind == "conv"],
+        dead: firing,
+        bimodal: projections,
+        unlike_residual: healthy.kinds("add"),
+    }

@@ -1,0 +1,72 @@
+"""Pruning and weight clustering: the zeros and values that were asked for, and smaller files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from effnet_lab.images import open_images
+from effnet_lab.models import load_model
+from effnet_lab.models.weights.native import to_bytes, variables
+from effnet_lab.names import UserError
+from effnet_lab.quantize import export, targets
+from effnet_lab.training import cluster, deflated_bytes, prune
+from effnet_lab.training.compress import kernels
+from effnet_lab.training.recipes import hold_out
+
+QUICK = {"epochs": 1, "batch": 64}
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """micro0, half pruned, and with 16 values per kernel, after a few steps."""
+    shown, held_out = hold_out(open_images("scenes?n=400", "train"))
+    model = load_model("micro0")
+    pruned, _ = prune(model, shown, validation=held_out, sparsity=0.5, **QUICK)
+    clustered, _ = cluster(model, shown, validation=held_out, clusters=16, **QUICK)
+    return model, pruned, clustered
+
+
+def test_half_of_every_kernel_is_zero(runs):
+    _, pruned, _ = runs
+    assert pruned.name == "micro0_pruned50"
+    for layer, kernel in kernels(pruned).items():
+        assert np.mean(kernel == 0) == pytest.approx(0.5, abs=0.01), layer
+
+
+def test_every_kernel_has_sixteen_values(runs):
+    _, _, clustered = runs
+    assert clustered.name == "micro0_clustered16"
+    assert {len(np.unique(kernel)) for kernel in kernels(clustered).values()} <= set(range(2, 17))
+
+
+def test_depthwise_kernels_are_left(runs):
+    _, pruned, clustered = runs
+    for model in (pruned, clustered):
+        left = {name: v.numpy() for name, v in variables(model.keras).items() if name.endswith("depthwise_kernel")}
+        assert len(left) == 8
+        assert all((values != 0).all() and len(np.unique(values)) > 16 for values in left.values())
+
+
+def test_files_get_smaller_only_when_compressed(runs, tmp_path):
+    wanted = targets(["float32"], ["converter"])
+    files = [export(model, wanted, tmp_path)[0].read_bytes() for model in runs]
+    sizes = [len(content) for content in files]
+    assert max(sizes) < 1.03 * min(sizes)  # names differ
+    plain, pruned, clustered = map(deflated_bytes, files)
+    assert pruned < 0.9 * plain
+    assert clustered < 0.8 * plain
+
+
+def test_the_result_is_an_ordinary_network(runs):
+    model, pruned, _ = runs
+    assert [layer.name for layer in pruned.keras.layers] == [layer.name for layer in model.keras.layers]
+    assert len(to_bytes(pruned)) == pytest.approx(len(to_bytes(model)), abs=64)
+
+
+def test_mistakes():
+    model, images = load_model("micro0"), open_images("digits", "train", limit=40)
+    with pytest.raises(UserError, match=r"between 0 and 1. Got 1.5"):
+        prune(model, images, validation=images, epochs=1, sparsity=1.5)
+    with pytest.raises(UserError, match=r"at least 2 clusters. Got 1"):
+        cluster(model, images, validation=images, epochs=1, clusters=1)

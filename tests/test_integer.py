@@ -1,0 +1,208 @@
+"""The integer arithmetic of the kernels, recomputed in numpy: not one code may differ from the interpreter's."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from single_ops import SAME, VALID, binary, layer, mean, run
+from typer.testing import CliRunner
+
+from effnet_lab import cli, frames
+from effnet_lab.analysis.integer import KINDS, check_integer, explain_op
+from effnet_lab.analysis.integer.fixed_point import FLOAT32, TIES_AWAY, TIES_UP, quantize_multiplier, requantize
+from effnet_lab.analysis.integer.steps import Case, code_range, steps
+from effnet_lab.images import open_images
+from effnet_lab.litert import KERNELS, read_graph, read_info
+from effnet_lab.litert.options import op_options
+from effnet_lab.names import UserError
+
+INT8 = "static_wi8_ai8 converter"
+
+
+@pytest.fixture(scope="module")
+def image(files):
+    return first("scenes", files[INT8])
+
+
+def first(data: str, model) -> np.ndarray:
+    """The first picture of a data set as the model wants it."""
+    return next(open_images(data, limit=1).batches(read_info(model).preprocess))[0][0]
+
+
+def recomputed(content: bytes, kernels: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """(ours, the interpreter's) output codes of a file of one op."""
+    graph, options = read_graph(content), op_options(content)
+    codes, theirs = run(content, kernels, np.random.default_rng(seed))
+    op = graph.ops[0]
+    into = dict(zip(graph.inputs, codes, strict=True))
+    case = Case(
+        op=op,
+        options=options[0],
+        inputs=tuple(graph.tensors[i] for i in op.inputs),
+        output=graph.tensors[op.outputs[0]],
+        codes=tuple(into.get(i, graph.tensors[i].data) for i in op.inputs),
+        kernels=kernels,
+    )
+    return list(steps(case))[-1].value, theirs
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("name", [INT8, "static_wi8_ai8 ai_edge_quantizer"])
+def test_every_op_of_an_embedded_network(files, image, name, kernels):
+    table = check_integer(files[name], image, kernels=kernels)
+    frames.require(table, frames.INTEGER, caller="test")
+    graph = read_graph(files[name])
+    assert len(table) == sum(op.kind in KINDS for op in graph.ops) == len(graph.ops) - 1  # all but the softmax
+    assert table["n_different"].sum() == 0
+    assert table["n_values"].sum() == sum(np.prod(graph.tensors[op.outputs[0]].shape) for op in graph.ops[:-1])
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_every_op_of_a_real_lite0_at_224_px(shared, flowers_cache, kernels):
+    model = shared / "fixtures" / "litert" / "flowers_lite0_int8.tflite"
+    table = check_integer(model, first("flowers160", model), kernels=kernels)
+    counts = table["op"].value_counts().to_dict()
+    assert counts == {"conv": 33, "depthwise": 16, "add": 10, "mul": 1, "mean": 1, "dense": 1}
+    assert table["n_different"].sum() == 0
+
+
+def scales(rng: np.random.Generator, n: int) -> np.ndarray:
+    return np.exp(rng.uniform(np.log(1e-3), np.log(1e-1), n)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("conv", {"kernel": 3, "stride": 2, "padding": SAME, "side": 9}),
+        ("conv", {"kernel": 3, "stride": 2, "padding": SAME, "side": 10, "fused": "RELU6"}),
+        ("conv", {"kernel": 5, "stride": 2, "padding": VALID, "side": 11, "fused": "RELU"}),
+        ("conv", {"kernel": 3, "dilation": 2, "side": 9, "fused": "RELU_N1_TO_1"}),
+        ("depthwise", {"kernel": 5, "stride": 2, "side": 13, "fused": "RELU6"}),
+        ("depthwise", {"kernel": 3, "stride": 1, "side": 8, "padding": VALID}),
+        ("depthwise", {"kernel": 3, "depth_multiplier": 3, "side": 8}),
+        ("dense", {"channels": (200, 500)}),
+    ],
+)
+@pytest.mark.parametrize("granularity", ["per channel", "per tensor"])
+def test_layers_of_every_shape(kind, options, granularity, kernels):
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        channels = options.get("channels", (16, 24))
+        width = {"depthwise": channels[0] * options.get("depth_multiplier", 1)}.get(kind, channels[1])
+        weight = scales(rng, width if granularity == "per channel" else 1)
+        into, bias = scales(rng, 1)[0], rng.integers(-40_000, 40_000, width)
+        out = into * weight.max() * rng.uniform(100, 4000)
+        zero = (int(rng.integers(-128, 128)), int(rng.integers(-128, 128)))
+        content = layer(kind, into, weight, out, rng=rng, zero=zero, bias=bias, **{"channels": channels} | options)
+        np.testing.assert_array_equal(*recomputed(content, kernels, seed))
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("kind", ["add", "mul"])
+def test_elementwise_ops_over_a_wide_range_of_scales(kind, kernels):
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        out = float(scales(rng, 1)[0])
+        low = -9 if kind == "add" else -4  # XNNPACK takes an addition from 2**-10 on
+        first, second = (out * 2.0 ** rng.uniform(low, 3, 2)).astype(np.float32)
+        if kind == "mul":  # the plain kernel wraps where a product leaves int16
+            second = np.float32(rng.uniform(1e-3, 0.4) * out / first)
+        zeros = tuple(int(z) for z in rng.integers(-128, 128, 3))
+        content = binary(kind, first, second, out, zeros=zeros, fused=str(rng.choice(["NONE", "RELU", "RELU6"])))
+        np.testing.assert_array_equal(*recomputed(content, kernels, seed), err_msg=f"seed {seed}")
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_means_over_any_number_of_values(kernels):
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        side, into = int(rng.integers(2, 20)), float(scales(rng, 1)[0])
+        zeros = tuple(int(z) for z in rng.integers(-128, 128, 2))
+        content = mean(
+            into,
+            into * rng.uniform(0.02, 2),
+            zeros=zeros,
+            shape=(1, side, side, 200),
+            keep=kernels != "builtin" and bool(seed % 2),
+        )
+        np.testing.assert_array_equal(*recomputed(content, kernels, seed), err_msg=f"seed {seed}, side {side}")
+
+
+def test_the_kernel_paths_round_differently(files, image):
+    """Else the three claims would be one: on ties, an op of one path is not reproduced by the rounding of another."""
+    accumulator = np.array([-6, -2, 2, 6])  # a quarter: -1.5, -0.5, 0.5, 1.5
+    assert requantize(accumulator, 0.25, FLOAT32).tolist() == [-2, 0, 0, 2]
+    assert requantize(accumulator, 0.25, TIES_AWAY).tolist() == [-2, -1, 1, 2]
+    assert requantize(accumulator, 0.25, TIES_UP).tolist() == [-1, 0, 1, 2]
+    ways = {table["rounding"][0] for table in (check_integer(files[INT8], image, kernels=k) for k in KERNELS)}
+    assert len(ways) == 3
+
+
+@pytest.mark.parametrize("real", [1e-6, 0.0003, 0.25, 0.4999999999, 0.5, 0.9999999999999, 1.0, 7.3, 255.0])
+def test_mantissa_and_shift_stand_for_the_multiplier(real):
+    mantissa, shift = quantize_multiplier(real)
+    assert 2**30 <= mantissa < 2**31
+    assert mantissa * 2.0 ** (int(shift) - 31) == pytest.approx(real, rel=2**-31)
+    assert quantize_multiplier(2.0**-40) == (0, 0)
+
+
+def test_relu6_limits_the_codes(files):
+    graph = read_graph(files[INT8])
+    output = graph.tensors[graph.ops[0].outputs[0]]
+    low, high = code_range(output, "relu6")
+    assert output.real(np.array([low]))[0] == 0
+    assert output.real(np.array([high]))[0] <= 6 + output.scale[0] / 2
+    assert code_range(output, "none") == (-128, 127)
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_one_value_adds_up(files, image, kernels):
+    layers = check_integer(files[INT8], image)
+    for kind, rows in layers.groupby("op"):
+        layer_name = rows["layer"].iloc[-1]
+        table = explain_op(files[INT8], layer_name, image, kernels=kernels)
+        frames.require(table, frames.INTEGER_STEPS, caller="test")
+        value = table.set_index("quantity")["value"]
+        assert value["output code"] == value["interpreter's code"], kind
+        assert value["before rounding"] == pytest.approx(value["rounded value"], abs=0.51)
+        if kind in ("conv", "depthwise", "dense"):
+            total = value["sum of products"] + value["zero point term"] + value["bias code"]
+            assert value["accumulator"] == total
+            assert value["before rounding"] == pytest.approx(total * value["multiplier"])
+
+
+def test_a_named_position_is_the_one_shown(files, image):
+    table = explain_op(files[INT8], "stem_conv", image, at=(3, 2, 1))
+    assert set(table["at"]) == {"3,2,1"}
+    with pytest.raises(UserError, match=r"must lie in \(16, 16, 8\), counted from 0. Got \(16, 0, 0\)"):
+        explain_op(files[INT8], "stem_conv", image, at=(16, 0, 0))
+
+
+def test_what_cannot_be_explained_gets_one_line(files, image):
+    with pytest.raises(UserError, match=r"Unknown layer 'stem_con'\. Did you mean 'stem_conv'"):
+        explain_op(files[INT8], "stem_con", image)
+    with pytest.raises(UserError, match="computes nothing in int8: its scheme is float32"):
+        check_integer(files["float32 converter"], image)
+    with pytest.raises(UserError, match="A mean that keeps its dimensions is not known"):
+        recomputed(mean(0.1, 0.1, keep=True), "builtin")
+
+
+def test_command_shows_the_steps_and_checks_every_op(files, tmp_path):
+    picture = tmp_path / "noise.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)).save(picture)
+    run, model = CliRunner().invoke, str(files[INT8])
+    one = run(cli.app, ["explain", model, "--image", str(picture), "--layer", "stem_conv", "--at", "3,2,1"])
+    assert one.exit_code == 0
+    assert one.stdout.startswith("stem_conv (conv) at 3,2,1, kernels xnnpack")
+    assert "sum of products" in one.stdout
+    every = json.loads(run(cli.app, ["explain", model, "--image", str(picture), "--json"]).stdout)
+    assert {row["n_different"] for row in every} == {0}
+    for wrong in (["--at", "3;2"], ["--at", "99,0,0"]):
+        said = run(cli.app, ["explain", model, "--image", str(picture), "--layer", "stem_conv", *wrong])
+        assert isinstance(said.exception, UserError)
+    assert isinstance(run(cli.app, ["explain", model, "--image", str(tmp_path / "no.png")]).exception, UserError)

@@ -1,0 +1,250 @@
+"""Verdicts: each fault by hand on a few numbers, then planted in networks and found, and nothing else; healthy ones."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import plant
+import pytest
+
+from effnet_lab import cli, frames
+from effnet_lab.analysis import evidence_table, gather_evidence, layer_error, verdicts
+from effnet_lab.analysis.verdicts import faults
+from effnet_lab.analysis.verdicts.evidence import Evidence, Grid
+from effnet_lab.images import open_images
+from effnet_lab.models import LoadedModel, build_model, load_model
+from effnet_lab.names import UserError
+from effnet_lab.quantize import export, targets
+from effnet_lab.scaling import get_spec
+from effnet_lab.view import plot_evidence, plot_verdicts
+
+NETWORKS = ("micro0", "micro1", "micro2")
+PER_FAULT = 2  # places per fault and network
+
+
+def judge(patient: plant.Patient, images) -> pd.DataFrame:
+    both = ("accumulated", "local")
+    errors = layer_error(patient.quantized, images, float_model=patient.float_model, notions=both, kernels="builtin")
+    return verdicts(errors, gather_evidence(patient.quantized, images, float_model=patient.float_model))
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return open_images("scenes", split="evaluation", limit=16)
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory) -> dict[str, plant.Healthy]:
+    calibration, folder = open_images("scenes", split="calibration", limit=48), tmp_path_factory.mktemp("float")
+    wanted = targets(["float32"], ["converter"])
+    return {name: plant.Healthy(export(load_model(name), wanted, folder)[0], calibration) for name in NETWORKS}
+
+
+@pytest.fixture(scope="module")
+def trials(healthy, scenes, tmp_path_factory) -> list[tuple[plant.Patient, pd.DataFrame]]:
+    """Every fault in a few places of every network, with what was said."""
+    folder, rng, out = tmp_path_factory.mktemp("planted"), np.random.default_rng(7), []
+    for network in healthy.values():
+        for fault, where in plant.places(network).items():
+            for layer in rng.permutation(where)[:PER_FAULT]:
+                patient = fault(network, str(layer), folder, rng)
+                out.append((patient, judge(patient, scenes)))
+    return out
+
+
+def test_nine_of_ten_planted_faults_are_named(trials):
+    named = {(p.quantized.name): t.set_index("layer").loc[p.layer, "verdict"] == p.fault for p, t in trials}
+    assert len(named) >= 30
+    assert {patient.fault for patient, _ in trials} == set(frames.VERDICT_NAMES) - {"healthy", "upstream"}
+    assert np.mean(list(named.values())) >= 0.9, [name for name, found in named.items() if not found]
+
+
+def test_and_nothing_else_is_blamed(trials):
+    for patient, table in trials:
+        others = table[table["layer"] != patient.layer]
+        assert set(others["verdict"]) <= {"healthy", "upstream"}, patient.quantized.name
+        found = table.set_index("layer").loc[patient.layer, "verdict"] == patient.fault
+        assert set(others.loc[others["verdict"] == "upstream", "culprit"]) <= ({patient.layer} if found else set())
+
+
+def test_every_row_says_what_and_what_to_do(trials):
+    table = pd.concat([table for _, table in trials])
+    frames.require(trials[0][1], frames.VERDICTS, caller="test")
+    sick = ~table["verdict"].isin(["healthy", "upstream"])
+    assert table["sentence"].str.endswith(".").all()
+    assert (table.loc[table["verdict"] != "healthy", "remedy"].str.len() > 10).all()
+    assert (table.loc[sick, "bits_lost"] >= 1).all()
+    assert np.isfinite(table.loc[sick, "evidence"]).all()
+    assert (table["culprit"] != "").eq(table["verdict"] == "upstream").all()
+    assert set(table["verdict"]) <= set(frames.VERDICT_NAMES)
+
+
+def test_layers_behind_a_bad_one_are_upstream_of_it(healthy, scenes, tmp_path):
+    table = judge(plant.clipped(healthy["micro2"], "blocks_1_expand", tmp_path, None, keep=0.1), scenes)
+    place = table.index[table["layer"] == "blocks_1_expand"].item()
+    assert table.loc[place, "verdict"] == "clipped"
+    assert set(table.loc[: place - 1, "verdict"]) == {"healthy"}
+    behind = table.loc[place + 1 :]
+    bad = behind["sqnr_accumulated_db"] < 20
+    assert bad.sum() > 20
+    assert set(behind.loc[bad, "verdict"]) == {"upstream"}
+    assert set(behind.loc[bad, "culprit"]) == {"blocks_1_expand"}
+    assert behind.loc[bad, "sentence"].str.startswith("The error comes from blocks_1_expand (clipped)").all()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_healthy_networks_raise_no_alarm(healthy, scenes, tmp_path, name):
+    assert (judge(plant.write(healthy[name], tmp_path), scenes)["verdict"] != "healthy").sum() <= 1
+
+
+def test_a_healthy_network_of_sixty_ops_raises_one_alarm_at_most(tmp_path):
+    """Random weights: nobody has trained its ranges to be even."""
+    import tf_keras
+
+    tf_keras.utils.set_random_seed(11)
+    spec = replace(get_spec("lite0"), name="lite0-at-64", resolution=64)
+    like = load_model("micro0")
+    model = LoadedModel(
+        name=spec.name, spec=spec, keras=build_model(spec, 10), classes=like.classes,
+        preprocess=replace(like.preprocess, size_px=64),
+    )  # fmt: skip
+    path = export(model, targets(["float32"], ["converter"]), tmp_path)[0]
+    network = plant.Healthy(path, open_images("scenes", split="calibration", limit=32))
+    table = judge(plant.write(network, tmp_path), open_images("scenes", split="evaluation", limit=8))
+    assert len(table) >= 60
+    assert (table["verdict"] != "healthy").sum() <= 1, table[table["verdict"] != "healthy"]
+
+
+@pytest.mark.real
+def test_a_published_network_raises_one_alarm_at_most(shared, flowers_cache):
+    path = shared / "fixtures" / "litert" / "flowers_lite0_int8.tflite"
+    images = open_images("flowers160", limit=10)
+    table = verdicts(layer_error(path, images), gather_evidence(path, images))
+    assert len(table) > 60
+    assert (table["verdict"] != "healthy").sum() <= 1, table[table["verdict"] != "healthy"]
+
+
+def seen(*values: np.ndarray, low: float, high: float, op: str = "conv", layer: str = "a", parents=()) -> Evidence:
+    """Evidence of a layer that took these values, one array (positions, channels) per image, on 256 codes."""
+    one = Evidence(
+        file={"model": "m", "scheme": "s", "backend": "b"}, layer_index=0, layer=layer, op=op, parents=parents,
+        grid=Grid(scale=(high - low) / 255, low=low, high=high), kernel_max=None, kernel_per_tensor=False,
+    )  # fmt: skip
+    for image in values:
+        one.see(np.asarray(image, np.float32)[None])
+    return one
+
+
+def test_clipping_in_bits_by_hand():
+    """Half of the values one unit beyond an end: energy 1/2 per value against step**2 / 12."""
+    one = seen(np.tile([[0.5, 2.0]], (100, 1)), low=0.0, high=1.0)
+    finding = faults.clipped(one)
+    assert finding.evidence == 0.5
+    assert finding.bits_lost == pytest.approx(0.5 * np.log2(1 + 0.5 / ((1 / 255) ** 2 / 12)), rel=1e-5)
+
+
+def test_the_ends_of_a_relu6_are_neither_clipped_nor_bimodal():
+    values = np.random.default_rng(0).normal(3, 8, (50, 40)).clip(0, 6)
+    assert faults.clipped(seen(values, low=0.0, high=6.0)) is None
+    assert faults.bimodal(seen(values, low=0.0, high=6.0)) is None
+    only_ends = np.where(values < 3, 0.0, 6.0)
+    assert faults.bimodal(seen(only_ends, low=0.0, high=6.0)) is None
+
+
+def test_one_strange_image_is_no_clipped_range():
+    usual, strange = np.random.default_rng(0).uniform(0, 1, (2, 50, 4)) * [[[1]], [[3]]]
+    assert faults.clipped(seen(*[usual] * 7, strange, low=0.0, high=1.0)) is None
+    assert faults.clipped(seen(*[usual] * 4, *[strange] * 4, low=0.0, high=1.0)) is not None
+
+
+def test_outlier_channel_in_bits_by_hand():
+    values = np.random.default_rng(0).uniform(-1, 1, (2000, 16)) * ([1.0] * 15 + [64.0])
+    finding = faults.outlier_channel(seen(values, low=-64.0, high=64.0))
+    assert finding.bits_lost == pytest.approx(6.0, abs=0.01)
+    assert finding.channels == {15}
+    assert faults.outlier_channel(seen(values[:, :15], low=-1.0, high=1.0)) is None
+
+
+def test_a_gap_in_bits_by_hand():
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.uniform(0, 1, (5000, 1)), rng.uniform(7, 8, (5000, 1))], axis=1)
+    finding = faults.bimodal(seen(values, low=0.0, high=8.0))
+    assert finding.evidence == pytest.approx(6 / 8, abs=0.01)
+    assert finding.bits_lost == pytest.approx(2.0, abs=0.05)
+
+
+def test_unlike_inputs_in_bits_by_hand():
+    ramp = np.linspace(-1, 1, 101)[:, None]
+    small = seen(ramp, low=-1.0, high=1.0, layer="small")
+    large = seen(31 * ramp, low=-31.0, high=31.0, layer="large")
+    total = seen(32 * ramp, low=-32.0, high=32.0, op="add", parents=("small", "large"))
+    assert faults.unlike_residual(total, [small, large]).bits_lost == pytest.approx(5.0, abs=0.01)
+    assert faults.unlike_residual(replace(total, op="mul"), [small, large]) is None
+    misfit = replace(small, grid=large.grid)  # the grid is the fault of the layer before
+    assert faults.unlike_residual(total, [misfit, large]) is None
+
+
+def test_constant_channels_are_dead_unless_their_inputs_are():
+    values = np.random.default_rng(0).uniform(0, 1, (100, 10)) * ([0.0] * 6 + [1.0] * 4)
+    one = seen(values, low=0.0, high=1.0)
+    assert faults.dead(one, np.zeros(10, bool)).evidence == 0.6
+    assert faults.dead(one, np.arange(10) < 3) is None
+    assert faults.dead(seen(values[:, 5:], low=0.0, high=1.0), np.zeros(5, bool)) is None
+
+
+def test_sixteen_bits_have_room_for_an_outlier():
+    values = np.random.default_rng(0).uniform(-1, 1, (200, 16)) * ([1.0] * 15 + [64.0])
+    one = seen(values, low=-64.0, high=64.0)
+    wide = Grid(scale=128 / 65535, low=-64.0, high=64.0)
+    assert faults.outlier_channel(one) is not None
+    assert faults.outlier_channel(replace(one, grid=wide)) is None
+
+
+def test_verdicts_of_two_files_are_refused():
+    row = {"model": "m", "scheme": "s", "backend": "b", "layer_index": 0, "layer": "a"}
+    errors = frames.build(frames.LAYER_ERROR, [row, row | {"model": "other"}])
+    with pytest.raises(UserError, match="one file"):
+        verdicts(errors, [])
+
+
+@pytest.mark.parametrize("fault", [plant.clipped, partial(plant.outlier_channel, factor=64), plant.unlike_residual])
+def test_figures(healthy, scenes, tmp_path, fault):
+    network = healthy["micro0"]
+    layer = plant.places(network)[getattr(fault, "func", fault)][1]
+    patient, few = fault(network, layer, tmp_path, np.random.default_rng(0)), scenes.take(8)
+    table = judge(patient, few)
+    evidence = evidence_table(gather_evidence(patient.quantized, few, float_model=patient.float_model))
+    along = plot_verdicts(table)
+    assert patient.fault in along.layout.annotations[0].text
+    assert sum(len(trace.x) for trace in along.data if trace.mode == "markers") == len(table)
+    detail = plot_evidence(evidence, table, layer)
+    assert patient.fault in detail.layout.title.text
+    assert detail.layout.xaxis.title.text
+    with pytest.raises(UserError, match="no verdict on 'nonsense'"):
+        plot_evidence(evidence, table, "nonsense")
+    with pytest.raises(UserError, match="Got 2 of them"):
+        plot_verdicts(pd.concat([table, table.assign(model="other")]))
+
+
+def test_the_command(healthy, tmp_path, monkeypatch, capfd):
+    patient = plant.clipped(healthy["micro0"], "blocks_3_expand", tmp_path, None)
+    args = ["--quantized", patient.quantized, "--float", patient.float_model, "--images", "scenes", "--limit", "8"]
+
+    def run(*more: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["effnet-lab", "verdicts", *map(str, args), *more])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert not stop.value.code
+        return capfd.readouterr().out
+
+    text = run()
+    assert "blocks_3_expand: clipped" in text
+    assert "Calibrate with the extremes" in text
+    rows = json.loads(run("--json"))
+    assert list(rows[0]) == list(frames.VERDICTS.columns)
+    assert [row["layer"] for row in rows if row["verdict"] == "clipped"] == ["blocks_3_expand"]
