@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,9 @@ from effnet_lab.analysis.pairs import Pair, TwinRunner
 from effnet_lab.images import ImageSet
 from effnet_lab.litert import float_twin, read_info
 from effnet_lab.names import UserError
-from effnet_lab.quantize.twins import TwinFiles
+
+if TYPE_CHECKING:  # the room behind it loads TensorFlow
+    from effnet_lab.quantize.twins import TwinFiles
 
 BINS = 64
 

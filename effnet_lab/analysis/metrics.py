@@ -2,62 +2,79 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from effnet_lab.litert import Tensor
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+IDEAL_RMSE_OVER_SCALE = 1 / np.sqrt(12)  # of rounding alone: an error spread evenly over one step; Bennett 1948
+
+
 class ErrorSums:
     """Sums over the elements of one tensor; adding two of them joins their samples, so that images can be streamed."""
 
-    count: int = 0
-    reference2: float = 0.0  # sum of squares of the reference
-    quantized2: float = 0.0
-    product: float = 0.0  # sum of reference * quantized
-    error2: float = 0.0  # sum of squares of the difference
+    def __init__(self, values: NDArray[np.float64] | None = None) -> None:
+        from effnet_lab.analysis.fused import EMPTY  # compiled code, loaded when something is measured
+
+        self.values = np.array(EMPTY) if values is None else values
 
     @classmethod
     def of(cls, reference: NDArray, quantized: NDArray) -> ErrorSums:
-        """Sums of one pair of tensors of the same shape, in float64.
+        """Sums of one pair of tensors of the same shape, real values.
 
         Raises
         ------
         ValueError
             If the shapes differ, or a value is not finite.
         """
-        if reference.shape != quantized.shape:
-            raise ValueError(f"The tensors must have one shape. Got {reference.shape} and {quantized.shape}.")
-        a, b = reference.astype(np.float64).ravel(), quantized.astype(np.float64).ravel()
-        error = a - b
-        sums = cls(
-            count=a.size,
-            reference2=float(a @ a),
-            quantized2=float(b @ b),
-            product=float(a @ b),
-            error2=float(error @ error),
-        )
-        if not np.isfinite(sums.reference2 + sums.quantized2):
-            raise ValueError("The tensors must be finite. Got NaN or infinite values.")
+        sums = cls()
+        sums.see(reference, quantized)
         return sums
 
+    def see(self, reference: NDArray, codes: NDArray, tensor: Tensor | None = None) -> None:
+        """Take in one more pair: the codes of `tensor`, or real values without one."""
+        if reference.shape != codes.shape:
+            raise ValueError(f"The tensors must have one shape. Got {reference.shape} and {codes.shape}.")
+        adder(tensor)(reference, codes, self.values)
+        require_finite(self.values)
+
     def __add__(self, other: ErrorSums) -> ErrorSums:
-        return ErrorSums(**{name: getattr(self, name) + getattr(other, name) for name in self.__slots__})
+        from effnet_lab.analysis.fused import HIGH, LOW, MAX_ERROR
+
+        a, b = self.values, other.values
+        joined = a + b
+        joined[MAX_ERROR], joined[HIGH] = max(a[MAX_ERROR], b[MAX_ERROR]), max(a[HIGH], b[HIGH])
+        joined[LOW] = min(a[LOW], b[LOW])
+        return ErrorSums(joined)
+
+    def __getattr__(self, name: str) -> float:
+        from effnet_lab.analysis import fused
+
+        if name.startswith("_") or not isinstance(getattr(fused, name.upper(), None), int):
+            raise AttributeError(f"ErrorSums has no attribute {name!r}.")
+        return float(self.values[getattr(fused, name.upper())])
 
     @property
     def sqnr_db(self) -> float:
         """Signal-to-quantization-noise ratio, dB; ``inf`` if equal, ``-inf`` if only the reference is zero."""
-        if self.error2 == 0.0:
-            return float("inf")
-        if self.reference2 == 0.0:
-            return float("-inf")
-        return float(10.0 * np.log10(self.reference2 / self.error2))
+        return _decibel(self.reference2, self.error2)
 
     @property
     def mse(self) -> float:
-        """Mean squared error, in the square of the tensor's unit."""
-        return self.error2 / self.count
+        """Mean squared error, in the square of the tensor's unit; NaN of nothing."""
+        return self.error2 / self.count if self.count else float("nan")
+
+    @property
+    def rmse(self) -> float:
+        """Root of the mean squared error, in the tensor's unit."""
+        return float(np.sqrt(self.mse))
+
+    @property
+    def bias(self) -> float:
+        """Mean error, quantized less reference, in the tensor's unit. Rounding alone leaves it near zero."""
+        return self.error / self.count if self.count else float("nan")
 
     @property
     def cosine(self) -> float:
@@ -65,11 +82,65 @@ class ErrorSums:
         norm = np.sqrt(self.reference2 * self.quantized2)
         return float(self.product / norm) if norm > 0 else float("nan")
 
+    @property
+    def effective_bits(self) -> float:
+        """Bits of the ideal quantizer that would make this error: ``(sqnr_db - 1.76) / 6.02``.
+
+        The convention is that of converters, for a sine of full scale: Kester, "Taking the Mystery out of the Infamous
+        Formula SNR = 6.02N + 1.76dB", Analog Devices MT-001; IEEE Std 1241. An activation that is mostly zero has less power
+        than a sine of its range, so its ideal 8-bit quantizer shows less than 8 here: compare layers, not with 8.
+        """
+        return (self.sqnr_db - 1.76) / 6.02
+
+    @property
+    def saturation_share(self) -> float:
+        """Share of the reference's values that the codes cannot express, beyond the ends by more than half a step.
+
+        A ReLU6 that ends at 0 and 6 by itself is not saturated. NaN of nothing.
+        """
+        return self.outside / self.count if self.count else float("nan")
+
+
+def adder(tensor: Tensor | None) -> Callable[[NDArray, NDArray, NDArray], None]:
+    """A function (reference, codes of the tensor, sums) that adds one pair to the sums; what can be known before is."""
+    from effnet_lab.analysis.fused import add_sums
+
+    if tensor is None or not tensor.quantized or tensor.scale.size > 1:  # real values, or a scale for each channel
+        real = np.asarray if tensor is None or not tensor.quantized else tensor.real
+        plain = [np.float32(value) for value in (1.0, 0.0, -np.inf, np.inf)]
+        return lambda reference, codes, sums: add_sums(_flat(reference), _flat(real(codes)), *plain, sums)
+    numbers = [np.float32(value) for value in (tensor.scale[0], tensor.zero_point[0], *expressible(tensor))]
+    return lambda reference, codes, sums: add_sums(_flat(reference), codes.reshape(-1), *numbers, sums)
+
+
+def _flat(values: NDArray) -> NDArray[np.float32]:
+    return np.ascontiguousarray(values, np.float32).reshape(-1)
+
+
+def require_finite(sums: NDArray) -> None:
+    """Sums of any number of pairs, along the last axis."""
+    from effnet_lab.analysis.fused import ERROR2, QUANTIZED2, REFERENCE2
+
+    if not np.isfinite(sums[..., [REFERENCE2, QUANTIZED2, ERROR2]]).all():
+        raise ValueError("The tensors must be finite. Got NaN or infinite values.")
+
+
+def expressible(tensor: Tensor) -> tuple[float, float]:
+    """Real values that round to a code of the tensor, without any clipping: half a step beyond the end codes."""
+    limits, scale, zero = np.iinfo(tensor.dtype), float(tensor.scale[0]), int(tensor.zero_point[0])
+    return (limits.min - zero - 0.5) * scale, (limits.max - zero + 0.5) * scale
+
+
+def _decibel(signal: float, noise: float) -> float:
+    if noise == 0.0:
+        return float("inf")
+    return float(10.0 * np.log10(signal / noise)) if signal > 0 else float("-inf")
+
 
 def sqnr_db(reference: NDArray, quantized: NDArray) -> float:
     """Signal-to-quantization-noise ratio of one tensor, in decibels.
 
-    ``10 log10(sum(reference**2) / sum((reference - quantized)**2))``, in float64, over all axes.
+    ``10 log10(sum(reference**2) / sum((reference - quantized)**2))``, summed in float64, over all axes.
 
     Parameters
     ----------
@@ -90,7 +161,7 @@ def sqnr_db(reference: NDArray, quantized: NDArray) -> float:
 
     Examples
     --------
-    >>> float(sqnr_db(np.array([3.0, 4.0]), np.array([3.0, 4.5])))
+    >>> round(sqnr_db(np.array([3.0, 4.0]), np.array([3.0, 4.5])), 6)
     20.0
 
     References
@@ -102,5 +173,31 @@ def sqnr_db(reference: NDArray, quantized: NDArray) -> float:
 
 def channel_sqnr_db(reference: NDArray, quantized: NDArray, axis: int) -> NDArray[np.float64]:
     """SQNR of every slice along `axis`, dB, shape (channels,)."""
-    pairs = zip(np.moveaxis(reference, axis, 0), np.moveaxis(quantized, axis, 0), strict=True)
-    return np.array([sqnr_db(a, b) for a, b in pairs])
+    n = reference.shape[axis]
+    signal, noise = _channel_sums(reference, quantized, np.ones(n), np.zeros(n), axis)
+    return np.array([_decibel(a, e) for a, e in zip(signal, noise, strict=True)])
+
+
+def weight_sqnr_db(reference: Tensor, quantized: Tensor, axis: int) -> tuple[float, float]:
+    """SQNR of a stored kernel, dB: over all of it, and of its worst output channel; `axis` is theirs."""
+    n = quantized.shape[axis]
+    scale = np.broadcast_to(quantized.scale if quantized.quantized else 1.0, n)
+    zero_point = np.broadcast_to(quantized.zero_point if quantized.quantized else 0, n)
+    codes = quantized.data.astype(np.int8) if quantized.dtype.name == "int4" else quantized.data
+    signal, noise = _channel_sums(reference.real(reference.data), codes, scale, zero_point, axis)
+    worst = min(_decibel(a, e) for a, e in zip(signal, noise, strict=True))
+    return _decibel(signal.sum(), noise.sum()), worst
+
+
+def _channel_sums(reference, codes, scale, zero_point, axis: int) -> tuple[NDArray, NDArray]:
+    from effnet_lab.analysis.fused import channel_energies
+
+    if reference.shape != codes.shape:
+        raise ValueError(f"The tensors must have one shape. Got {reference.shape} and {codes.shape}.")
+    n = codes.shape[axis]
+    shape = (int(np.prod(codes.shape[:axis])), n, int(np.prod(codes.shape[axis + 1 :])))
+    signal, noise = np.zeros(n), np.zeros(n)
+    codes = codes if codes.dtype.kind in "iu" else codes.astype(np.float32)
+    arrays = (np.ascontiguousarray(array).reshape(shape) for array in (reference.astype(np.float32), codes))
+    channel_energies(*arrays, scale.astype(np.float32), zero_point.astype(np.float32), signal, noise)
+    return signal, noise

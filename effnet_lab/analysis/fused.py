@@ -1,0 +1,102 @@
+"""Sums over a tensor and its quantized counterpart in one pass, compiled: what makes many metrics cost one reading.
+
+Within a block, sums run in float32 over few enough elements to keep six digits; across blocks they run in float64.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+BLOCK = 512  # elements summed in float32, in several lanes at once
+_REST = np.int32(0x7FFFFFFF)  # all bits of a float32 but its sign
+_FAST = {"reassoc", "contract", "nsz"}  # sums may be reordered; NaN and infinity still come out of the sums of squares
+# places in the array of sums
+COUNT, REFERENCE2, QUANTIZED2, PRODUCT, ERROR2, ERROR, OUTSIDE, MAX_ERROR, LOW, HIGH = range(10)
+EMPTY = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, np.inf, -np.inf)
+
+
+@njit(cache=True, fastmath=_FAST)
+def add_sums(reference, codes, scale, zero_point, low, high, sums):
+    """Add one pair of tensors to `sums`.
+
+    Parameters
+    ----------
+    reference : ndarray of float32, shape (n,)
+    codes : ndarray, shape (n,)
+        Integer codes, or real values with scale 1 and zero point 0.
+    scale, zero_point, low, high : float32
+        Of the codes; `low` and `high` are the ends of what they can express: `OUTSIDE` counts the reference beyond them.
+    sums : ndarray of float64, shape (10,)
+        See the names above; starts as `EMPTY`.
+    """
+    errors = np.empty(BLOCK, np.float32)
+    ends = np.empty(3, np.int32)  # keys of the smallest and the largest value and of the largest error of a block
+    real = ends.view(np.float32)
+    for start in range(0, reference.size, BLOCK):
+        a, q = reference[start : start + BLOCK], codes[start : start + BLOCK]
+        a2 = b2 = ab = e2 = e1 = np.float32(0)
+        for i in range(a.size):
+            b = (np.float32(q[i]) - zero_point) * scale
+            e = b - a[i]
+            errors[i] = e
+            a2 += a[i] * a[i]
+            b2 += b * b
+            ab += a[i] * b
+            e2 += e * e
+            e1 += e
+        sums[REFERENCE2] += a2
+        sums[QUANTIZED2] += b2
+        sums[PRODUCT] += ab
+        sums[ERROR2] += e2
+        sums[ERROR] += e1
+        _ends(a.view(np.int32), errors.view(np.int32), ends)
+        sums[LOW] = min(sums[LOW], real[0])
+        sums[HIGH] = max(sums[HIGH], real[1])
+        sums[MAX_ERROR] = max(sums[MAX_ERROR], real[2])
+        if real[0] < low or real[1] > high:
+            for i in range(a.size):
+                sums[OUTSIDE] += (a[i] < low) | (a[i] > high)
+    sums[COUNT] += reference.size
+
+
+@njit(cache=True)
+def _ends(values, errors, ends):
+    """Extremes of float32 bit patterns, compared as integers: of floats the compiler would take them one at a time.
+
+    The lower 31 bits of a negative number are turned over, so that the integers stand in the order of the numbers.
+    """
+    low = high = values[0] ^ ((values[0] >> np.int32(31)) & _REST)
+    worst = np.int32(0)
+    for i in range(values.size):
+        key = np.int32(values[i] ^ ((values[i] >> np.int32(31)) & _REST))
+        low = min(low, key)
+        high = max(high, key)
+        worst = max(worst, np.int32(errors[i] & _REST))
+    ends[0] = low ^ ((low >> np.int32(31)) & _REST)
+    ends[1] = high ^ ((high >> np.int32(31)) & _REST)
+    ends[2] = worst
+
+
+@njit(cache=True)
+def widen(codes, low, high):
+    """Widen the range of codes seen in each channel; codes (n, channels), low and high (channels,)."""
+    for row in range(codes.shape[0]):
+        for channel in range(codes.shape[1]):
+            low[channel] = min(low[channel], codes[row, channel])
+            high[channel] = max(high[channel], codes[row, channel])
+
+
+@njit(cache=True, fastmath=_FAST - {"contract"})  # a contracted product is not rounded, as the stored value was
+def channel_energies(reference, codes, scale, zero_point, signal, noise):
+    """Sums of squares of each channel's reference and error; arrays (outer, channels, inner), the rest (channels,).
+
+    Codes become real values in float32, as `Tensor.real` makes them: what is stored exactly has no error.
+    """
+    for outer in range(codes.shape[0]):
+        for channel in range(codes.shape[1]):
+            for inner in range(codes.shape[2]):
+                a = reference[outer, channel, inner]
+                e = (np.float32(codes[outer, channel, inner]) - zero_point[channel]) * scale[channel] - a
+                signal[channel] += np.float64(a) * a
+                noise[channel] += np.float64(e) * e

@@ -1,0 +1,62 @@
+"""Sums of products of codes: what a convolution, a depthwise convolution or a dense layer adds up."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from effnet_lab.litert.options import Options
+from effnet_lab.names import UserError
+
+
+def products(kind: str, codes: NDArray, kernel: NDArray, options: Options, zero_point: int) -> NDArray:
+    """Sum over the window of input code times weight code, int64, shape of the output.
+
+    Parameters
+    ----------
+    kind : "conv", "depthwise" or "dense"
+    codes : ndarray, int8 (1, h, w, c), or (n, c) for a dense layer
+    kernel : ndarray, int8, as the file stores it: (out, kh, kw, in), (1, kh, kw, out), (out, in)
+    options : Options
+    zero_point : int
+        Of the input: the code that stands for 0, and so what lies outside of the image.
+
+    The products are added in float64, which is exact below 2**53.
+    """
+    if kind == "dense":
+        return _exact(codes.reshape(-1, kernel.shape[1]), kernel.T)
+    if codes.shape[0] != 1:
+        raise UserError(f"The arithmetic is shown for one image at a time. Got a batch of {codes.shape[0]}.")
+    if kind == "conv" and kernel.shape[3] != codes.shape[3]:
+        raise UserError(
+            f"Grouped convolutions are not explained: the kernel takes {kernel.shape[3]} of {codes.shape[3]} channels."
+        )
+    windows = _windows(codes[0], kernel.shape[1:3], options, zero_point)
+    if kind == "depthwise":
+        windows = np.repeat(windows, options.depth_multiplier, axis=2).astype(np.float64)
+        return np.einsum("hwcij,ijc->hwc", windows, kernel[0].astype(np.float64)).astype(np.int64)[np.newaxis]
+    height, width = windows.shape[:2]
+    rows = windows.transpose(0, 1, 3, 4, 2).reshape(height * width, -1)
+    return _exact(rows, kernel.reshape(kernel.shape[0], -1).T).reshape(1, height, width, -1)
+
+
+def _exact(left: NDArray, right: NDArray) -> NDArray:
+    return (left.astype(np.float64) @ right.astype(np.float64)).astype(np.int64)
+
+
+def _windows(codes: NDArray, size: tuple[int, int], options: Options, zero_point: int) -> NDArray:
+    """Every window, (out h, out w, c, kh, kw); what SAME padding adds is the zero point, more of it after than before."""
+    reach = [(k - 1) * d + 1 for k, d in zip(size, options.dilation, strict=True)]
+    if options.same:
+        around = [
+            _same(n, r, s) for n, r, s in zip(codes.shape[:2], reach, options.stride, strict=True)
+        ]  # fmt: skip
+        codes = np.pad(codes, [*around, (0, 0)], constant_values=zero_point)
+    windows = np.lib.stride_tricks.sliding_window_view(codes, reach, axis=(0, 1))
+    (down, across), (step_down, step_across) = options.stride, options.dilation
+    return windows[::down, ::across, :, ::step_down, ::step_across]
+
+
+def _same(length: int, reach: int, stride: int) -> tuple[int, int]:
+    total = max((-(-length // stride) - 1) * stride + reach - length, 0)
+    return total // 2, total - total // 2

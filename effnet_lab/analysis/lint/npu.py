@@ -1,0 +1,96 @@
+"""Which ops Arm's Vela would leave to the CPU instead of an Ethos-U NPU.
+
+For the ops of image classifiers, found by compiling files of one op with ethos-u-vela 5.2. Its compiler is laxer than the
+list in its tflite_supported_operators.py, which stands for the older one: strides above 3 pass where nothing is padded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from effnet_lab.analysis.lint.network import LAYERS, Network, Node
+from effnet_lab.analysis.lint.rules import Finding
+
+_KINDS = {
+    *LAYERS, "add", "sub", "mul", "minimum", "maximum", "mean", "softmax", "relu", "relu6", "relu_n1_to_1", "logistic",
+    "tanh", "hard_swish", "leaky_relu", "prelu", "quantize", "reshape", "squeeze", "expand_dims", "pad", "mirror_pad",
+    "max_pool_2d", "average_pool_2d", "concatenation", "split", "split_v", "slice", "strided_slice", "pack", "unpack",
+    "transpose", "transpose_conv", "resize_bilinear", "resize_nearest_neighbor", "abs", "exp", "squared_difference",
+}  # fmt: skip
+_TYPES = ("uint8", "int8", "int16", "int32")
+_LARGEST_STRIDE = 3
+_LARGEST_WEIGHT_SUM = 127 * 65536
+_MEAN_COUNT = {"int8": 2**24, "uint8": 2**23, "int16": 2**16}
+_MEAN_SIDE = 4096
+_ANY_BATCH = ("dense", "softmax", "reshape", "squeeze", "split", "split_v", "slice", "strided_slice", "unpack")
+
+
+def objection(node: Node) -> str | None:
+    """Why an op would run on the CPU; None if the NPU takes it."""
+    if node.kind not in _KINDS:
+        return f"{node.kind} is a CPU op"
+    tensors = [t for t in (*node.activations, node.kernel) if t is not None]
+    for tensor in tensors:
+        if tensor.dtype.name not in _TYPES and tensor is not node.kernel:
+            return f"{tensor.dtype.name} values"
+    if node.kernel is not None and node.kernel.dtype.itemsize != 1:
+        return f"{node.kernel.dtype.name} weights"
+    if node.kernel is not None and node.kernel.dtype.name == "int4":
+        return "4-bit weights, on which Vela 5.2 ends with a division by zero"
+    if any(not tensor.quantized or not np.all(np.isfinite(tensor.scale) & (tensor.scale > 0)) for tensor in tensors):
+        return "a tensor without quantization, or a scale that is not positive, on which Vela ends"
+    if any(tensor.scale.size > 1 for tensor in node.activations):
+        return "an activation quantized per channel"
+    if node.kind not in _ANY_BATCH and len(node.inputs[0].shape) == 4 and node.inputs[0].shape[0] != 1:
+        return f"a batch of {node.inputs[0].shape[0]}"
+    if node.options.fused == "sign_bit":
+        return "fused activation sign_bit"
+    if node.kind == "mean":
+        return _mean(node)
+    return _window(node) if node.kind in ("conv", "depthwise") else None
+
+
+def _window(node: Node) -> str | None:
+    kernel, how = node.kernel, node.options
+    if kernel.data is None:
+        return "weights that are computed"
+    down, across = how.stride
+    folded = node.kind == "conv" and how.dilation == (1, 1) and not _padded(node)  # columns become channels
+    if max(down, across) > _LARGEST_STRIDE and not folded:
+        return f"stride {down}x{across}: above {_LARGEST_STRIDE} only in a convolution without padding or dilation"
+    largest = int(np.abs(kernel.data.astype(np.int16)).sum(node.channel_axes, dtype=np.int64).max())
+    return f"sum of weights {largest:,}, at most {_LARGEST_WEIGHT_SUM:,}" if largest > _LARGEST_WEIGHT_SUM else None
+
+
+def _padded(node: Node) -> bool:
+    sides = zip(
+        node.inputs[0].shape[1:3], node.output.shape[1:3], node.kernel.shape[1:3], node.options.stride, strict=True
+    )
+    return node.options.same and any((out - 1) * stride + size > into for into, out, size, stride in sides)
+
+
+def _mean(node: Node) -> str | None:
+    shape, axes = node.inputs[0].shape, node.inputs[1].data
+    if axes is None:
+        return "axes that are computed"
+    axes = [int(axis) % len(shape) for axis in axes.reshape(-1)]
+    count, most = int(np.prod([shape[axis] for axis in axes])), _MEAN_COUNT.get(node.inputs[0].dtype.name, 0)
+    if count > most or max(shape[axis] for axis in axes) > _MEAN_SIDE:
+        return f"a mean over {count:,} values, at most {most:,}, and {_MEAN_SIDE:,} along one axis"
+    if len(shape) - 1 in axes and min(shape[1:]) > 1:
+        return "a mean over channels"
+    return None
+
+
+def check(network: Network) -> Iterator[Finding]:
+    """E701 and E702."""
+    objections = {node.op.index: objection(node) for node in network.nodes}
+    left = {index: why for index, why in objections.items() if why is not None}
+    if len(left) == len(objections):
+        first = next(iter(left.values()))
+        yield Finding(id="E702", op=None, evidence=f"all {len(left)} ops are left to the CPU: {first} first")
+        return
+    for index, why in left.items():
+        yield Finding(id="E701", op=index, evidence=why)

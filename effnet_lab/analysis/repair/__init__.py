@@ -1,0 +1,13 @@
+"""Repair before precision: what can be done for a quantized network without giving any layer more bits."""
+
+from effnet_lab.analysis.repair.bias import correct_biases, mean_shifts
+from effnet_lab.analysis.repair.clip import best_threshold, clip_outliers
+from effnet_lab.analysis.repair.equalize import equalize
+from effnet_lab.analysis.repair.moments import Moments, mean_window, measure_moments
+from effnet_lab.analysis.repair.pipeline import STEPS, Stage, repair
+from effnet_lab.analysis.repair.ranges import channel_ranges
+
+__all__ = [
+    "STEPS", "Moments", "Stage", "best_threshold", "channel_ranges", "clip_outliers", "correct_biases", "equalize",
+    "mean_shifts", "mean_window", "measure_moments", "repair",
+]  # fmt: skip

@@ -1,0 +1,122 @@
+"""What the repairs need to know about the activations of a float network: per channel, on calibration images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from effnet_lab.images import ImageSet, Preprocess
+from effnet_lab.litert import Runner
+from effnet_lab.litert.graph import CHANGES_OF_TYPE
+from effnet_lab.litert.options import Options
+from effnet_lab.names import UserError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Moments:
+    """One activation over all images; its channels are the last axis."""
+
+    low: NDArray  # (channels,)
+    high: NDArray  # (channels,)
+    mean: NDArray  # the shape of the activation without the batch: its mean over the images
+    mean_square: NDArray  # (channels,)
+
+    @property
+    def peak(self) -> NDArray:
+        """Largest absolute value, (channels,)."""
+        return np.maximum(-self.low, self.high)
+
+
+def measure_moments(
+    float_content: bytes, images: ImageSet, preprocess: Preprocess, *, progress: Callable[..., Iterable] | None = None
+) -> dict[str, Moments]:
+    """Run a float network over calibration images: the moments of its input and of every activation, by tensor name.
+
+    Parameters
+    ----------
+    float_content : bytes
+        A float32 .tflite file.
+    images : ImageSet
+        Never evaluation images.
+    preprocess : Preprocess
+    progress : callable, optional
+        Wraps the iteration over images, as `tqdm` does.
+
+    Raises
+    ------
+    UserError
+        If an activation is not a number on one of the images.
+    """
+    runner = Runner(float_content, keep_all=True)
+    graph = runner.graph
+    computed = [graph.tensors[op.outputs[0]] for op in graph.ops if op.kind not in CHANGES_OF_TYPE]
+    tensors = [runner.input, *(tensor for tensor in computed if tensor.dtype == np.float32)]
+    found: dict[str, Moments] = {}
+    stream = (image for batch, _labels in images.batches(preprocess) for image in batch)
+    for image in progress(stream, total=len(images)) if progress else stream:
+        runner.feed(image)
+        runner.invoke()
+        for tensor in tensors:
+            new = _of_one(runner.activation(tensor)[0], len(images), tensor.name)
+            found[tensor.name] = _merged(found[tensor.name], new) if tensor.name in found else new
+    return found
+
+
+def _of_one(values: NDArray, n_images: int, name: str) -> Moments:
+    """What one of `n_images` images adds."""
+    if not np.isfinite(values).all():
+        raise UserError(f"{name!r} is not finite on a calibration image. Check the weights and the preprocessing.")
+    by_channel = values.reshape(-1, values.shape[-1])
+    return Moments(
+        low=by_channel.min(axis=0),
+        high=by_channel.max(axis=0),
+        mean=values.astype(np.float64) / n_images,
+        mean_square=np.square(by_channel, dtype=np.float64).mean(axis=0) / n_images,
+    )
+
+
+def _merged(a: Moments, b: Moments) -> Moments:
+    return Moments(
+        low=np.minimum(a.low, b.low),
+        high=np.maximum(a.high, b.high),
+        mean=a.mean + b.mean,
+        mean_square=a.mean_square + b.mean_square,
+    )
+
+
+def mean_window(mean: NDArray, window: tuple[int, int], options: Options) -> NDArray:
+    """Mean over all positions of what stands under each tap of a sliding window, zeros where it leaves the map.
+
+    A convolution is linear, so its mean output is its kernel applied to this.
+
+    Parameters
+    ----------
+    mean : ndarray (height, width, channels)
+    window : (rows, columns) of the kernel
+    options : Options
+        Of the convolution: stride, dilation, padding.
+
+    Returns
+    -------
+    ndarray (rows, columns, channels)
+    """
+    spans, padded = [], mean
+    for axis in (0, 1):
+        size, reach = mean.shape[axis], (window[axis] - 1) * options.dilation[axis] + 1
+        stride = options.stride[axis]
+        steps = -(-size // stride) if options.same else (size - reach) // stride + 1
+        missing = max((steps - 1) * stride + reach - size, 0) if options.same else 0
+        pad = [(0, 0)] * 3
+        pad[axis] = (missing // 2, missing - missing // 2)
+        padded = np.pad(padded, pad)
+        spans.append((steps - 1) * stride + 1)
+    out = np.empty((*window, mean.shape[2]))
+    for row in range(window[0]):
+        for column in range(window[1]):
+            top, left = row * options.dilation[0], column * options.dilation[1]
+            under = padded[top : top + spans[0] : options.stride[0], left : left + spans[1] : options.stride[1]]
+            out[row, column] = under.mean(axis=(0, 1))
+    return out

@@ -1,0 +1,88 @@
+"""The repairs one after the other, and the quantized file that each of them leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from effnet_lab.analysis.repair.bias import correct_biases
+from effnet_lab.analysis.repair.clip import clip_outliers
+from effnet_lab.analysis.repair.equalize import equalize
+from effnet_lab.analysis.repair.moments import measure_moments
+from effnet_lab.images import ImageSet, Preprocess
+from effnet_lab.litert import read_graph
+from effnet_lab.names import UserError, lookup
+
+STEPS = {  # in the order in which they are taken
+    "equalize": "cross-layer equalization: the float network stays the same function",
+    "clip": "outlying weights are clipped before rounding",
+    "bias": "the mean error of each rounded kernel is taken off the bias of the quantized file",
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stage:
+    """The network after some of the repairs."""
+
+    steps: tuple[str, ...]
+    float_content: bytes  # float32 .tflite that was quantized
+    quantized: bytes  # .tflite
+
+    @property
+    def name(self) -> str:
+        """The steps in one word: "equalize+clip", or "none"."""
+        return "+".join(self.steps) or "none"
+
+
+def repair(
+    float_content: bytes,
+    images: ImageSet,
+    preprocess: Preprocess,
+    quantize: Callable[[bytes], bytes],
+    *,
+    steps: Sequence[str] = tuple(STEPS),
+    progress: Callable[..., Iterable] | None = None,
+) -> Iterator[Stage]:
+    """Quantize a float network as it is, then after every further repair; the last stage has them all.
+
+    Parameters
+    ----------
+    float_content : bytes
+        A float32 .tflite file.
+    images : ImageSet
+        For calibration; never evaluation images.
+    preprocess : Preprocess
+    quantize : callable
+        Float file to quantized file, for example `quantize.requantize` with a scheme; it is called once per stage.
+    steps : sequence of "equalize", "clip", "bias"
+        Taken in this order, whatever order they are given in.
+    progress : callable, optional
+        Wraps the calibration images, as `tqdm` does.
+    """
+    if images.split == "evaluation":
+        raise UserError(f"Calibration images must not be evaluation images. Got {images.name}, split 'evaluation'.")
+    wanted = [name for name in steps if lookup("repair", name, STEPS)]
+    chosen = tuple(name for name in STEPS if name in wanted)
+    if (scheme := read_graph(float_content).scheme) != "float32":
+        raise UserError(f"Repairs start from a float32 file. Got {scheme}. Export one with --format float32.")
+    return _stages(float_content, chosen, quantize, partial(_measure, images, preprocess, progress))
+
+
+def _measure(images: ImageSet, preprocess: Preprocess, progress: Callable | None, content: bytes) -> dict:
+    return measure_moments(content, images, preprocess, progress=progress)
+
+
+def _stages(float_content: bytes, chosen: tuple[str, ...], quantize: Callable, measure: Callable) -> Iterator[Stage]:
+    exact = rough = float_content  # the same function as what was given; what is quantized
+    quantized = quantize(rough)
+    yield Stage(steps=(), float_content=rough, quantized=quantized)
+    moments = measure(exact) if chosen else {}
+    for i, step in enumerate(chosen):
+        if step == "equalize":
+            exact = rough = equalize(exact, moments)
+            moments = measure(exact)
+        elif step == "clip":
+            rough = clip_outliers(exact, moments)
+        quantized = correct_biases(quantized, exact, moments) if step == "bias" else quantize(rough)
+        yield Stage(steps=chosen[: i + 1], float_content=rough, quantized=quantized)
