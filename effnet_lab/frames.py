@@ -57,7 +57,7 @@ LAYER_ERROR = Frame(  # one row per op output of the quantized graph, in forward
         # effect: the logits when this op alone is quantized
         "sqnr_effect_db", "effect_changed_top1", "sqnr_effect_weights_db", "sqnr_effect_activations_db",
         "weight_sqnr_db", "weight_worst_channel_sqnr_db", "granularity",
-        "float_min", "float_max", "saturation_share", "channels", "dead_channels",
+        "float_min", "float_max", "saturation_share", "n_channels", "n_dead_channels",
     ),
 )  # fmt: skip
 HISTOGRAM = Frame(  # one row per bin of one layer's output; precision is "float" or "quantized"
@@ -67,18 +67,20 @@ HISTOGRAM = Frame(  # one row per bin of one layer's output; precision is "float
 )
 # What `analysis.verdicts` says of a layer; the order is that of tables and legends.
 VERDICT_NAMES = ("healthy", "clipped", "outlier channel", "dead", "bimodal", "unlike residual", "upstream")
-VERDICTS = Frame(  # one row per layer of the quantized graph; evidence is a number, evidence_unit says of what
+VERDICTS = Frame(  # one row per layer of the quantized graph; evidence_value is a number, evidence_unit says of what
     name="verdicts",
     keys=(*MODEL_FILE, "layer_index", "layer"),
     values=(
-        "op", "verdict", "bits_lost", "evidence", "evidence_unit", "culprit", "sentence", "remedy", "notes",
+        "op", "verdict", "bits_lost", "evidence_value", "evidence_unit", "culprit", "sentence", "remedy", "notes",
         "sqnr_accumulated_db", "sqnr_local_db",
     ),
 )  # fmt: skip
-EVIDENCE = Frame(  # behind a verdict; part is "grid", "values" (counted on it), or the range of a "channel", "kernel", "input"
-    name="evidence",
-    keys=(*MODEL_FILE, "layer_index", "layer", "part", "position"),
-    values=("low", "high", "count"),
+EVIDENCE = (
+    Frame(  # behind a verdict; part is "grid", "values" (counted on it), or the range of a "channel", "kernel", "input"
+        name="evidence",
+        keys=(*MODEL_FILE, "layer_index", "layer", "part", "position"),
+        values=("low", "high", "count"),
+    )
 )
 ACCURACY = Frame(  # one row per file and data set; the interval is Wilson's, 95 %
     name="accuracy",
@@ -110,13 +112,13 @@ COMPARISON = Frame(  # one row per pair of files on the same images; difference 
 )  # fmt: skip
 LATENCY = Frame(  # one row per file; relative_p50 is CPU time against the reference row of the same run
     name="latency",
-    keys=(*MODEL_FILE, "threads"),
+    keys=(*MODEL_FILE, "threads", "reference"),
     values=(
         "host", "batch", "kernels", "delegate", "n_warmup", "n_runs",
         "p50_ms", "p50_lo_ms", "p50_hi_ms", "p90_ms", "p90_lo_ms", "p90_hi_ms", "p99_ms", "p99_lo_ms", "p99_hi_ms",
         "cpu_p50_ms", "cpu_p50_lo_ms", "cpu_p50_hi_ms", "cpu_p90_ms", "cpu_p90_lo_ms", "cpu_p90_hi_ms",
         "cpu_p99_ms", "cpu_p99_lo_ms", "cpu_p99_hi_ms",
-        "reference", "relative_p50", "relative_p50_lo", "relative_p50_hi", "guard", "verdict",
+        "relative_p50", "relative_p50_lo", "relative_p50_hi", "guard", "verdict",
     ),
 )  # fmt: skip
 DELEGATION = Frame(  # one row per op; delegate is "" for the interpreter's own kernel
@@ -181,10 +183,12 @@ PUBLISHED = Frame(  # somebody else's numbers; every row names its source
     keys=("model", "quantity", "source"),
     values=("value", "unit", "rounded_to", "conditions"),
 )
-MEASURED = Frame(  # a number of ours against a published one; tolerance is relative; because: it is not what its name says
-    name="measured",
-    keys=("model", "quantity", "rule"),
-    values=("value", "tolerance", "because"),
+MEASURED = (
+    Frame(  # a number of ours against a published one; tolerance is relative; because: it is not what its name says
+        name="measured",
+        keys=("model", "quantity", "rule"),
+        values=("value", "tolerance", "because"),
+    )
 )
 CLAIMS = Frame(  # one row per published number; ours is by the rule, the explanation says what the verdict rests on
     name="claims",

@@ -138,7 +138,7 @@ def test_fused_metrics_are_numpys(files, scenes, errors):
     assert row["max_error"] == pytest.approx(np.abs(b - a).max(), rel=1e-6)
     assert row["cosine"] == pytest.approx((a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum()), abs=1e-7)
     assert (row["float_min"], row["float_max"]) == (a.min(), a.max())
-    assert row["dead_channels"] == (np.ptp(b.reshape(-1, b.shape[-1]), axis=0) == 0).sum()
+    assert row["n_dead_channels"] == (np.ptp(b.reshape(-1, b.shape[-1]), axis=0) == 0).sum()
     assert row["rmse_over_scale"] == pytest.approx(np.sqrt(((b - a) ** 2).mean()) / row["scale"], rel=1e-5)
     assert row["effective_bits"] == pytest.approx((row["sqnr_accumulated_db"] - 1.76) / 6.02)
 

@@ -79,7 +79,7 @@ def test_every_row_says_what_and_what_to_do(trials):
     assert table["sentence"].str.endswith(".").all()
     assert (table.loc[table["verdict"] != "healthy", "remedy"].str.len() > 10).all()
     assert (table.loc[sick, "bits_lost"] >= 1).all()
-    assert np.isfinite(table.loc[sick, "evidence"]).all()
+    assert np.isfinite(table.loc[sick, "evidence_value"]).all()
     assert (table["culprit"] != "").eq(table["verdict"] == "upstream").all()
     assert set(table["verdict"]) <= set(frames.VERDICT_NAMES)
 

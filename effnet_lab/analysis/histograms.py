@@ -33,10 +33,14 @@ class HistogramOf:
 
     def __call__(self, model: str, scheme: str, backend: str, layer: str) -> pd.DataFrame:
         """HISTOGRAM frame of one layer of one file."""
+        files = self.files(model, scheme, backend)
+        return layer_histogram(files.quantized, self._images, [layer], float_model=files.float_model)
+
+    def files(self, model: str, scheme: str, backend: str) -> TwinFiles:
+        """The float and the quantized file that these name."""
         if (model, scheme, backend) not in self._twins:
             raise UserError(f"No file of {model} in {scheme} by {backend or 'an unknown tool'} was given.")
-        files = self._twins[model, scheme, backend]
-        return layer_histogram(files.quantized, self._images, [layer], float_model=files.float_model)
+        return self._twins[model, scheme, backend]
 
 
 def layer_histogram(

@@ -145,7 +145,7 @@ def describe(pair: Pair) -> dict:
         "op": pair.op.kind,
         "scale": float(tensor.scale[0]) if tensor.quantized else _NAN,
         "zero_point": int(tensor.zero_point[0]) if tensor.quantized else _NAN,
-        "channels": tensor.shape[-1] if tensor.shape else 1,
+        "n_channels": tensor.shape[-1] if tensor.shape else 1,
     }
     if kernel is not None and kernel.quantized:
         row["granularity"] = "channel" if kernel.scale.size > 1 else "tensor"

@@ -63,7 +63,7 @@ class Accumulated:
             "float_min": sums.low,
             "float_max": sums.high,
             "saturation_share": sums.saturation_share,
-            "dead_channels": channels.dead if channels else float("nan"),
+            "n_dead_channels": channels.dead if channels else float("nan"),
         }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +14,6 @@ from effnet_lab.cli.output import progress, show
 from effnet_lab.names import UserError, lookup
 
 if TYPE_CHECKING:
-    from effnet_lab.images import ImageSet
     from effnet_lab.quantize.export import Target
 
 COLUMNS = (
@@ -62,6 +60,7 @@ def repair(
     from effnet_lab.litert.flatbuffer import read_bytes
     from effnet_lab.measure import collect_answers, repair_gain
     from effnet_lab.paths import write_atomically
+    from effnet_lab.quantize import quantizer
 
     chosen = [name for name in map(str.strip, steps.split(",")) if lookup("repair", name, STEPS)]
     wanted = _static(format)
@@ -71,8 +70,8 @@ def repair(
         source, trial = float or _float_file(weights, variant, Path(folder)), Path(folder) / "trial.tflite"
         answers = {}
         for stage in stages_of(
-            read_bytes(source), calibrating, read_info(source).preprocess, _quantizer(wanted, calibrating, Path(folder)),
-            steps=chosen, progress=progress("calibrate"),
+            read_bytes(source), calibrating, read_info(source).preprocess, quantizer(wanted, calibrating), steps=chosen,
+            progress=progress("calibrate"),
         ):  # fmt: skip
             if not answers:
                 answers["float"] = collect_answers(source, images, progress=progress("evaluate float"))
@@ -89,26 +88,13 @@ def _float_file(weights: str, variant: str | None, folder: Path) -> Path:
     return export(load_model(weights, variant), targets(["float32"], ["converter"]), folder / "float.tflite")[0]
 
 
-def _static(format: str) -> list[Target]:
+def _static(format: str) -> Target:
     """The one file to write."""
     from effnet_lab.quantize import get_scheme, targets
 
     if not get_scheme(format).calibrated:
         raise UserError(f"Repairs are for static formats: int8, int8-per-tensor, int16x8, int4. Got {format!r}.")
-    return targets([format], ["ai_edge_quantizer"])
-
-
-def _quantizer(wanted: list[Target], calibration: ImageSet, folder: Path) -> Callable[[bytes], bytes]:
-    """Float file to quantized file with its metadata, which name the calibration images."""
-    from effnet_lab.quantize import export_file
-
-    def quantize(content: bytes) -> bytes:
-        source = folder / "source.tflite"
-        source.write_bytes(content)
-        (path,) = export_file(source, wanted, folder / "quantized.tflite", calibration=calibration)
-        return path.read_bytes()
-
-    return quantize
+    return targets([format], ["ai_edge_quantizer"])[0]
 
 
 COMMANDS = (repair,)

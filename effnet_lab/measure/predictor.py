@@ -84,7 +84,8 @@ def open_predictor(
         return model
     if not model.classes:
         raise UserError(f"{model.name} has no classifier. Use `features`, or load it with a new head (classes=N).")
+    scheme = "fake_quantized" if model.fake_quantized else "float32"
     info = ModelInfo(
-        model=model.name, scheme="float32", backend="keras", preprocess=model.preprocess, classes=model.classes
+        model=model.name, scheme=scheme, backend="keras", preprocess=model.preprocess, classes=model.classes
     )
     return KerasPredictor(info=info, model=model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from effnet_lab.quantize.export import export, export_file, targets
+from effnet_lab.quantize.export import export, export_file, quantizer, targets
 from effnet_lab.quantize.recipes import Recipe, keep_worst, parse_recipe
 from effnet_lab.quantize.requantize import requantize
 from effnet_lab.quantize.schemes import BACKENDS, FORMATS, KINDS, SCHEMES, Scheme, get_scheme
@@ -17,7 +17,7 @@ _LATE = {  # what needs TensorFlow is loaded on first use
 }
 __all__ = [  # noqa: PLE0604, RUF100  the late ones are names, too
     "BACKENDS", "FORMATS", "KINDS", "SCHEMES", "Recipe", "Scheme", "export", "export_file", "get_scheme", "keep_worst",
-    "parse_recipe", "requantize", "targets", *_LATE,
+    "parse_recipe", "quantizer", "requantize", "targets", *_LATE,
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -132,6 +133,19 @@ def export_file(
         raise UserError(f"{float_model} is {scheme}. Only a float32 file can be requantized.")
     paths = paths_of(info.model, wanted, Path(out))
     return _write_all(_Origin(content=content, info=info), wanted, paths, ranging, io, progress)
+
+
+def quantizer(target: Target, calibration: ImageSet | Ranging | None = None) -> Callable[[bytes], bytes]:
+    """A function from a float32 file to the quantized one with its metadata, by the AI Edge Quantizer."""
+
+    def quantize(content: bytes) -> bytes:
+        with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder:
+            source = Path(folder) / "source.tflite"
+            source.write_bytes(content)
+            (path,) = export_file(source, [target], Path(folder) / "quantized.tflite", calibration=calibration)
+            return path.read_bytes()
+
+    return quantize
 
 
 def _check(wanted: Sequence[Target], calibration: ImageSet | Ranging | None, io: str | None) -> Ranging:

@@ -42,6 +42,11 @@ RULES: dict[str, dict[str, Rule]] = {
         "params": _COUNT,
         "madds": _COUNT,
     },
+    "footprint": {"weight_bytes": _COUNT, "arena_head_bytes": _COUNT, "planned_head_bytes": _COUNT},
+    "ethosu": {"npu_ops": _COUNT, "cpu_ops": _COUNT, "madds": _COUNT, "inference_ms": Ratio(1.02)},
+    "repair": {"n_images": _COUNT, "top1": Within(0.02)},
+    "activation_style": {"n_images": _COUNT, "float_top1": Within(0.01), "int8_top1": Within(0.03)},
+    "claims": {"verdict": _COUNT, "ours": Ratio(1.0001)},
 }
 
 

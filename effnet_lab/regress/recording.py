@@ -24,9 +24,14 @@ _DISTRIBUTIONS = {  # provenance column -> distribution whose version it holds
     "litert": "ai-edge-litert",
     "quantizer": "ai-edge-quantizer",
 }
-_TEXT = ("model", "scheme", "backend", "layer", "data", "precision", "quantity", "op", "kernels", "host", "reference",
-         "unit", "conditions", "source", "file", "label", "normalisation", "crop", "interpolation", "channels", "mark",
-         *PROVENANCE)  # fmt: skip
+_TEXT = (  # columns that are never numbers, in whatever frame they stand
+    "accelerator", "activation", "against", "backend", "because", "conditions", "crop", "culprit", "data", "delegate",
+    "evidence", "evidence_unit", "explanation", "file", "granularity", "guard", "host", "how", "id", "interpolation",
+    "kernels", "label", "layer", "mark", "memory_mode", "model", "normalisation", "notes", "npu_op", "op", "operator",
+    "precision", "predicted", "quantity", "reason", "reference", "remedy", "rule", "runs_on", "scheme", "sentence",
+    "severity", "source", "steps", "system_config", "taken_for", "type", "unit", "verdict", "widest_layer", "part", "at",
+    "channels", "method", *PROVENANCE,
+)  # fmt: skip
 _INTEGER = re.compile(r"(published_)?(params|madds)|count|batch|n_\w+|\w+_bytes")
 _EXACT = 2**53  # the largest float64 that still counts one by one
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from effnet_lab.analysis.repair.bias import correct_biases
 from effnet_lab.analysis.repair.clip import clip_outliers
@@ -13,6 +14,7 @@ from effnet_lab.analysis.repair.moments import measure_moments
 from effnet_lab.images import ImageSet, Preprocess
 from effnet_lab.litert import read_graph
 from effnet_lab.names import UserError, lookup
+from effnet_lab.paths import write_atomically
 
 STEPS = {  # in the order in which they are taken
     "equalize": "cross-layer equalization: the float network stays the same function",
@@ -67,6 +69,15 @@ def repair(
     if (scheme := read_graph(float_content).scheme) != "float32":
         raise UserError(f"Repairs start from a float32 file. Got {scheme}. Export one with --format float32.")
     return _stages(float_content, chosen, quantize, partial(_measure, images, preprocess, progress))
+
+
+def write_stages(stages: Iterable[Stage], folder: Path | str) -> dict[str, Path]:
+    """The quantized file of every stage, by its name: "none", "equalize", "equalize+bias"."""
+    paths = {}
+    for stage in stages:
+        paths[stage.name] = Path(folder) / f"repaired.{stage.name}.tflite"
+        write_atomically(paths[stage.name], stage.quantized)
+    return paths
 
 
 def _measure(images: ImageSet, preprocess: Preprocess, progress: Callable | None, content: bytes) -> dict:

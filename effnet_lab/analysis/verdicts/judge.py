@@ -206,7 +206,7 @@ def _row(case: _Case, cases: dict[str, _Case]) -> dict:
     if case.sick:
         worst, *others = case.findings
         return shared | {
-            "verdict": worst.verdict, "bits_lost": worst.bits_lost, "evidence": worst.evidence,
+            "verdict": worst.verdict, "bits_lost": worst.bits_lost, "evidence_value": worst.evidence,
             "evidence_unit": worst.unit, "culprit": "", "sentence": worst.sentence, "remedy": worst.remedy,
             "notes": " ".join([f"Also {other.verdict}: {other.sentence}" for other in others] + _wide(case)),
         }  # fmt: skip
@@ -224,7 +224,7 @@ def _not_its_own(case: _Case, cases: dict[str, _Case]) -> dict:
         remedy = "Open its histogram and its weights, or give it 16 bits." if noisy else ""
         more = "; the roundings of the layers before add up" if low else ""
         return {
-            "verdict": "healthy", "evidence": case.own_db, "evidence_unit": "dB, its own error", "culprit": "",
+            "verdict": "healthy", "evidence_value": case.own_db, "evidence_unit": "dB, its own error", "culprit": "",
             "sentence": f"{what}: {size}{more}.", "remedy": remedy,
         }  # fmt: skip
     culprit = (
@@ -233,7 +233,7 @@ def _not_its_own(case: _Case, cases: dict[str, _Case]) -> dict:
     what = culprit.findings[0].verdict
     how = f"It hands on what {culprit.layer} brings in" if case.culprit else f"The error comes from {culprit.layer}"
     return {
-        "verdict": "upstream", "evidence": case.own_db - case.accumulated_db, "evidence_unit": "dB of the error come in",
+        "verdict": "upstream", "evidence_value": case.own_db - case.accumulated_db, "evidence_unit": "dB of the error come in",
         "culprit": culprit.layer, "sentence": f"{how} ({what}); {size}.", "remedy": f"Mend {culprit.layer} first.",
     }  # fmt: skip
 

@@ -38,7 +38,7 @@ def plot_formats(accuracy: pd.DataFrame, latency: pd.DataFrame, memory: pd.DataF
             x=rows[name], y=names, mode="markers", marker={"size": 10, "color": colors}, row=1, col=column, showlegend=False,
             hovertext=boxes, hovertemplate="%{hovertext}<extra></extra>", error_x=_ends(rows, name),
         )  # fmt: skip
-        fig.update_xaxes(title_text=axis(name).title, tickformat=axis(name).ticks, row=1, col=column, nticks=5)
+        fig.update_xaxes(**axis(name).layout(rows[name]), row=1, col=column, nticks=5)
     fig.update_layout(
         template=theme.TEMPLATE, title_text=f"{accuracy['model'].iloc[0]} in {len(rows)} files",
         height=130 + 1.5 * ROW_PX * len(rows), margin_t=theme.BARE_TOP_PX,

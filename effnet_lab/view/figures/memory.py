@@ -13,7 +13,7 @@ from effnet_lab.view import theme
 from effnet_lab.view.text import file_label, short_layer
 
 KIB = 1024
-_LABELLED = 0.12  # a tensor that takes this share of the arena bears its name, if it is kept for long enough to read it
+_CHARACTER = 0.02  # height of a letter of an upright label, as a share of the arena
 _LABELLED_OPS = 0.04
 
 
@@ -52,10 +52,11 @@ def plot_arena(arena: pd.DataFrame, high_water: pd.DataFrame) -> go.Figure:
     )  # fmt: skip
     for row in arena.itertuples():
         long_enough = row.last_op - row.first_op + 1 >= _LABELLED_OPS * len(high_water)
-        if long_enough and row.size_bytes >= _LABELLED * top:
+        text = short_layer(row.layer, 18)
+        if long_enough and row.size_bytes >= _CHARACTER * len(text) * top:
             fig.add_annotation(
                 x=(row.first_op + row.last_op) / 2, y=(row.offset_bytes + row.size_bytes / 2) / KIB,
-                text=escape(short_layer(row.layer, 18)), showarrow=False, textangle=-90, font_color="white", font_size=10,
+                text=escape(text), showarrow=False, textangle=-90, font_color="white", font_size=10,
             )  # fmt: skip
     fig.update_layout(barmode="overlay", bargap=0)
     fig.update_xaxes(title_text="op, in the order they run")
