@@ -75,12 +75,10 @@ VERDICTS = Frame(  # one row per layer of the quantized graph; evidence_value is
         "sqnr_accumulated_db", "sqnr_local_db",
     ),
 )  # fmt: skip
-EVIDENCE = (
-    Frame(  # behind a verdict; part is "grid", "values" (counted on it), or the range of a "channel", "kernel", "input"
-        name="evidence",
-        keys=(*MODEL_FILE, "layer_index", "layer", "part", "position"),
-        values=("low", "high", "count"),
-    )
+EVIDENCE = Frame(  # behind a verdict; part: "grid", "values" (counted on it), range of a "channel", "kernel", "input"
+    name="evidence",
+    keys=(*MODEL_FILE, "layer_index", "layer", "part", "position"),
+    values=("low", "high", "count"),
 )
 ACCURACY = Frame(  # one row per file and data set; the interval is Wilson's, 95 %
     name="accuracy",
@@ -175,7 +173,17 @@ TRADEOFFS = Frame(  # accuracy, latency and memory of one file in one row
     keys=MODEL_FILE,
     values=(
         "n_images", "top1", "top1_lo", "top1_hi", "p50_ms", "p50_lo_ms", "p50_hi_ms", "relative_p50",
-        "size_bytes", "peak_activation_bytes", "params", "madds",
+        "relative_p50_lo", "relative_p50_hi", "size_bytes", "peak_activation_bytes", "params", "madds",
+    ),
+)  # fmt: skip
+RIVALS = Frame(  # one row per network and scheme; random weights, so every accuracy is published; published_ms: Pixel 4
+    name="rivals",
+    keys=MODEL_FILE,
+    values=(
+        "size_px", "size_bytes", "host", "threads", "n_runs", "p50_ms", "p50_lo_ms", "p50_hi_ms",
+        "relative_p50", "relative_p50_lo", "relative_p50_hi", "guard",
+        "published_top1", "published_source", "published_conditions",
+        "published_ms", "published_ms_source", "published_ms_conditions",
     ),
 )  # fmt: skip
 PUBLISHED = Frame(  # somebody else's numbers; every row names its source
@@ -183,12 +191,10 @@ PUBLISHED = Frame(  # somebody else's numbers; every row names its source
     keys=("model", "quantity", "source"),
     values=("value", "unit", "rounded_to", "conditions"),
 )
-MEASURED = (
-    Frame(  # a number of ours against a published one; tolerance is relative; because: it is not what its name says
-        name="measured",
-        keys=("model", "quantity", "rule"),
-        values=("value", "tolerance", "because"),
-    )
+MEASURED = Frame(  # a number of ours against a published one; tolerance is relative; because: what it is instead
+    name="measured",
+    keys=("model", "quantity", "rule"),
+    values=("value", "tolerance", "because"),
 )
 CLAIMS = Frame(  # one row per published number; ours is by the rule, the explanation says what the verdict rests on
     name="claims",
@@ -241,6 +247,21 @@ ACTIVATION_STYLE = Frame(  # one row per network, granularity of the weights and
         "widest_layer", "range_min", "range_max",  # of the activations, real units, after widening
     ),
 )  # fmt: skip
+RANGES = Frame(  # one row per layer: its range by two calibrations; width_ratio is this one's width over the other's
+    name="ranges",
+    keys=("data", "against", "method", "layer_index", "layer"),
+    values=("n_images", "against_n_images", "low", "high", "against_low", "against_high", "width_ratio"),
+)
+CALIBRATION_RANGES = Frame(  # one row per draw of images and layer; width over that of min-max with all images
+    name="calibration_ranges",
+    keys=("model", "method", "n_calibration", "draw", "layer_index", "layer"),
+    values=("drawn", "low", "high", "relative_width"),
+)
+CALIBRATION_ACCURACY = Frame(  # one row per file: method and draw; difference and p_value against min-max with all images
+    name="calibration_accuracy",
+    keys=(*MODEL_FILE, "data", "method", "n_calibration", "draw"),
+    values=("drawn", "n_images", "top1", "top1_lo", "top1_hi", "difference", "difference_lo", "difference_hi", "p_value"),
+)  # fmt: skip
 HISTORY = Frame(  # one row per epoch of training
     name="history",
     keys=("model", "epoch"),
@@ -252,8 +273,8 @@ FRAMES = {
     for frame in (
         VARIANTS, COUNTS, CANDIDATES, LAYER_ERROR, HISTOGRAM, VERDICTS, EVIDENCE, ACCURACY, PER_CLASS, CONFUSION,
         RELIABILITY, COMPARISON, LATENCY, DELEGATION, PROFILE, MEMORY, FOOTPRINT, ARENA, HIGH_WATER, ETHOSU,
-        ETHOSU_LAYERS, TRADEOFFS, PUBLISHED, MEASURED, CLAIMS, CLASSIFICATION, AUDIT, INTEGER, INTEGER_STEPS,
-        FINDINGS, REPAIR, CHANNEL_RANGES, ACTIVATION_STYLE, HISTORY,
+        ETHOSU_LAYERS, TRADEOFFS, RIVALS, PUBLISHED, MEASURED, CLAIMS, CLASSIFICATION, AUDIT, INTEGER, INTEGER_STEPS,
+        FINDINGS, REPAIR, CHANNEL_RANGES, ACTIVATION_STYLE, RANGES, CALIBRATION_RANGES, CALIBRATION_ACCURACY, HISTORY,
     )
 }  # fmt: skip
 

@@ -148,7 +148,7 @@ def test_train(call, tmp_path):
 
 WRONG = {
     "no such command": (["frobnicate"], "frobnicate"),
-    "missing option": (["train"], "--variant"),
+    "missing option": (["train"], "--out"),
     "unknown variant": (["train", "--variant", "mikro0", "--out", "x.safetensors"], "Did you mean 'micro0'"),
     "wrong suffix": (["train", "--variant", "micro0", "--out", "x.pkl"], "must end in .safetensors"),
     "unknown format": (["export", "--weights", "micro0", "--format", "int88", "--out", "x"], "Did you mean"),

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from effnet_lab.analysis import layer_error
+from effnet_lab.analysis import layer_error, local
 from effnet_lab.analysis.match import match_ops
 from effnet_lab.analysis.metrics import ErrorSums
+from effnet_lab.analysis.notions import Totals
 from effnet_lab.analysis.pairs import TwinRunner
 from effnet_lab.images import open_images
 from effnet_lab.litert import Runner, float_twin, read_graph, read_info
 from effnet_lab.litert.flatbuffer import decode, pack, parse
-from effnet_lab.litert.layer_names import computing
+from effnet_lab.litert.io_types import with_io
+from effnet_lab.litert.layer_names import computing, layer_names
+from effnet_lab.litert.runner import DelegateError
 from effnet_lab.names import UserError
+from effnet_lab.quantize import export_file, parse_recipe
 
 FLOAT, INT8 = "float32 converter", "static_wi8_ai8 converter"
 ALL = ("accumulated", "local", "effect", "split")
@@ -171,15 +176,6 @@ def test_an_interrupt_keeps_what_is_finished(files, scenes):
     assert len(whole) == len(table)
 
 
-@pytest.mark.parametrize("scheme", ["static_wi8_ai16", "static_wi8_ai8_per_tensor", "dynamic_wi8_afp32", "float16"])
-def test_other_schemes_have_sensible_rows(files, scenes, scheme):
-    table = layer_error(files[f"{scheme} converter"], scenes.take(2), float_model=files[FLOAT], notions=ALL)
-    assert table.attrs["unmatched"] == []
-    assert table.attrs["not_local"] == []
-    assert (table["sqnr_accumulated_db"] > 5).all()
-    assert (table["sqnr_local_db"] > 15).all()
-
-
 def test_a_file_alone_has_exact_weights_and_all_notions(files, scenes):
     table = layer_error(files[INT8], scenes.take(2), notions=ALL)
     weights = table["sqnr_effect_weights_db"].dropna()
@@ -197,3 +193,154 @@ def test_a_keras_model_is_a_float_model(files, scenes):
         ours = table["sqnr_accumulated_db"]
         np.testing.assert_allclose(ours, expected[: len(ours)], atol=0.05)
     assert table.attrs["unmatched"] == ["softmax"]  # the network itself ends with the logits
+
+
+def feed(images, preprocess):
+    """One image after the other, as TensorFlow's tools want them."""
+    return ([image[None]] for batch, _ in images.batches(preprocess) for image in batch)
+
+
+@pytest.mark.filterwarnings("ignore:[^$]*tf.lite.Interpreter is deprecated")  # the golden tool uses it
+def test_local_error_is_quantization_debuggers(files, scenes, tmp_path):
+    """Golden: QuantizationDebugger's default run, which starts from the quantized network's own activations."""
+    import tensorflow as tf
+    from tensorflow.lite.python.convert import mlir_quantize
+    from tensorflow.lite.python.optimize.calibrator import Calibrator
+
+    preprocess = read_info(files[FLOAT]).preprocess
+    seen = open_images("scenes", split="calibration", limit=20)
+    calibrated = Calibrator(files[FLOAT].read_bytes()).calibrate(lambda: feed(seen, preprocess))
+    path = tmp_path / "quantized.tflite"
+    path.write_bytes(mlir_quantize(calibrated))
+    debugger = tf.lite.experimental.QuantizationDebugger(
+        quant_debug_model_content=mlir_quantize(calibrated, enable_numeric_verify=True),
+        debug_dataset=lambda: feed(scenes, preprocess),
+    )
+    debugger.run()
+    theirs = list(debugger.layer_statistics.values())  # in forward order; names have got numbers at the end
+    ours = layer_error(path, scenes, float_model=files[FLOAT], notions=("local",), local_inputs="quantized")
+    assert len(theirs) == len(ours) == 32
+    for row, golden in zip(ours.itertuples(), theirs, strict=True):
+        floor = (1e-4 * row.scale) ** 2  # the mean of one pixel is exact, in one of the two but for float32's rounding
+        assert row.local_mse == pytest.approx(golden["mean_squared_error"], rel=0.01, abs=floor), row.layer
+        assert row.local_bias == pytest.approx(golden["mean_error"], rel=0.01, abs=1e-3 * row.scale), row.layer
+    usual = layer_error(path, scenes, float_model=files[FLOAT], notions=("local",))
+    assert usual["local_mse"][0] == pytest.approx(ours["local_mse"][0], rel=1e-6)  # nothing came before
+    through = usual[usual["op"] == "add"]["local_mse"] / ours[ours["op"] == "add"]["local_mse"]
+    assert (through > 2).all()  # an add has hardly an error but that of its inputs' rounding
+
+
+@pytest.mark.filterwarnings("ignore:.*experimental_preserve_all_tensors.*")  # the golden tool means to
+def test_accumulated_error_is_ai_edge_quantizers(files, scenes, errors):
+    """Golden: `Quantizer.validate` from file to table, on its own interpreters."""
+    from ai_edge_quantizer import recipe
+    from ai_edge_quantizer.quantizer import Quantizer
+
+    preprocess = read_info(files[INT8]).preprocess
+    samples = [{"images": image} for (image,) in feed(scenes, preprocess)]
+    tool = Quantizer(str(files[FLOAT]), recipe.static_wi8_ai8(), previous_quantized_model=str(files[INT8]))
+    found = tool.validate({"serving_default": samples}, num_threads=1).get_all_tensor_results()
+    twins = TwinRunner(files[FLOAT], files[INT8])
+    assert len(twins.pairs) == len(errors) == 32
+    for pair, ours in zip(twins.pairs, errors["mse"], strict=True):
+        assert ours == pytest.approx(found[pair.reference.name]["mse"], rel=0.01), pair.layer
+
+
+def test_where_xnnpack_refuses_the_plain_kernels_run_and_the_table_says_so(files, scenes, tmp_path):
+    """A ReLU6 that never fires in calibration has an output scale of about 1e-8."""
+    tree = parse(files[INT8].read_bytes())
+    graph = read_graph(files[INT8])
+    name = next(name for name, layer in layer_names(graph).items() if layer == "blocks_4_dwconv")
+    tensor = tree.subgraphs[0].tensors[graph.produced[name].outputs[0]]
+    tensor.quantization.scale = np.array([1e-8], np.float32)
+    path = tmp_path / "dead.tflite"
+    path.write_bytes(pack(tree))
+    with pytest.raises(DelegateError, match="effnet-lab lint"):
+        Runner(path).predict(np.zeros((1, 32, 32, 3), np.float32))
+    for notions in (("accumulated",), ("local",), ("effect",), ALL):
+        table = layer_error(path, scenes.take(2), float_model=files[FLOAT], notions=notions)
+        assert (table["kernels"] == "builtin").all()
+        assert (table["n_images"] == 2).all()
+    assert table.loc[table["layer"] == "blocks_4_dwconv", "saturation_share"].item() > 0.2
+    healthy = layer_error(files[INT8], scenes.take(2), float_model=files[FLOAT])
+    assert (healthy["kernels"] == "xnnpack").all()
+
+
+def test_an_interrupt_keeps_the_images_that_all_ops_have_seen(files, scenes, errors, monkeypatch):
+    monkeypatch.setattr(local, "MOST_IMAGES", 2)
+    bar, stop = [], 50
+
+    def stopped(work, total):
+        bar.append(total)
+        for i, do in enumerate(work):
+            if i == stop:
+                raise KeyboardInterrupt
+            yield do
+
+    options = {"float_model": files[FLOAT], "notions": ("accumulated", "local", "effect")}
+    table = layer_error(files[INT8], scenes, progress=stopped, **options)
+    assert bar == [3 * (32 + 1)]  # chunks of images, each through every op and once through the whole
+    assert (table["n_images"] == 2).all()
+    assert table.attrs["interrupted"]
+    pd.testing.assert_frame_equal(table, layer_error(files[INT8], scenes.take(2), **options), check_flags=False)
+    stop = 30  # in the first chunk
+    with pytest.raises(KeyboardInterrupt):  # nothing is finished
+        layer_error(files[INT8], scenes, progress=stopped, **options)
+
+
+def test_what_waits_between_two_ops_stays_within_its_bound(files, scenes, monkeypatch):
+    twins = TwinRunner(files[FLOAT], files[INT8])
+    plan = local.Plan(*twins.sources, twins.pairs, (local.WHOLE,))
+    monkeypatch.setattr(local, "CHUNK_BYTES", 3 * plan.bytes_per_image() + 1)
+    assert plan.chunk() == 3
+    images = np.stack([image for (image,) in feed(scenes, read_info(files[INT8]).preprocess)])[:3, 0]
+    walk, most = local.Walk(plan, images, "xnnpack", Totals()), 0
+    for do in walk:
+        do()
+        most = max(most, sum(values.nbytes for state in walk.states for values in state.values()))
+    assert 0.3 * local.CHUNK_BYTES < most <= local.CHUNK_BYTES
+    assert all(state.keys() == {plan.logits, plan.output} for state in walk.states)
+    monkeypatch.setattr(local, "CHUNK_BYTES", 1)
+    assert plan.chunk() == 1  # an image larger than the bound goes alone
+
+
+OTHERS = ("static_wi8_ai16 converter", "static_wi8_ai8_per_tensor converter", "dynamic_wi8_afp32 converter",
+          "float16 converter", "static_wi4_ai8 ai_edge_quantizer", "weight_only_wi8_afp32 ai_edge_quantizer",
+          "static_wi8_ai8 ai_edge_quantizer")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*OTHERS, "float islands", "uint8", "float32"])
+def test_files_of_other_kinds_have_sensible_rows(files, scenes, tmp_path, name):
+    path = tmp_path / "other.tflite"
+    if name in ("uint8", "float32"):
+        path.write_bytes(with_io(files[INT8].read_bytes(), name))
+    elif name == "float islands":
+        recipe = parse_recipe("int8; op:depthwise=float32; head_dense=float16")
+        calibration = open_images("scenes", split="calibration", limit=10)
+        export_file(files[FLOAT], [(recipe, "ai_edge_quantizer")], path, calibration=calibration)
+    else:
+        path = files[name]
+    table = layer_error(path, scenes.take(2), float_model=files[FLOAT], notions=ALL)
+    assert table.attrs["unmatched"] == table.attrs["unmatched_float"] == table.attrs["not_local"] == []
+    assert len(table) == 32
+    assert (table["sqnr_accumulated_db"] > 5).all()
+    assert (
+        table["sqnr_local_db"] > (10 if name in ("float islands", "static_wi4_ai8 ai_edge_quantizer") else 15)
+    ).all()
+    assert table["sqnr_effect_db"].notna().all()
+    if name == "float islands":
+        islands = table[table["op"] == "depthwise"]
+        assert (islands["sqnr_local_db"] > 100).all()  # nothing of them is rounded
+        assert (islands["sqnr_accumulated_db"] < 60).all()
+        assert islands["scale"].isna().all()
+
+
+@pytest.mark.real
+def test_a_file_from_elsewhere_with_uint8_input(shared, flowers_cache):
+    path = shared / "fixtures" / "litert" / "flowers_lite0_int8.tflite"
+    table = layer_error(path, open_images("flowers160", limit=2), notions=("accumulated", "local"))
+    assert len(table) == 63  # the normalisation is part of the graph
+    assert table.attrs["unmatched"] == table.attrs["unmatched_float"] == table.attrs["not_local"] == []
+    assert table["op"].tolist()[:3] == ["mul", "add", "conv"]
+    assert table["sqnr_accumulated_db"][2:].between(3, 60).all()
+    assert table["sqnr_local_db"][2:].between(10, 70).all()

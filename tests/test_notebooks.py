@@ -21,8 +21,21 @@ QUICK = {  # states that a hand would reach with a control, and smaller numbers 
         "n_images": "8",
         "layer": "stem_conv",
         "backend": "ai_edge_quantizer",
+        "notions": "['accumulated', 'local', 'effect']",
+        "kernels": "builtin",
+        "repaired": "",
+        "styles": "[]",
     },
     "03_tradeoffs": {"models": "['micro0', 'micro1']", "n_images": "50", "n_runs": "5", "x": "size_bytes"},
+    "06_deploy": {
+        "weights": "micro0",
+        "formats": "float32,int8",
+        "recipe": "int8; op:dense=float32",
+        "n_images": "40",
+        "n_runs": "3",
+        "accelerator": "ethos-u55-128",
+    },
+    "07_claims": {"model": "lite0", "verdict": "contradicted", "measure_arena": "False"},
     "04_classify": {"weights": "micro0", "n_images": "40", "endpoint": "block_1/expansion_output", "top": "3"},
 }
 

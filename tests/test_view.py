@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import view_frames as made
+from test_view_measured import MEASURED
 
 from effnet_lab import frames, view
 from effnet_lab.names import UserError
@@ -27,6 +28,9 @@ def one_histogram() -> pd.DataFrame:
 # Every public figure function: how a test calls it, and on which frame.
 FIGURES = {
     "plot_activation_style": (view.plot_activation_style, made.activation_style),
+    "plot_calibration_accuracy": (view.plot_calibration_accuracy, made.calibration_accuracy),
+    "plot_calibration_methods": (view.plot_calibration_methods, made.calibration_accuracy),
+    "plot_calibration_ranges": (view.plot_calibration_ranges, made.calibration_ranges),
     "plot_candidates": (view.plot_candidates, made.candidates),
     "plot_counts": (view.plot_counts, lambda: made.count()[1]),
     "plot_family": (view.plot_family, made.variants),
@@ -46,7 +50,7 @@ PICTURES = {"plot_audit", "plot_endpoint", "plot_image", "plot_top"}  # in test_
 
 
 def test_every_figure_is_in_the_table():
-    assert FIGURES.keys() == {name for name in view.__all__ if name.startswith("plot_")} - PICTURES
+    assert FIGURES.keys() == {name for name in view.__all__ if name.startswith("plot_")} - PICTURES - MEASURED.keys()
 
 
 @pytest.mark.parametrize(("plot", "frame"), FIGURES.values(), ids=FIGURES)
@@ -230,7 +234,7 @@ def test_axes_write_units_and_nan():
 
 def test_every_number_of_a_drawn_frame_has_an_axis():
     drawn = (frames.VARIANTS, frames.CANDIDATES, frames.TRADEOFFS, frames.HISTORY, frames.LAYER_ERROR, frames.COUNTS)
-    words = {"op", "data", "kernels", "model", "scheme", "backend", "layer", "layer_index"}
+    words = {"op", "data", "kernels", "model", "scheme", "backend", "layer", "layer_index", "granularity"}
     columns = {column for frame in drawn for column in frame.columns}
     ends = {end for column in columns for end in interval(column)}
     assert columns - words - ends - AXES.keys() == set()
@@ -327,6 +331,24 @@ def test_layer_error_view_takes_every_control_as_keyword():
     assert "tiny0 static_wi8_ai8 (ai_edge_quantizer)" in widget.figure.data[0].name
 
 
+def test_layer_error_view_offers_what_was_measured():
+    errors = made.errors()
+    offered = [name for _label, name in LayerErrorView(errors, made.histogram).metric.options]
+    assert offered[0] == "sqnr_accumulated_db"
+    assert "cosine" in offered
+    assert not {"sqnr_local_db", "sqnr_effect_db", "effect_changed_top1"} & set(offered)
+    with pytest.raises(UserError, match="sqnr_effect_db was not measured"):
+        LayerErrorView(errors, made.histogram, metric="sqnr_effect_db")
+    errors.loc[errors["model"] == "tiny1", "sqnr_local_db"] = 40.0
+    errors.loc[errors["model"] == "tiny1", "sqnr_accumulated_db"] = np.nan
+    widget = LayerErrorView(errors, made.histogram)
+    widget.model.value = "tiny1"
+    assert widget.metric.value == "sqnr_local_db"
+    assert "local" in widget.figure.layout.yaxis.title.text
+    widget.model.value = "tiny0"
+    assert "sqnr_local_db" not in [name for _label, name in widget.metric.options]
+
+
 def test_layer_error_view_takes_short_layer_names():
     assert LayerErrorView(made.errors(), made.histogram, layer="head/Relu6").layer.value == made.layer_name("head")
 
@@ -374,7 +396,7 @@ def test_tradeoff_view_offers_what_was_measured():
         (lambda: LayerErrorView(made.errors(), made.histogram, scheme="static_wi8"), "static_wi8_ai8"),
         (lambda: LayerErrorView(made.errors(), made.histogram, backend="convertor"), "converter"),
         (lambda: LayerErrorView(made.errors(), made.histogram, layer="haed/Relu6"), "head/Relu6"),
-        (lambda: LayerErrorView(made.errors(), made.histogram, metric="sqnr_db"), "weight_sqnr_db"),
+        (lambda: LayerErrorView(made.errors(), made.histogram, metric="weight_sqnr"), "weight_sqnr_db"),
         (lambda: TradeoffView(made.tradeoffs(), made.on_front, y="top_1"), "top1"),
         (lambda: ScalingView(made.count, made.variants(), mode="multiplier"), "multipliers"),
         (lambda: ScalingView(made.count, made.variants(), column="madd"), "madds"),

@@ -63,6 +63,34 @@ def activation_style() -> pd.DataFrame:
     return frames.build(frames.ACTIVATION_STYLE, rows)
 
 
+def calibration_ranges() -> pd.DataFrame:
+    """Two layers; one is settled from the first image, the other's range grows with their number; two draws per size."""
+    rows = [
+        {
+            "model": "tiny0", "method": "minmax", "n_calibration": n, "draw": draw, "layer_index": i, "layer": STAGES[i],
+            "drawn": "all" if n == 100 else "disjoint", "low": 0.0, "high": 6 * width, "relative_width": width,
+        }
+        for n in (1, 10, 100) for draw in range(1 if n == 100 else 2)
+        for i, width in enumerate((1.0, 1.0 if n == 100 else 0.1 * n**0.5 * (1 + draw)))
+    ]  # fmt: skip
+    return frames.build(frames.CALIBRATION_RANGES, rows)
+
+
+def calibration_accuracy() -> pd.DataFrame:
+    """Two rules with 100 images, and two draws of one and of ten."""
+    choices = [("minmax", 100, 0, "all"), ("moving_average", 100, 0, "all")]
+    choices += [("minmax", n, draw, drawn) for n, drawn in ((1, "disjoint"), (10, "bootstrap")) for draw in range(2)]
+    rows = [
+        {
+            "model": "tiny0", "scheme": "static_wi8_ai8", "backend": "ai_edge_quantizer", "data": "scenes",
+            "method": method, "n_calibration": n, "draw": draw, "drawn": drawn, "n_images": 500, "top1": 0.9 - 0.2 / n,
+            "top1_lo": 0.87 - 0.2 / n, "top1_hi": 0.92 - 0.2 / n, "p_value": 0.5,
+        }
+        for method, n, draw, drawn in choices
+    ]  # fmt: skip
+    return frames.build(frames.CALIBRATION_ACCURACY, rows)
+
+
 def candidates(n: int = 40) -> pd.DataFrame:
     """Specifications on a grid, best first."""
     rows = [
@@ -100,6 +128,7 @@ def _error_rows(file: list[str], db: float) -> list[dict]:
             "kernels": "xnnpack", "scale": 0.0235, "zero_point": -128, "sqnr_accumulated_db": level,
             "mse": 10 ** (-level / 10), "cosine": 1 - 10 ** (-level / 10), "weight_sqnr_db": NAN if i % 3 == 2 else 40.0,
             "weight_worst_channel_sqnr_db": NAN if i % 3 == 2 else 31.0,
+            "granularity": "" if i % 3 == 2 else "channel",
         }
         for i, (stage, level) in enumerate(zip(STAGES, levels, strict=True))
     ]  # fmt: skip

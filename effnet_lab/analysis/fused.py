@@ -79,12 +79,15 @@ def _ends(values, errors, ends):
 
 
 @njit(cache=True)
-def widen(codes, low, high):
-    """Widen the range of codes seen in each channel; codes (n, channels), low and high (channels,)."""
-    for row in range(codes.shape[0]):
-        for channel in range(codes.shape[1]):
-            low[channel] = min(low[channel], codes[row, channel])
-            high[channel] = max(high[channel], codes[row, channel])
+def still_constant(codes, channels, first):
+    """Those of `channels` whose codes (n, all channels) all equal `first`, one code for each of them."""
+    constant = np.ones(channels.size, np.bool_)
+    for place in range(channels.size):
+        for row in range(codes.shape[0]):
+            if codes[row, channels[place]] != first[place]:
+                constant[place] = False
+                break
+    return constant
 
 
 @njit(cache=True, fastmath=_FAST - {"contract"})  # a contracted product is not rounded, as the stored value was

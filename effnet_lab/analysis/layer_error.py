@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,17 +12,18 @@ import pandas as pd
 
 from effnet_lab import frames
 from effnet_lab.analysis.metrics import weight_sqnr_db
-from effnet_lab.analysis.notions import NOTIONS, Accumulated, Totals, add_steps, plan_steps
+from effnet_lab.analysis.notions import NOTIONS, Measuring
 from effnet_lab.analysis.originals import float_content
 from effnet_lab.analysis.pairs import Pair, TwinRunner
 from effnet_lab.images import ImageSet
-from effnet_lab.litert import read_info
+from effnet_lab.litert.metadata import info_of
 from effnet_lab.litert.runner import DelegateError
 from effnet_lab.names import UserError, lookup
 
 if TYPE_CHECKING:
     from effnet_lab.models.loaded import LoadedModel
 
+LOCAL_INPUTS = ("float", "quantized")
 _NAN = float("nan")
 
 
@@ -32,6 +34,7 @@ def layer_error(
     float_model: Path | str | bytes | LoadedModel | object | None = None,
     kernels: str = "xnnpack",
     notions: Sequence[str] = ("accumulated",),
+    local_inputs: str = "float",
     progress: Iterable | None = None,
 ) -> pd.DataFrame:
     """How far each layer of a quantized network is from the float one, on the same images.
@@ -56,62 +59,69 @@ def layer_error(
         SQNR, and the share of images whose first class changes. Logits are what goes into a softmax or sigmoid at the end;
         the first class is that of the network's output, so that a softmax in integers can change it, too.
         "split": as "effect", but with only the weights and bias of the op as stored in the quantized file, and with only
-        its inputs and output rounded; costs about twice as much again. Where an op has no kernel, there is no such column.
+        its inputs and output rounded; costs about SPLITCOST as much again. Where an op has no kernel, there is no such column.
+    local_inputs : "float" or "quantized"
+        What an op gets in the local notion: what the float graph has there, rounded to the codes that the op takes, or what
+        the quantized graph has there. In the second case the float op gets the same rounded values, so that neither the
+        rounding of the inputs nor what went wrong before is part of the error; that is how QuantizationDebugger measures.
     progress : callable, optional
-        Wraps the iteration over images, as `tqdm` does.
+        Wraps the work, as `tqdm` does: images where nothing but the accumulated error is asked for, else each op on some
+        images.
 
     Returns
     -------
     DataFrame
         LAYER_ERROR, one row per layer in forward order; what was not asked for is NaN. ``attrs["unmatched"]`` lists the
         layers without a counterpart, ``attrs["unmatched_float"]`` those of the float network, ``attrs["not_local"]`` those
-        whose inputs could not be matched. Interrupted, the rows hold what was finished: see ``n_images``, and
-        ``attrs["interrupted"]``.
+        whose inputs could not be matched. Interrupted, the rows hold the images that were finished: see ``n_images``, and
+        ``attrs["interrupted"]``. The notions that go op by op finish up to 16 images at a time.
 
     Notes
     -----
     ``granularity`` says whether the kernel has a scale per "channel" or per "tensor"; a dead channel is one whose codes are
     all the same, over all positions and images. The other metrics are defined in `analysis.metrics`. ``rmse_over_scale`` is
-    1/sqrt(12) = 0.289 where nothing but rounding happens. Local and accumulated error are what QuantizationDebugger and AI
-    Edge Quantizer's `validate` measure; the former divides by the first scale of a tensor, the latter's "snr" is linear.
+    1/sqrt(12) = 0.289 where nothing but rounding happens.
+
+    Other tools: ``mse`` is the "mse" of AI Edge Quantizer's `validate` for the tensor of that name; its "snr" is a ratio, not
+    dB, and a mean over images. ``local_mse`` and ``local_bias`` with ``local_inputs="quantized"`` are the
+    "mean_squared_error" and "mean_error" that TensorFlow's QuantizationDebugger gives for an op. With the float graph's
+    inputs they are larger, above all where an op adds little error of its own (add, mean, wide convolutions): the rounding
+    of the inputs passes through. For the first op both are the same.
     """
     for notion in notions:
         lookup("notion of error", notion, dict.fromkeys(NOTIONS))
     if not notions:
         raise UserError(f"No notion of error was asked for. Known: {', '.join(NOTIONS)}.")
+    lookup("inputs of the local error", local_inputs, dict.fromkeys(LOCAL_INPUTS))
+    if local_inputs == "quantized" and {"effect", "split"} & set(notions):
+        raise UserError("The effect on the logits starts from the float graph. Use local_inputs 'float' with it.")
     content = float_content(float_model, quantized)
+    measure = partial(_measure, content, quantized, images, notions, local_inputs, progress)
     try:
-        return _measure(content, quantized, images, kernels, notions, progress)
+        return measure(kernels)
     except DelegateError:
-        return _measure(content, quantized, images, "builtin", notions, progress)
+        return measure("builtin")
 
 
-def _measure(content, quantized, images: ImageSet, kernels: str, notions: Sequence[str], progress) -> pd.DataFrame:
-    info = read_info(quantized)
+def _measure(content, quantized, images: ImageSet, notions, local_inputs: str, progress, kernels: str) -> pd.DataFrame:
     twins = TwinRunner(content, quantized, kernels=kernels)
-    plan = plan_steps(content, quantized, twins.pairs, notions)
-    whole = Accumulated(twins) if "accumulated" in notions else None
-    totals, interrupted = Totals(), False
+    info = info_of(twins.sources[1].tree, quantized)
+    measuring, interrupted = Measuring(twins, notions, local_inputs), False
+    work = measuring.work(_chunks(images, info.preprocess, measuring.chunk, None))
     try:
-        for chunk in _chunks(images, info.preprocess, plan.chunk() if plan else 1, progress):
-            step_totals = add_steps(plan, chunk, twins.kernels) if plan else Totals()
-            if whole is not None:
-                whole.see(chunk)
-            totals = totals + step_totals
-            totals.n_images += len(chunk)
+        for do in progress(work, total=measuring.count(len(images))) if progress else work:
+            do()
     except KeyboardInterrupt:
-        if not totals.n_images:
+        if not measuring.totals.n_images:
             raise
         interrupted = True
-    shared = info.key | {"data": images.name, "n_images": totals.n_images, "kernels": twins.kernels}
-    rows = [
-        shared | describe(pair) | (whole.row(pair) if whole else {}) | totals.row(pair, notions) for pair in twins.pairs
-    ]
-    table = frames.build(frames.LAYER_ERROR, rows)
+    shared = info.key | {"data": images.name, "n_images": measuring.totals.n_images, "kernels": twins.kernels}
+    table = frames.build(frames.LAYER_ERROR, [shared | describe(pair) | measuring.row(pair) for pair in twins.pairs])
+    steps = measuring.plan.steps if measuring.plan else ()
+    local = {step.pair.layer for step in steps if step.pair}
     table.attrs["unmatched"] = list(twins.unmatched)
     table.attrs["unmatched_float"] = list(twins.unmatched_reference)
-    local = {step.pair.layer for step in plan.steps if step.pair} if plan else set()
-    table.attrs["not_local"] = [pair.layer for pair in twins.pairs if plan and pair.layer not in local]
+    table.attrs["not_local"] = [pair.layer for pair in twins.pairs if steps and pair.layer not in local]
     table.attrs["interrupted"] = interrupted
     return table
 

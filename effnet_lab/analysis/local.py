@@ -1,14 +1,17 @@
 """One op after the other: what an op does wrong by itself, and what its error does to the logits.
 
-The float network is run op by op. Beside the float values travel *variants* of them: the values of a network in which one
-op, somewhere before, was quantized. Each op is run once on all of them, as a batch, so that nothing before the quantized op
-is computed twice, and at any time one small interpreter and the values around it are in memory.
+The float network is run op by op, all images of a chunk through one op before the next, so that at any time few small
+interpreters are open and only the tensors between two ops wait in memory. To follow the error of one op to the end, what
+comes after it is run twice as two files: the rest of its segment of the network, and all segments behind, which the ops of
+one segment share. So nothing before the quantized op is computed again, and few large files are built.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,29 +22,20 @@ from effnet_lab.litert.graph import CHANGES_OF_TYPE
 from effnet_lab.litert.runner import invoke, open_interpreter
 from effnet_lab.litert.surgery import Assembly, Source
 
-BATCHED = {  # ops that treat the first axis as one of independent images
-    "conv", "depthwise", "dense", "add", "sub", "mul", "relu", "relu6", "logistic", "hard_swish", "softmax",
-    "average_pool_2d", "max_pool_2d",
-}  # fmt: skip
-BATCH_BYTES = 16 << 20  # of one op's inputs and outputs; the rest of the variants takes another turn
-CHUNK_BYTES = 384 << 20  # of the values that wait between two ops, over all images of a chunk
+CHUNK_BYTES = 112 << 20  # of the values that wait between two ops, over all images of a chunk
+MOST_IMAGES = 16  # of a chunk: what an interrupt can cost
+SEGMENT = 12  # ops: how many share the files behind them; few large files are to be built, and few tensors handed on
 WHOLE, WEIGHTS, ACTIVATIONS = "whole", "weights", "activations"  # what of an op is quantized
 Variant = tuple[int, str]  # index of the float op, and what of it is quantized
+Values = dict[int, NDArray]  # of one image, by index of the float tensor
 
 
-@dataclass
-class Rows:
-    """Values of one tensor for one image: row 0 in float, then one for each variant that differs."""
+class Sums(Protocol):
+    """Where the errors go."""
 
-    values: NDArray
-    variants: tuple[Variant, ...] = ()
+    def see_local(self, step: Step, reference: NDArray, codes: NDArray) -> None: ...
 
-    def spread(self, variants: tuple[Variant, ...]) -> NDArray:
-        """Rows for these variants; where this tensor does not differ, the float values."""
-        if variants == self.variants:
-            return self.values
-        row = {variant: i + 1 for i, variant in enumerate(self.variants)}
-        return self.values[[0, *(row.get(variant, 0) for variant in variants)]]
+    def see_end(self, variant: Variant, logits: NDArray, output: NDArray) -> None: ...
 
 
 @dataclass
@@ -52,17 +46,11 @@ class Step:
     inputs: tuple[int, ...]  # the float tensors that it takes from other steps
     pair: Pair | None
     taken: dict[int, int] = field(default_factory=dict)  # activation of the quantized op -> float tensor
-    parts: tuple[str, ...] = ()  # what of it is quantized, in turn
-    variants: tuple[Variant, ...] = ()  # that reach it
-
-    @property
-    def born(self) -> tuple[Variant, ...]:
-        """The variants that begin here."""
-        return tuple((self.op.index, part) for part in self.parts)
+    parts: tuple[str, ...] = ()  # what of it is quantized, in turn, and followed to the end
 
 
 class Plan:
-    """The steps of a float network, and which variants reach each.
+    """The steps of a float network, and what is measured at each.
 
     Parameters
     ----------
@@ -70,25 +58,30 @@ class Plan:
     pairs : sequence of Pair
     parts : sequence of str
         What is to be followed to the end: none for the local error alone, `WHOLE`, or all three.
+    pass_on : "float" or "quantized"
+        What the next op gets: the float op's output, or the quantized op's.
     """
 
-    def __init__(self, reference: Source, quantized: Source, pairs: Sequence[Pair], parts: Sequence[str] = ()) -> None:
-        self.reference, self.quantized, self.parts = reference, quantized, tuple(sorted(parts))
+    def __init__(
+        self,
+        reference: Source,
+        quantized: Source,
+        pairs: Sequence[Pair],
+        parts: Sequence[str] = (),
+        pass_on: str = "float",
+    ) -> None:
+        self.reference, self.quantized, self.parts, self.pass_on = reference, quantized, tuple(sorted(parts)), pass_on
         of = {pair.reference_op.index: pair for pair in pairs}
         self._matched = {pair.quantized.index: pair.reference.index for pair in pairs}
         ops = [op for op in reference.graph.ops if not all(map(reference.constant, op.outputs))]
         self.steps = [
             Step(op=op, inputs=tuple(dict.fromkeys(reference.activations(op))), pair=of.get(op.index)) for op in ops
         ]
-        reach: dict[int, tuple[Variant, ...]] = {}
         for step in self.steps:
             self._pair_inputs(step)
-            step.variants = tuple(sorted({one for i in step.inputs for one in reach.get(i, ())}))
-            reach |= dict.fromkeys(step.op.outputs, step.variants + step.born)
-        self.runners: dict[int, StepRunner] = {}  # by position of the step, once made
-        self.last_use = {i: n for n, step in enumerate(self.steps) for i in step.inputs}
         self.output = reference.graph.outputs[0]
         self.logits = self._logits()
+        self.alive = self._alive()
 
     def _pair_inputs(self, step: Step) -> None:
         """Which float tensor each input of the quantized op stands for; no pair where that cannot be told."""
@@ -112,68 +105,81 @@ class Plan:
             index = last[index].inputs[0]
         return index
 
+    def _alive(self) -> list[frozenset[int]]:
+        """Before each step, and after the last, the tensors that are there and will be taken."""
+        alive = [frozenset({self.logits, self.output})]
+        for step in reversed(self.steps):
+            alive.append(alive[-1].difference(step.op.outputs).union(step.inputs))
+        return alive[::-1]
+
     def bytes_per_image(self) -> int:
-        """Most that waits between two steps for one image, about."""
-        size, tensors = 0, self.reference.graph.tensors
-        for step in self.steps:
-            rows = 1 + len(step.variants) + len(step.born)
-            size = max(size, rows * 4 * sum(_count(tensors[i].shape) for i in (*step.inputs, *step.op.outputs)))
-        return size
+        """Most that waits between two steps for one image."""
+        tensors = self.reference.graph.tensors
+        between = zip(self.alive, self.alive[1:], strict=False)
+        return max(4 * sum(_count(tensors[i].shape) for i in before | after) for before, after in between)
 
     def chunk(self) -> int:
         """Images that are taken through the steps together."""
-        return int(np.clip(CHUNK_BYTES // self.bytes_per_image(), 1, 32))
+        return int(np.clip(CHUNK_BYTES // self.bytes_per_image(), 1, MOST_IMAGES))
+
+
+class Piece:
+    """The steps from `first` up to `last`, without it, of the float network in one interpreter."""
+
+    def __init__(self, plan: Plan, first: int, last: int, kernels: str) -> None:
+        source, steps, assembly = plan.reference, plan.steps[first:last], Assembly()
+        self._inputs: dict[int, int] = {}  # float tensor -> tensor of the piece
+        inside = {-1: -1}
+        for step in steps:
+            stored = [int(i) for i in source.stored(step.op).inputs]
+            for i in stored:
+                if i not in inside and source.constant(i):
+                    inside[i] = assembly.constant(source, i)
+                elif i not in inside:
+                    self._inputs[i] = inside[i] = assembly.value(source.main.tensors[i])
+            inside |= {i: assembly.value(source.main.tensors[i]) for i in step.op.outputs}
+            assembly.op(source, step.op, [inside[i] for i in stored], [inside[i] for i in step.op.outputs])
+        made = {i for step in steps for i in step.op.outputs}
+        self._outputs = {i: inside[i] for i in sorted(made & plan.alive[last])}
+        self._interpreter = None
+        if self._outputs:
+            self._interpreter = open_step(
+                assembly.content([*self._inputs.values()], [*self._outputs.values()]), kernels
+            )
+
+    def run(self, values: Values) -> Values:
+        """What later steps take of this piece, as views: let go of them before the next run."""
+        if self._interpreter is None:
+            return {}
+        for i, place in self._inputs.items():
+            self._interpreter.set_tensor(place, values[i])
+        invoke(self._interpreter)
+        return {i: self._interpreter.tensor(place)() for i, place in self._outputs.items()}
 
 
 class StepRunner:
-    """The small interpreter of one step: the float op on a batch, and on its first row whatever is quantized of it."""
+    """The small interpreter of one step: the float op, and whatever is quantized of it."""
 
-    def __init__(self, plan: Plan, step: Step) -> None:
-        self._step, self._plan, self._interpreter = step, plan, None
-        tensors, n = plan.reference.graph.tensors, 1 + len(step.variants)
-        size = 4 * sum(_count(tensors[i].shape) for i in (*step.inputs, *step.op.outputs))
-        most = max(1, BATCH_BYTES // size) if step.op.kind in BATCHED or self._mean_of_images() else 1
-        self.turns = -(-n // most)
-        self.batch = -(-n // self.turns)
-        self._assemble()
-
-    def open(self, kernels: str) -> None:
-        """Make the interpreter."""
-        self._interpreter = open_interpreter(self._content, threads=1, kernels=kernels, keep_all=False)
-
-    def close(self) -> None:
-        """Let go of the interpreter and its memory; the small file stays for the next images."""
-        self._interpreter = None
-
-    def _mean_of_images(self) -> bool:
-        source, op = self._plan.reference, self._step.op
-        return op.kind == "mean" and 0 not in np.ravel(source.graph.tensors[op.inputs[1]].data)
-
-    def _assemble(self) -> None:
-        step, float_source = self._step, self._plan.reference
-        assembly, like = Assembly(), float_source.main.tensors
-        self._batched = {i: assembly.value(like[i], batch=self.batch) for i in step.inputs}
-        self._first = self._batched
-        if self.batch > 1 and step.pair is not None:
-            self._first = {i: assembly.value(like[i]) for i in step.inputs}
-        self._outputs = {i: assembly.value(like[i], batch=self.batch) for i in step.op.outputs}
-        stored = [int(i) for i in float_source.stored(step.op).inputs]
-        constants = {i: assembly.constant(float_source, i) for i in stored if i >= 0 and i not in self._batched}
-        assembly.op(
-            float_source,
-            step.op,
-            [(self._batched | constants | {-1: -1})[i] for i in stored],
-            [*self._outputs.values()],
-        )
-        self._parts: dict[str, int] = {}
-        if step.pair is not None:
-            self._parts[WHOLE] = self._add_integer_op(assembly)
+    def __init__(self, plan: Plan, step: Step, kernels: str) -> None:
+        self._step, self._plan = step, plan
+        source, assembly = plan.reference, Assembly()
+        self._inputs = {i: assembly.value(source.main.tensors[i]) for i in step.inputs}
+        self._outputs = {i: assembly.value(source.main.tensors[i]) for i in step.op.outputs}
+        stored = [int(i) for i in source.stored(step.op).inputs]
+        self._constants = {i: assembly.constant(source, i) for i in stored if i >= 0 and i not in self._inputs}
+        self._inside = self._inputs | self._constants | {-1: -1}
+        assembly.op(source, step.op, [self._inside[i] for i in stored], [*self._outputs.values()])
+        self._parts: dict[str, int] = {}  # real values
+        self._codes = self._add_integer_op(assembly) if step.pair is not None else None
+        if step.pair is not None and (WHOLE in step.parts or plan.pass_on == "quantized"):
+            self._parts[WHOLE] = assembly.convert(self._codes, None)
         if WEIGHTS in step.parts:
-            self._parts[WEIGHTS] = self._add_weights_alone(assembly, constants)
+            self._parts[WEIGHTS] = self._add_weights_alone(assembly)
         if ACTIVATIONS in step.parts:
-            self._parts[ACTIVATIONS] = self._add_activations_alone(assembly, constants)
-        inputs = dict.fromkeys((*self._batched.values(), *self._first.values()))
-        self._content = assembly.content([*inputs], [*self._outputs.values(), *self._parts.values()])
+            self._parts[ACTIVATIONS] = self._add_activations_alone(assembly)
+        outputs = [*self._outputs.values(), *([] if self._codes is None else [self._codes]), *self._parts.values()]
+        content = assembly.content([*self._inputs.values()], list(dict.fromkeys(outputs)))
+        self._interpreter = open_step(content, kernels)
 
     def _add_integer_op(self, assembly: Assembly) -> int:
         """QUANTIZE, then the op as the quantized file has it."""
@@ -181,69 +187,59 @@ class StepRunner:
         inside = {-1: -1}
         for index in dict.fromkeys(int(i) for i in source.stored(step.pair.op).inputs if i >= 0):
             if index in step.taken:
-                inside[index] = assembly.convert(self._first[step.taken[index]], source.main.tensors[index])
+                inside[index] = assembly.convert(self._inputs[step.taken[index]], source.main.tensors[index])
             else:
                 inside[index] = assembly.constant(source, index)
         out = assembly.value(source.main.tensors[step.pair.op.outputs[0]])
         assembly.op(source, step.pair.op, [inside[int(i)] for i in source.stored(step.pair.op).inputs], [out])
         return out
 
-    def _add_weights_alone(self, assembly: Assembly, constants: dict[int, int]) -> int:
+    def _add_weights_alone(self, assembly: Assembly) -> int:
         """The float op with the values that the quantized file stores for its kernel and bias."""
-        step, source, like = self._step, self._plan.reference, self._plan.reference.main.tensors
+        step, source = self._step, self._plan.reference
         ours = [int(i) for i in source.stored(step.op).inputs]
         theirs = [int(i) for i in self._plan.quantized.stored(step.pair.op).inputs]
-        inside = self._first | constants | {-1: -1}
+        inside = dict(self._inside)
         for mine, other in zip(ours, theirs, strict=False):
-            if mine >= 0 and other >= 0 and mine in constants:
+            if other >= 0 and mine in self._constants:
                 inside[mine] = assembly.constant(self._plan.quantized, other, real=True)
-        out = assembly.value(like[step.op.outputs[0]])
+        out = assembly.value(source.main.tensors[step.op.outputs[0]])
         assembly.op(source, step.op, [inside[i] for i in ours], [out])
         return out
 
-    def _add_activations_alone(self, assembly: Assembly, constants: dict[int, int]) -> int:
+    def _add_activations_alone(self, assembly: Assembly) -> int:
         """The float op between inputs and an output that are rounded to the quantized file's codes."""
         step, source, theirs = self._step, self._plan.reference, self._plan.quantized.main.tensors
-        inside = self._first | constants | {-1: -1}
+        inside = dict(self._inside)
         for index, taken in step.taken.items():
-            inside[taken] = assembly.convert(assembly.convert(self._first[taken], theirs[index]), None)
+            inside[taken] = assembly.convert(assembly.convert(self._inputs[taken], theirs[index]), None)
         out = assembly.value(source.main.tensors[step.op.outputs[0]])
         assembly.op(source, step.op, [inside[int(i)] for i in source.stored(step.op).inputs], [out])
-        return assembly.convert(out, theirs[step.pair.quantized.index])
+        return assembly.convert(assembly.convert(out, theirs[step.pair.quantized.index]), None)
 
-    def run(self, state: dict[int, Rows]) -> tuple[dict[int, Rows], NDArray | None]:
-        """Rows of the outputs, and the codes of the quantized op."""
+    def run(self, values: Values, sums: Sums, near: Piece | None, far: Piece | None) -> Values:
+        """Measure one image; the outputs of the step, for the next ones."""
         step, interpreter = self._step, self._interpreter
-        n, k = 1 + len(step.variants), len(step.born)
-        rows = {i: state[i].spread(step.variants) for i in step.inputs}
-        shapes = {i: self._plan.reference.graph.tensors[i].shape for i in step.op.outputs}
-        out = {i: np.empty((n + k, *shape[1:]), np.float32) for i, shape in shapes.items()}
-        codes: dict[str, NDArray] = {}
-        for turn in range(self.turns):
-            start, stop = turn * self.batch, min((turn + 1) * self.batch, n)
-            for i, values in rows.items():
-                part = values[start:stop]
-                if stop - start < self.batch:
-                    part = np.concatenate([part, np.repeat(part[:1], self.batch - (stop - start), axis=0)])
-                interpreter.set_tensor(self._batched[i], part.reshape(-1, *values.shape[1:]))
-                if turn == 0 and self._first is not self._batched:
-                    interpreter.set_tensor(self._first[i], values[:1])
-            invoke(interpreter)
-            for i, index in self._outputs.items():
-                out[i][start:stop] = interpreter.tensor(index)()[: stop - start]
-            if turn == 0:
-                codes = {part: interpreter.get_tensor(index) for part, index in self._parts.items()}
-        born = dict(zip(step.born, range(n, n + k), strict=True))
-        for (_, part), row in born.items():
-            tensor = step.pair.quantized
-            real = codes[part] if codes[part].dtype == np.float32 else tensor.real(codes[part])
-            for i in step.op.outputs:
-                out[i][row] = real[0] if i == step.op.outputs[0] else out[i][0]
-        return {i: Rows(values, step.variants + step.born) for i, values in out.items()}, codes.get(WHOLE)
+        for i, place in self._inputs.items():
+            interpreter.set_tensor(place, values[i])
+        invoke(interpreter)
+        made = {i: interpreter.get_tensor(place) for i, place in self._outputs.items()}
+        first = step.op.outputs[0]
+        if self._codes is not None:
+            sums.see_local(step, made[first], interpreter.tensor(self._codes)())
+        for part in step.parts:
+            changed = values | made | {first: interpreter.tensor(self._parts[part])()}
+            changed |= near.run(changed)
+            changed |= far.run(changed)
+            sums.see_end((step.op.index, part), changed[self._plan.logits], changed[self._plan.output])
+            del changed  # views into interpreters that run again
+        if self._plan.pass_on == "quantized" and self._codes is not None:
+            made[first] = interpreter.get_tensor(self._parts[WHOLE])
+        return made
 
 
-def walk(plan: Plan, images: NDArray, kernels: str) -> Iterator[tuple[Step, dict[int, Rows], NDArray | None]]:
-    """Take a chunk of images through all steps: (step, the values of one image so far, codes of its quantized op).
+class Walk:
+    """Take a chunk of images through all steps.
 
     Parameters
     ----------
@@ -251,22 +247,35 @@ def walk(plan: Plan, images: NDArray, kernels: str) -> Iterator[tuple[Step, dict
     images : ndarray of float32, shape (n, h, w, 3)
     kernels : str
         See `litert.KERNELS`.
+    sums : Sums
     """
-    start = plan.reference.graph.inputs[0]
-    states = [{start: Rows(image[np.newaxis])} for image in images]
-    kept = {plan.logits, plan.output}
-    for n, step in enumerate(plan.steps):
-        if n not in plan.runners:
-            plan.runners[n] = StepRunner(plan, step)
-        runner = plan.runners[n]
-        runner.open(kernels)
-        for state in states:
-            made, codes = runner.run(state)
-            state |= made
-            for index in [i for i in state if plan.last_use.get(i, -1) <= n and i not in kept | made.keys()]:
+
+    def __init__(self, plan: Plan, images: NDArray, kernels: str, sums: Sums) -> None:
+        self._plan, self._kernels, self._sums, self._far = plan, kernels, sums, None
+        self.states: list[Values] = [{plan.reference.graph.inputs[0]: image[np.newaxis]} for image in images]
+
+    def __iter__(self) -> Iterator[partial[None]]:
+        """The work, step by step; it is done when it is called."""
+        return (partial(self._take, n) for n in range(len(self._plan.steps)))
+
+    def _take(self, n: int) -> None:
+        plan, near = self._plan, None
+        runner = StepRunner(plan, plan.steps[n], self._kernels)
+        end = min((n // SEGMENT + 1) * SEGMENT, len(plan.steps))
+        if plan.parts:
+            near = Piece(plan, n + 1, end, self._kernels)
+            if n % SEGMENT == 0:
+                self._far = None  # never two of them in memory
+                self._far = Piece(plan, end, len(plan.steps), self._kernels)
+        for state in self.states:
+            state |= runner.run(state, self._sums, near, self._far)
+            for index in state.keys() - plan.alive[n + 1]:
                 del state[index]
-            yield step, state, codes
-        runner.close()
+
+
+def open_step(content: bytes, kernels: str):
+    """An interpreter of a part of a network."""
+    return open_interpreter(content, threads=1, kernels=kernels, keep_all=False)
 
 
 def _count(shape: tuple[int, ...]) -> int:

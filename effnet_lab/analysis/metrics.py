@@ -137,6 +137,11 @@ def _decibel(signal: float, noise: float) -> float:
     return float(10.0 * np.log10(signal / noise)) if signal > 0 else float("-inf")
 
 
+def _decibels(signal: NDArray, noise: NDArray) -> NDArray[np.float64]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(noise == 0, np.inf, 10.0 * np.log10(signal / noise))
+
+
 def sqnr_db(reference: NDArray, quantized: NDArray) -> float:
     """Signal-to-quantization-noise ratio of one tensor, in decibels.
 
@@ -175,7 +180,7 @@ def channel_sqnr_db(reference: NDArray, quantized: NDArray, axis: int) -> NDArra
     """SQNR of every slice along `axis`, dB, shape (channels,)."""
     n = reference.shape[axis]
     signal, noise = _channel_sums(reference, quantized, np.ones(n), np.zeros(n), axis)
-    return np.array([_decibel(a, e) for a, e in zip(signal, noise, strict=True)])
+    return _decibels(signal, noise)
 
 
 def weight_sqnr_db(reference: Tensor, quantized: Tensor, axis: int) -> tuple[float, float]:
@@ -185,8 +190,7 @@ def weight_sqnr_db(reference: Tensor, quantized: Tensor, axis: int) -> tuple[flo
     zero_point = np.broadcast_to(quantized.zero_point if quantized.quantized else 0, n)
     codes = quantized.data.astype(np.int8) if quantized.dtype.name == "int4" else quantized.data
     signal, noise = _channel_sums(reference.real(reference.data), codes, scale, zero_point, axis)
-    worst = min(_decibel(a, e) for a, e in zip(signal, noise, strict=True))
-    return _decibel(signal.sum(), noise.sum()), worst
+    return _decibel(signal.sum(), noise.sum()), float(_decibels(signal, noise).min())
 
 
 def _channel_sums(reference, codes, scale, zero_point, axis: int) -> tuple[NDArray, NDArray]:

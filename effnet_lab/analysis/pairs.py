@@ -10,6 +10,7 @@ from effnet_lab.analysis.match import match_ops
 from effnet_lab.litert import Op, Runner, Tensor
 from effnet_lab.litert.layer_names import computing, layer_names
 from effnet_lab.litert.runner import DelegateError
+from effnet_lab.litert.surgery import Source
 from effnet_lab.names import UserError
 
 
@@ -46,7 +47,7 @@ class TwinRunner:
     def __init__(
         self, float_model: Path | str | bytes, quantized_model: Path | str | bytes, *, kernels: str = "xnnpack"
     ) -> None:
-        self._files = float_model, quantized_model
+        self.sources = Source(float_model), Source(quantized_model)
         self._open(kernels)
         if not self.pairs:
             raise UserError(
@@ -55,8 +56,15 @@ class TwinRunner:
         self._require_one_input()
 
     def _open(self, kernels: str) -> None:
-        self.reference, self.quantized = (Runner(model, kernels=kernels, keep_all=True) for model in self._files)
-        self.kernels = kernels
+        try:
+            self.reference, self.quantized = (
+                Runner(source.content, kernels=kernels, keep_all=True, graph=source.graph) for source in self.sources
+            )
+            self.kernels = kernels
+        except DelegateError:
+            if kernels != "xnnpack":
+                raise
+            self._open("builtin")
 
     def _require_one_input(self) -> None:
         ours, theirs = self.quantized.input.shape, self.reference.input.shape

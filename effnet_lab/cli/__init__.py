@@ -9,6 +9,7 @@ import typer
 
 from effnet_lab.cli import (
     boards,
+    calibrating,
     exporting,
     layers,
     linting,
@@ -34,6 +35,7 @@ for room in (
     networks,
     training,
     exporting,
+    calibrating,
     pictures,
     measuring,
     boards,

@@ -73,13 +73,13 @@ def export(
     if any(scheme.calibrated for scheme, _ in wanted) and not (
         statistics and statistics.exists() and _edge_only(wanted)
     ):
-        images = _open_calibration(calibration, split, limit)
+        images = open_calibration(calibration, split, limit)
     options = {
         "calibration": Ranging(images=images, statistics=statistics, method=method),
         "io": io,
         "progress": progress("export"),
     }
-    if _starts_from_file(weights, variant) and not kinds and _edge_only(wanted):
+    if starts_from_file(weights, variant) and not kinds and _edge_only(wanted):
         paths = export_file(weights, wanted, out, **options)
     else:
         from effnet_lab.models import load_model
@@ -113,7 +113,7 @@ def _edge_only(wanted: list[Target]) -> bool:
     return all(backend == AI_EDGE for _, backend in wanted)
 
 
-def _starts_from_file(weights: str, variant: str | None) -> bool:
+def starts_from_file(weights: str, variant: str | None) -> bool:
     """Whether the weights are a float32 .tflite file, which the AI Edge Quantizer takes as it is."""
     from effnet_lab.litert import read_graph
 
@@ -121,7 +121,7 @@ def _starts_from_file(weights: str, variant: str | None) -> bool:
     return variant is None and path.suffix == ".tflite" and path.is_file() and read_graph(path).scheme == "float32"
 
 
-def _open_calibration(source: str, split: str, limit: int) -> ImageSet:
+def open_calibration(source: str, split: str, limit: int | None) -> ImageSet:
     """The images; not those that measure accuracy."""
     from effnet_lab.images import open_images
     from effnet_lab.names import UserError

@@ -37,8 +37,8 @@ def read_bytes(model: Path | str | bytes) -> bytes:
     return content
 
 
-def parse(model: Path | str | bytes) -> schema.ModelT:
-    """Object tree of a file; `UserError` where the content is damaged.
+def parse(model: Path | str | bytes, name: Path | str = "") -> schema.ModelT:
+    """Object tree of a file; `UserError` where the content is damaged, with `name` where content is given.
 
     Buffers that a tool has put behind the tree (as AI Edge Quantizer does with large ones) are taken into it.
     """
@@ -51,7 +51,7 @@ def parse(model: Path | str | bytes) -> schema.ModelT:
                 buffer.offset = buffer.size = 0
         return tree
     except Exception as error:  # noqa: BLE001  the generated reader has no error of its own: struct.error, IndexError, TypeError...
-        name = "model" if isinstance(model, bytes) else str(model)
+        name = str(name or ("model" if isinstance(model, bytes) else model))
         raise UserError(f"{name!r} is damaged: {error}. Export or download it again.") from None
 
 
@@ -59,7 +59,7 @@ def pack(tree: schema.ModelT) -> bytes:
     """File content of an object tree."""
     builder = flatbuffers.Builder(1 << 20)
     builder.Finish(tree.Pack(builder), IDENTIFIER)
-    return bytes(builder.Output())
+    return bytes(memoryview(builder.Bytes)[builder.Head() :])  # `Output` would copy it once more
 
 
 def decode(text: bytes | str | None) -> str:

@@ -93,7 +93,11 @@ def read_info(model: Path | str) -> ModelInfo:
 
     What a file from elsewhere does not say is guessed; `effnet-lab audit-preprocess` tests the guess on labelled images.
     """
-    tree = parse(model)
+    return info_of(parse(model), model)
+
+
+def info_of(tree: schema.ModelT, model: Path | str) -> ModelInfo:
+    """The same for a file that has been parsed."""
     entries = {decode(entry.name): bytes(tree.buffers[entry.buffer].data) for entry in tree.metadata or []}
     if KEY in entries:
         fields = json.loads(entries[KEY])

@@ -38,20 +38,25 @@ def open_interpreter(content: bytes, *, threads: int, kernels: str, keep_all: bo
             )
             interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
+        if "XNNPACK" in str(error):
+            raise _refused_by_delegate(error) from None
         raise UserError(f"LiteRT refuses the model: {str(error).splitlines()[0]}") from None
     return interpreter
 
 
 def invoke(interpreter: Interpreter) -> None:
-    """Run once. The delegate is built in the first run, so that is where it refuses a model."""
+    """Run once. The delegate is often built in the first run, so that is where it refuses a model."""
     try:
         interpreter.invoke()
     except RuntimeError as error:
         if "XNNPACK" not in str(error):
             raise
-        raise DelegateError(
-            f"XNNPACK refuses the model ({str(error).splitlines()[0]}). Use kernels 'builtin'; `effnet-lab lint` names the op."
-        ) from None
+        raise _refused_by_delegate(error) from None
+
+
+def _refused_by_delegate(error: Exception) -> DelegateError:
+    said = str(error).splitlines()[0]
+    return DelegateError(f"XNNPACK refuses the model ({said}). Use kernels 'builtin'; `effnet-lab lint` names the op.")
 
 
 class Runner:
@@ -66,17 +71,26 @@ class Runner:
     kernels : "xnnpack", "builtin" or "reference"
     keep_all : bool
         Keep every activation, so that `activation` can read it.
+    graph : Graph, optional
+        What `read_graph` makes of the file, where that has been done already.
     """
 
     def __init__(
-        self, model: Path | str | bytes, *, threads: int = 1, kernels: str = "xnnpack", keep_all: bool = False
+        self,
+        model: Path | str | bytes,
+        *,
+        threads: int = 1,
+        kernels: str = "xnnpack",
+        keep_all: bool = False,
+        graph: Graph | None = None,
     ) -> None:
         if threads < 1:
             raise UserError(f"threads must be >= 1. Got {threads}.")
-        self.graph: Graph = read_graph(model)
+        name = "model" if isinstance(model, bytes) else str(model)
+        self.graph: Graph = graph or read_graph(model)
         if len(self.graph.inputs) != 1 or len(self.graph.outputs) != 1:
             raise UserError(
-                f"{model!r} has {len(self.graph.inputs)} inputs and {len(self.graph.outputs)} outputs; need one of each."
+                f"{name!r} has {len(self.graph.inputs)} inputs and {len(self.graph.outputs)} outputs; need one of each."
             )
         self._interpreter = open_interpreter(read_bytes(model), threads=threads, kernels=kernels, keep_all=keep_all)
         self.kernels = kernels

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from effnet_lab.litert.flatbuffer import pack, parse
+from effnet_lab.litert.flatbuffer import pack, parse, read_bytes
 from effnet_lab.litert.graph import CHANGES_OF_TYPE, Graph, Op, graph_of
 
 _FLOAT, _INT16 = schema.TensorType.FLOAT32, schema.TensorType.INT16
@@ -18,8 +18,10 @@ class Source:
     """A file that ops are taken from."""
 
     def __init__(self, model: Path | str | bytes) -> None:
-        self.tree = parse(model)
-        self.graph: Graph = graph_of(self.tree, "model" if isinstance(model, bytes) else str(model))
+        name = "model" if isinstance(model, bytes) else str(model)
+        self.content = read_bytes(model)
+        self.tree = parse(self.content, name)  # its arrays are views into the content
+        self.graph: Graph = graph_of(self.tree, name)
         self.main = self.tree.subgraphs[0]
         self.producer = {index: op for op in self.graph.ops for index in op.outputs}
         self._constant = {tensor.index for tensor in self.graph.tensors if tensor.data is not None}
@@ -53,13 +55,11 @@ class Assembly:
         self._main = schema.SubGraphT(tensors=[], operators=[], inputs=[], outputs=[])
         self._tree = schema.ModelT(version=3, subgraphs=[self._main], buffers=[schema.BufferT()], operatorCodes=[])
 
-    def value(self, like: schema.TensorT, *, batch: int = 1, as_float: bool = False) -> int:
-        """A tensor to be computed, of the shape and type of another; with a first axis of `batch`."""
+    def value(self, like: schema.TensorT, *, as_float: bool = False) -> int:
+        """A tensor to be computed, of the shape and type of another."""
         tensor = copy.copy(like)
         tensor.buffer, tensor.name, tensor.shapeSignature = 0, f"t{len(self._main.tensors)}".encode(), None
         tensor.isVariable = False
-        if batch > 1:
-            tensor.shape = [batch, *list(like.shape)[1:]]
         if as_float:
             tensor.type, tensor.quantization = _FLOAT, None
         return self._add(tensor)
@@ -69,6 +69,8 @@ class Assembly:
         tensor = source.graph.tensors[index]
         if tensor.data is None:
             op = source.producer[index]
+            if real and op.kind == "dequantize" and source.graph.tensors[op.inputs[0]].quantized:
+                return self.constant(source, op.inputs[0], real=True)  # else it would unpack float values
             inputs = [self.constant(source, i, real=real) for i in op.inputs]
             out = self.value(source.main.tensors[index], as_float=real)
             self.op(source, op, inputs, [out])

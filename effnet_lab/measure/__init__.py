@@ -5,6 +5,7 @@ from effnet_lab.measure.activation_style import activation_style
 from effnet_lab.measure.adb import measure_on_device
 from effnet_lab.measure.answers import Answers, collect_answers
 from effnet_lab.measure.audit import audit_preprocess
+from effnet_lab.measure.calibration import calibration_study, enough
 from effnet_lab.measure.claims import claims_ledger, measure_claims
 from effnet_lab.measure.classify import classify
 from effnet_lab.measure.delegates import delegation_table
@@ -17,6 +18,7 @@ from effnet_lab.measure.pareto import BETTER, Needs, choose, on_front, tradeoffs
 from effnet_lab.measure.predictor import FilePredictor, KerasPredictor, Predictor, open_predictor
 from effnet_lab.measure.profile import profile_ops
 from effnet_lab.measure.repair_gain import repair_gain
+from effnet_lab.measure.rivals import rivals
 
 __all__ = [
     "ACCELERATORS",
@@ -30,6 +32,7 @@ __all__ = [
     "activation_style",
     "arena_map",
     "audit_preprocess",
+    "calibration_study",
     "choose",
     "claims_ledger",
     "classify",
@@ -37,6 +40,7 @@ __all__ = [
     "compare_answers",
     "confusion",
     "delegation_table",
+    "enough",
     "ethosu",
     "fallbacks",
     "footprint",
@@ -52,5 +56,6 @@ __all__ = [
     "profile_ops",
     "reliability",
     "repair_gain",
+    "rivals",
     "tradeoffs",
 ]

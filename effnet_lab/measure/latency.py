@@ -31,7 +31,7 @@ def measure_latency(
     threads: int = 1,
     kernels: str = "xnnpack",
     n_runs: int = N_RUNS,
-    n_blocks: int = N_BLOCKS,
+    n_blocks: int | None = None,
     seed: int = 0,
     machine: Machine | None = None,
     progress: Callable[..., Iterable] | None = None,
@@ -57,7 +57,7 @@ def measure_latency(
     n_runs : int
         Counted rounds, shared among the blocks.
     n_blocks : int
-        How often the files are opened anew; at least 3.
+        How often the files are opened anew, at least 3; by default 8, or as many as there are runs.
     seed : int
         Of the input and of the order.
     machine : Machine, optional
@@ -65,8 +65,9 @@ def measure_latency(
     progress : callable, optional
         Wraps the blocks, as `tqdm` does.
     """
-    if n_blocks < 3 or n_runs < n_blocks:
-        raise UserError(f"Latency needs at least 3 blocks and a run in each. Got {n_blocks} blocks, {n_runs} runs.")
+    n_blocks = min(N_BLOCKS, n_runs) if n_blocks is None else n_blocks
+    if not 3 <= n_blocks <= n_runs:
+        raise UserError(f"Latency needs at least 3 runs, and a block has one of them at least. Got {n_runs} runs.")
     rng, machine = np.random.default_rng(seed), machine or Machine()
     watch, blocks = Watch(machine, threads), []
     for n in progress(_shares(n_runs, n_blocks)) if progress else _shares(n_runs, n_blocks):

@@ -14,28 +14,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from effnet_lab import frames
 from effnet_lab.images import ImageSet, Preprocess
 from effnet_lab.images.imageset import digest
-from effnet_lab.litert import Runner
-from effnet_lab.litert.flatbuffer import read_bytes
+from effnet_lab.litert import Graph, Runner
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.names import UserError, lookup
 from effnet_lab.paths import write_atomically
 from effnet_lab.quantize.range_choice import BINS, METHODS
 
 _ARRAYS = ("low", "high", "exponent", "counts")
+_WORDS = ("tensors", "layers", "images")
+INPUT = "input"  # what the network's input is called among the layers
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Statistics:
     """What was seen; n images in the order of the run, t tensors: the input, then every op's output."""
 
-    model: str  # fingerprint of the float file's bytes
+    model: str  # see `network_digest`
     data: str
     split: str
     tensors: tuple[str, ...]
+    layers: tuple[str, ...]  # readable names of the tensors
     images: tuple[str, ...]  # one fingerprint of the network's input per image
     low: NDArray  # float32 (n, t), real values
     high: NDArray  # float32 (n, t)
@@ -61,9 +65,17 @@ class Statistics:
         low, high = choose(self.low[rows], self.high[rows], self.exponent[rows], self.counts, rows)
         return {name: (float(low[i]), float(high[i])) for i, name in enumerate(self.tensors)}
 
+    def require_network(self, graph: Graph) -> None:
+        """Refuse another network than the one that these statistics were collected on."""
+        if self.model != (wanted := network_digest(graph)):
+            raise UserError(
+                f"The statistics of {self.data} belong to another network ({self.model}, this one is {wanted}). Collect "
+                "them on this very network."
+            )
+
     def save(self, path: Path) -> None:
         """Write a .npz file, whole or not at all; no pickle."""
-        names = ("model", "data", "split", "tensors", "images")
+        names = ("model", "data", "split", *_WORDS)
         about = json.dumps({name: getattr(self, name) for name in names}).encode()
         buffer = io.BytesIO()
         np.savez_compressed(
@@ -78,10 +90,14 @@ class Statistics:
             with np.load(path, allow_pickle=False) as file:
                 about = json.loads(file["about"].tobytes())
                 arrays = {name: file[name] for name in _ARRAYS}
-            about |= {name: tuple(about[name]) for name in ("tensors", "images")}
+            about |= {name: tuple(about[name]) for name in _WORDS}
             found = cls(**about, **arrays)
             size = (len(found.images), len(found.tensors))
-            if any(arrays[name].shape[:2] != size for name in _ARRAYS) or arrays["counts"].shape[2:] != (BINS,):
+            if (
+                len(found.layers) != size[1]
+                or any(arrays[name].shape[:2] != size for name in _ARRAYS)
+                or arrays["counts"].shape[2:] != (BINS,)
+            ):
                 raise ValueError("its arrays do not fit its names")
         except (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(f"{path} holds no calibration statistics: {error}. Collect them again.") from None
@@ -106,36 +122,48 @@ def collect(
         raise UserError(f"{images.name} holds no calibration image. Give another source.")
     runner = Runner(float_content, keep_all=True)
     tensors = [runner.input, *(runner.graph.tensors[op.outputs[0]] for op in runner.graph.ops)]
-    layers = layer_names(runner.graph)
+    names = layer_names(runner.graph)
+    layers = tuple(names.get(tensor.name, INPUT if tensor is runner.input else tensor.name) for tensor in tensors)
     rows, seen = [], []
     batches = images.batches(preprocess, size=1)
     for number, ((image,), _label) in enumerate(progress(batches, total=len(images)) if progress else batches):
         runner.feed(image)
         runner.invoke()
-        row = []
-        for tensor in tensors:
-            observed = _observe(runner.activation(tensor))
-            if observed is None:
-                layer = layers.get(tensor.name, tensor.name)
-                raise UserError(
-                    f"The layer {layer!r} gave NaN or infinity on image {number} of {images.name}. Mend the weights, or "
-                    "leave out the image."
-                )
-            row.append(observed)
+        row = [_observe(runner.activation(tensor)) for tensor in tensors]
+        if None in row:
+            raise UserError(
+                f"The layer {layers[row.index(None)]!r} gave NaN or infinity on image {number} of {images.name}. Mend the "
+                "weights, or leave out the image."
+            )
         rows.append(row)
         seen.append(digest(np.ascontiguousarray(image).tobytes()))
     low, high, exponent, counts = (np.array([[observed[i] for observed in row] for row in rows]) for i in range(4))
     return Statistics(
-        model=digest(read_bytes(float_content)),
+        model=network_digest(runner.graph),
         data=images.name,
         split=images.split,
         tensors=tuple(tensor.name for tensor in tensors),
+        layers=layers,
         images=tuple(seen),
         low=low.astype(np.float32),
         high=high.astype(np.float32),
         exponent=exponent.astype(np.int16),
         counts=counts.astype(np.uint32),
     )
+
+
+def network_digest(graph: Graph) -> str:
+    """16 hex digits of what is computed: every op's kind, its output's name and shape, and the constants that it takes.
+
+    Not of the file's bytes: two conversions of the same weights, or the same file with other metadata, are one network.
+    """
+    parts = []
+    for op in graph.ops:
+        output = graph.tensors[op.outputs[0]]
+        parts.append(f"{op.kind} {output.name} {output.shape}".encode())
+        constants = (graph.tensors[index].data for index in op.inputs if index >= 0)
+        parts += [np.ascontiguousarray(data).tobytes() for data in constants if data is not None]
+    return digest(*parts)
 
 
 def merge(first: Statistics, second: Statistics) -> Statistics:
@@ -151,11 +179,33 @@ def merge(first: Statistics, second: Statistics) -> Statistics:
     return Statistics(
         model=first.model,
         tensors=first.tensors,
+        layers=first.layers,
         images=first.images + second.images,
         data=first.data if first.data == second.data else f"{first.data}+{second.data}",
         split=first.split if first.split == second.split else f"{first.split}+{second.split}",
         **arrays,
     )
+
+
+def compare(first: Statistics, second: Statistics, method: str = "minmax") -> pd.DataFrame:
+    """RANGES frame: the range of every layer from the first statistics, and from the second, of the same layers.
+
+    The networks may differ in their weights: before and after fine-tuning, say.
+    """
+    if first.layers != second.layers:
+        raise UserError(
+            f"Ranges can only be compared layer by layer. Got {len(first.layers)} and {len(second.layers)} layers of "
+            "networks that are built differently."
+        )
+    rows = []
+    ends = (first.ranges(method).values(), second.ranges(method).values())
+    for i, (layer, (low, high), (against_low, against_high)) in enumerate(zip(first.layers, *ends, strict=True)):
+        width = against_high - against_low
+        row = {"data": first.data, "against": second.data, "method": method, "layer_index": i, "layer": layer}
+        row |= {"n_images": first.n_images, "against_n_images": second.n_images, "low": low, "high": high}
+        row |= {"against_low": against_low, "against_high": against_high}
+        rows.append(row | {"width_ratio": (high - low) / width if width else float("nan")})
+    return frames.build(frames.RANGES, rows)
 
 
 def _observe(values: NDArray) -> tuple[float, float, int, NDArray] | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from effnet_lab.images import ImageSet
 from effnet_lab.images.preprocess import Preprocess
+from effnet_lab.litert.graph import read_graph
 from effnet_lab.litert.metadata import CalibrationSet
 from effnet_lab.names import UserError, lookup
 from effnet_lab.quantize.calibration import Statistics, collect
@@ -64,6 +65,7 @@ class Ranging:
         if self.collected:
             given = self.statistics
             statistics = Statistics.load(given) if isinstance(given, Path) else given
+            statistics.require_network(read_graph(float_content))
         else:
             statistics = collect(float_content, self.images, preprocess, progress=progress)
         if isinstance(self.statistics, Path) and not self.collected:

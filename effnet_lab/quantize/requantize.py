@@ -14,7 +14,7 @@ from ai_edge_quantizer.recipe import AlgorithmName
 
 from effnet_lab.litert.graph import Graph, read_graph
 from effnet_lab.litert.layer_names import layer_names
-from effnet_lab.names import UserError
+from effnet_lab.names import UserError, lookup
 from effnet_lab.quantize.recipes import FLOAT32, Recipe, as_recipe
 from effnet_lab.quantize.schemes import AI_EDGE, SCHEMES, Scheme
 from effnet_lab.quiet import quiet
@@ -23,10 +23,16 @@ Ranges = Mapping[str, tuple[float, float]]  # tensor name -> lowest and highest 
 _ALL = TFLOperationName.ALL_SUPPORTED
 _ENDS = (TFLOperationName.INPUT, TFLOperationName.OUTPUT)
 _GRANULARITY = {"channel": QuantGranularity.CHANNELWISE, "tensor": QuantGranularity.TENSORWISE}
+CLIPPING = {  # of weights that get integers: the largest one fits, or a few are cut off for finer steps
+    "minmax": AlgorithmName.MIN_MAX_UNIFORM_QUANT,
+    "octav": AlgorithmName.OCTAV,  # Sakr et al., "Optimal Clipping and Magnitude-aware Differentiation", ICML 2022
+}
 _DEAD = 1e-6  # a tensor that never left this neighbourhood of zero holds no information
 
 
-def requantize(float_content: bytes, recipe: Recipe | Scheme, ranges: Ranges | None = None) -> bytes:
+def requantize(
+    float_content: bytes, recipe: Recipe | Scheme, ranges: Ranges | None = None, *, clipping: str = "minmax"
+) -> bytes:
     """Quantize a float32 file.
 
     Parameters
@@ -37,12 +43,15 @@ def requantize(float_content: bytes, recipe: Recipe | Scheme, ranges: Ranges | N
     ranges : mapping of tensor name to (low, high), optional
         Needed where a scheme is static: of the input and of every computed tensor, see `calibration.Statistics.ranges`.
 
+    clipping : str
+        How the range of weights follows from them: one of `CLIPPING`.
+
     Raises
     ------
     UserError
         If a pattern matches no layer, the tool cannot write a scheme, or ranges are missing or not finite.
     """
-    recipe = as_recipe(recipe)
+    recipe, algorithm = as_recipe(recipe), lookup("clipping of weights", clipping, CLIPPING)
     graph = read_graph(float_content)
     chosen = recipe.resolve(graph)
     if {scheme.name for scheme in chosen.values()} == {FLOAT32.name}:
@@ -55,14 +64,16 @@ def requantize(float_content: bytes, recipe: Recipe | Scheme, ranges: Ranges | N
         warnings.filterwarnings("ignore", message="invalid value encountered in cast")
         quantizer = Quantizer(float_content)
         for name, scheme in chosen.items():
-            _add(quantizer, f"^{re.escape(name)};$", _ALL, scheme)  # a scope is the names of the outputs, each with a ;
+            _add(
+                quantizer, f"^{re.escape(name)};$", _ALL, scheme, algorithm
+            )  # a scope: the outputs' names, each with a ;
         for end in _ENDS:
-            _add(quantizer, ".*", end, recipe.base)
+            _add(quantizer, ".*", end, recipe.base, algorithm)
         result = quantizer.quantize(statistics, enable_progress_bar=False, enable_progress_report=False)
     return bytes(result.quantized_model)
 
 
-def _add(quantizer: Quantizer, scope: str, op: TFLOperationName, scheme: Scheme) -> None:
+def _add(quantizer: Quantizer, scope: str, op: TFLOperationName, scheme: Scheme, algorithm: str) -> None:
     """The rules of one scheme; of several that a kind of op has a kernel for, the last one counts."""
     granularity = _GRANULARITY[scheme.granularity]
     if scheme is FLOAT32 or (op in _ENDS and not scheme.calibrated):
@@ -70,15 +81,15 @@ def _add(quantizer: Quantizer, scope: str, op: TFLOperationName, scheme: Scheme)
     elif scheme.weight_bits == 16:
         quantizer.add_weight_only_config(scope, op, 16, algorithm_key=AlgorithmName.FLOAT_CASTING)
     elif scheme is SCHEMES["dynamic_wi8_afp32"]:
-        quantizer.add_dynamic_config(scope, op, scheme.weight_bits, granularity)
+        quantizer.add_dynamic_config(scope, op, scheme.weight_bits, granularity, algorithm)
     else:
         # depthwise convolutions and ops without weights have no 4-bit rule: 8 bits first, then what the scheme says
         for number, bits in enumerate(sorted({8, scheme.weight_bits}, reverse=True)):
             again = scope + "(?:)" * number  # matches the same; a scope that stands twice would replace the first
             if scheme.calibrated:
-                quantizer.add_static_config(again, op, scheme.activation_bits, bits, granularity)
+                quantizer.add_static_config(again, op, scheme.activation_bits, bits, granularity, algorithm)
             else:
-                quantizer.add_weight_only_config(again, op, bits, granularity)
+                quantizer.add_weight_only_config(again, op, bits, granularity, algorithm)
 
 
 def _statistics(graph: Graph, ranges: Ranges) -> dict[str, dict[str, np.ndarray]]:

@@ -4,6 +4,9 @@ from effnet_lab.view.figures import (
     plot_activation_style,
     plot_arena,
     plot_audit,
+    plot_calibration_accuracy,
+    plot_calibration_methods,
+    plot_calibration_ranges,
     plot_candidates,
     plot_channel_ranges,
     plot_claims,
@@ -32,9 +35,9 @@ from effnet_lab.view.widgets import EndpointView, LayerErrorView, ScalingView, T
 
 __all__ = [
     "EndpointView", "LayerErrorView", "ScalingView", "TradeoffView", "plot_activation_style", "plot_arena",
-    "plot_audit", "plot_candidates", "plot_channel_ranges", "plot_claims", "plot_confusion", "plot_counts",
-    "plot_delegates", "plot_endpoint", "plot_ethosu", "plot_evidence", "plot_family", "plot_formats",
-    "plot_histogram", "plot_history", "plot_image", "plot_layer_error",
-    "plot_notions", "plot_profile", "plot_published",
-    "plot_reliability", "plot_repair", "plot_top", "plot_tradeoffs", "plot_verdicts",
+    "plot_audit", "plot_calibration_accuracy", "plot_calibration_methods", "plot_calibration_ranges",
+    "plot_candidates", "plot_channel_ranges", "plot_claims", "plot_confusion", "plot_counts", "plot_delegates",
+    "plot_endpoint", "plot_ethosu", "plot_evidence", "plot_family", "plot_formats", "plot_histogram", "plot_history",
+    "plot_image", "plot_layer_error", "plot_notions", "plot_profile", "plot_published", "plot_reliability",
+    "plot_repair", "plot_top", "plot_tradeoffs", "plot_verdicts",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.models.weights import archive, checkpoint, keras_file, native, saved_model, tflite, timm
 from effnet_lab.models.weights.assemble import with_new_head
-from effnet_lab.models.weights.files import fetch
+from effnet_lab.models.weights.files import REMOTE, fetch
 from effnet_lab.names import UserError, lookup, suggest
 from effnet_lab.paths import data_dir
 from effnet_lab.scaling import LITE
@@ -21,7 +21,7 @@ _KINDS = "a .safetensors, .keras, .h5, .weights.h5, .tflite or .tar.gz file, a T
 
 
 def embedded_models() -> dict[str, Path]:
-    """Weights that come with the package, smallest network first."""
+    """Weights that come with the package, by name."""
     return {path.stem: path for path in sorted((data_dir() / "models").glob("*.safetensors"))}
 
 
@@ -33,7 +33,8 @@ def load_model(
     Parameters
     ----------
     source : str or Path
-        Name of an embedded model ("micro0"); "imagenet", the official weights of `variant`, downloaded once; or the path
+        Name of an embedded model ("micro0"); "imagenet", the official weights of `variant`, downloaded once, which
+        "imagenet-lite0" says in one word; or the path
         of a .safetensors (this project's or timm's), .keras, .h5, .weights.h5 or .tflite file, of a TF1 checkpoint
         (folder, prefix or official .tar.gz), or of a SavedModel or TF Hub module folder.
     variant : str, optional
@@ -76,6 +77,8 @@ def save_model(model: LoadedModel, path: str | Path) -> None:
 
 def _open(source: str | Path, variant: str | None) -> LoadedModel:
     embedded = embedded_models()
+    if str(source) in REMOTE:
+        source, variant = IMAGENET, str(source).removeprefix(f"{IMAGENET}-")
     if str(source) == IMAGENET:
         if variant is None:
             raise UserError(f"{IMAGENET!r} needs a variant: one of {', '.join(LITE)}.")

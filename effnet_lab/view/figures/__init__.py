@@ -2,6 +2,11 @@
 
 from effnet_lab.view.figures.accuracy import plot_confusion, plot_reliability
 from effnet_lab.view.figures.activation_style import plot_activation_style
+from effnet_lab.view.figures.calibration import (
+    plot_calibration_accuracy,
+    plot_calibration_methods,
+    plot_calibration_ranges,
+)
 from effnet_lab.view.figures.claims import plot_claims
 from effnet_lab.view.figures.deploy import plot_delegates, plot_formats
 from effnet_lab.view.figures.ethosu import plot_ethosu
@@ -17,7 +22,8 @@ from effnet_lab.view.figures.training import plot_history
 from effnet_lab.view.figures.verdicts import plot_evidence, plot_verdicts
 
 __all__ = [
-    "plot_activation_style", "plot_arena", "plot_audit", "plot_candidates", "plot_channel_ranges", "plot_claims",
+    "plot_activation_style", "plot_arena", "plot_audit", "plot_calibration_accuracy", "plot_calibration_methods",
+    "plot_calibration_ranges", "plot_candidates", "plot_channel_ranges", "plot_claims",
     "plot_confusion", "plot_counts", "plot_delegates", "plot_endpoint", "plot_ethosu", "plot_evidence", "plot_family",
     "plot_formats", "plot_histogram", "plot_history", "plot_image", "plot_layer_error",
     "plot_notions", "plot_profile",

@@ -67,6 +67,7 @@ def plot_channel_ranges(ranges: pd.DataFrame) -> go.Figure:
         fig.add_box(
             x=[short_layer(layer) for layer in rows["layer"]], y=rows["bits_left"], name=name, boxpoints=False,
             whiskerwidth=0.4, line={"color": colors[steps], "width": 1}, offsetgroup=steps,
+            hovertemplate="%{x}<br>%{y:.2f} bits<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     fig.update_layout(boxmode="group", showlegend=True, boxgap=0.2, boxgroupgap=0.1)
     fig.update_xaxes(title_text="layer, forward order", tickangle=-60, tickfont_size=10)

@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from effnet_lab.frames import HISTOGRAM, LAYER_ERROR, MODEL_FILE, require
+from effnet_lab.names import UserError
 from effnet_lab.view.figures.layer_error import METRICS, plot_histogram, plot_layer_error, worst_layers
 from effnet_lab.view.text import describe, short_layer, wrapped_layer
 from effnet_lab.view.theme import DETAIL_HEIGHT_PX, message_figure
@@ -32,21 +33,20 @@ class LayerErrorView(ipw.VBox):
         Start values; the first of the frame when empty.
     layer : str, optional
         Start value, the tensor's name or the short one of the menu; the worst layer when empty.
-    metric : str
-        Column of the curve.
+    metric : str, optional
+        Column of the curve; the menu offers what was measured for the chosen file, and begins with the first when empty.
     """
 
     def __init__(
         self, errors: pd.DataFrame, histogram: pd.DataFrame | Histogram, *, model: str | None = None,
         scheme: str | None = None, backend: str | None = None, layer: str | None = None,
-        metric: str = "sqnr_accumulated_db",
+        metric: str | None = None,
     ) -> None:  # fmt: skip
         self._errors = require(errors, LAYER_ERROR, caller="LayerErrorView")
         if isinstance(histogram, pd.DataFrame):
             require(histogram, HISTOGRAM, caller="LayerErrorView")
         self._histogram, self._histograms, self._busy = histogram, {}, False
-        self.metric = menu("metric", named(METRICS), pick("metric", metric, METRICS))
-        self.model, self.scheme, self.backend, self.layer = map(menu, (*MODEL_FILE, "layer"))
+        self.model, self.scheme, self.backend, self.layer, self.metric = map(menu, (*MODEL_FILE, "layer", "metric"))
         self.layer.layout.width = "540px"
         self.text, self.canvas, self.detail_canvas = Note(), Canvas(), Canvas()
         super().__init__(
@@ -55,7 +55,8 @@ class LayerErrorView(ipw.VBox):
                 row(self.layer), self.text, self.detail_canvas,
             ]
         )  # fmt: skip
-        self._fill({"model": model, "scheme": scheme, "backend": backend, "layer": layer}, strict=True)
+        wanted = {"model": model, "scheme": scheme, "backend": backend, "layer": layer}
+        self._fill(wanted | {"metric": metric and pick("metric", metric, METRICS)}, strict=True)
         for control in (self.model, self.scheme, self.backend, self.layer, self.metric):
             control.observe(self._on_change, names="value")
         self._draw()
@@ -87,6 +88,7 @@ class LayerErrorView(ipw.VBox):
             known = list(self._select(*MODEL_FILE[:i])[name].unique())
             _offer(getattr(self, name), known, pick(name, _kept(wanted[name], known, strict), known))
         rows = self.rows.sort_values("layer_index")
+        self._fill_metric(wanted["metric"], rows, strict=strict)
         layers = list(rows["layer"])
         worst = worst_layers(rows, self.metric.value, 1)["layer"].tolist()
         value = _kept(wanted["layer"], layers, strict) or (worst or [None])[0]
@@ -96,13 +98,20 @@ class LayerErrorView(ipw.VBox):
         labels = [f"{i}: {short_layer(name, 60)}" for i, name in zip(rows["layer_index"], layers, strict=True)]
         _offer(self.layer, list(zip(labels, layers, strict=True)), value)
 
+    def _fill_metric(self, wanted: str | None, rows: pd.DataFrame, *, strict: bool) -> None:
+        """Offer the columns that the file has numbers in."""
+        known = [name for name in METRICS if rows[name].notna().any()]
+        if strict and wanted and wanted not in known:
+            raise UserError(f"LayerErrorView: {wanted} was not measured. Name its notion in layer_error(notions=...).")
+        _offer(self.metric, named(known), pick("metric", _kept(wanted, known, strict), known))
+
     def _on_change(self, change: dict[str, object]) -> None:
         if self._busy:  # our own refilling of the menus
             return
         self._busy = True
         try:
             if change["owner"] not in (self.layer, self.metric):
-                self._fill({name: getattr(self, name).value for name in (*MODEL_FILE, "layer")}, strict=False)
+                self._fill({name: getattr(self, name).value for name in (*MODEL_FILE, "layer", "metric")}, strict=False)
         finally:
             self._busy = False
         self._draw()
