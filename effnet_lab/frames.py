@@ -90,11 +90,8 @@ PER_CLASS = Frame(  # one row per class; top1 is the share of its images that we
     keys=(*MODEL_FILE, "data", "label"),
     values=("n_images", "top1", "top1_lo", "top1_hi", "precision", "taken_for", "n_taken_for"),
 )
-CONFUSION = Frame(  # one row per true and predicted class that occur together
-    name="confusion",
-    keys=(*MODEL_FILE, "data", "label", "predicted"),
-    values=("n_images",),
-)
+# One row per true and predicted class that occur together.
+CONFUSION = Frame(name="confusion", keys=(*MODEL_FILE, "data", "label", "predicted"), values=("n_images",))
 RELIABILITY = Frame(  # one row per bin of confidence, the probability of the first class
     name="reliability",
     keys=(*MODEL_FILE, "data", "confidence_left"),
@@ -119,21 +116,15 @@ LATENCY = Frame(  # one row per file; relative_p50 is CPU time against the refer
         "relative_p50", "relative_p50_lo", "relative_p50_hi", "guard", "verdict",
     ),
 )  # fmt: skip
-DELEGATION = Frame(  # one row per op; delegate is "" for the interpreter's own kernel
-    name="delegation",
-    keys=(*MODEL_FILE, "layer_index"),
-    values=("layer", "op", "type", "delegate"),
-)
+# One row per op; delegate is "" for the interpreter's own kernel.
+DELEGATION = Frame(name="delegation", keys=(*MODEL_FILE, "layer_index"), values=("layer", "op", "type", "delegate"))
 PROFILE = Frame(  # one row per operator that was run, in their order; layer is "" where it stands for none
     name="profile",
     keys=(*MODEL_FILE, "run_index"),
     values=("layer", "op", "operator", "delegate", "n_runs", "uninterrupted_ms", "share"),
 )
-MEMORY = Frame(  # one row per file
-    name="memory",
-    keys=MODEL_FILE,
-    values=("size_bytes", "peak_activation_bytes", "params", "madds"),
-)
+# One row per file.
+MEMORY = Frame(name="memory", keys=MODEL_FILE, values=("size_bytes", "peak_activation_bytes", "params", "madds"))
 FOOTPRINT = Frame(  # one row per file on a microcontroller; the arena is measured, planned is the specification's estimate
     name="footprint",
     keys=MODEL_FILE,
@@ -191,11 +182,8 @@ PUBLISHED = Frame(  # somebody else's numbers; every row names its source
     keys=("model", "quantity", "source"),
     values=("value", "unit", "rounded_to", "conditions"),
 )
-MEASURED = Frame(  # a number of ours against a published one; tolerance is relative; because: what it is instead
-    name="measured",
-    keys=("model", "quantity", "rule"),
-    values=("value", "tolerance", "because"),
-)
+# A number of ours against a published one; tolerance is relative; because: what it is instead.
+MEASURED = Frame(name="measured", keys=("model", "quantity", "rule"), values=("value", "tolerance", "because"))
 CLAIMS = Frame(  # one row per published number; ours is by the rule, the explanation says what the verdict rests on
     name="claims",
     keys=("model", "quantity", "source"),
@@ -262,11 +250,8 @@ CALIBRATION_ACCURACY = Frame(  # one row per file: method and draw; difference a
     keys=(*MODEL_FILE, "data", "method", "n_calibration", "draw"),
     values=("drawn", "n_images", "top1", "top1_lo", "top1_hi", "difference", "difference_lo", "difference_hi", "p_value"),
 )  # fmt: skip
-HISTORY = Frame(  # one row per epoch of training
-    name="history",
-    keys=("model", "epoch"),
-    values=("loss", "train_top1", "validation_top1"),
-)
+# One row per epoch of training.
+HISTORY = Frame(name="history", keys=("model", "epoch"), values=("loss", "train_top1", "validation_top1"))
 
 FRAMES = {
     frame.name: frame

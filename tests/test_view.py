@@ -39,6 +39,7 @@ FIGURES = {
     "plot_layer_error": (view.plot_layer_error, made.errors),
     "plot_published": (lambda table: view.plot_published(table, "pixel4_cpu_ms", "top1"), made.published),
     "plot_tradeoffs": (view.plot_tradeoffs, made.tradeoffs),
+    "plot_rivals": (view.plot_rivals, made.rivals),
 }
 
 
@@ -371,6 +372,22 @@ def test_tradeoff_view_switches_axes():
     assert shown(widget.canvas) != before
     assert "tiny1 static_wi8_ai8 (converter)" in widget.text.value
     assert "without both" not in widget.text.value
+
+
+def test_tradeoff_view_rings_the_file_to_take_on_every_axis():
+    table = made.tradeoffs()
+    widget = TradeoffView(table, made.on_front, chosen=table["size_bytes"] == 70_000, sentence="Take <tiny0>.")
+    assert "<b>Take &lt;tiny0&gt;.</b>" in widget.text.value
+    for axis_name, x in (("p50_ms", 0.80), ("size_bytes", 70_000)):
+        widget.x.value = axis_name
+        (ring,) = [trace for trace in widget.figure.data if trace.name == "take this"]
+        assert (list(ring.x), list(ring.y)) == ([x], [0.875])
+
+
+def test_nothing_fits_means_no_ring():
+    table = made.tradeoffs()
+    widget = TradeoffView(table, made.on_front, chosen=table["size_bytes"] < 0, sentence="Nothing fits.")
+    assert "take this" not in [trace.name for trace in widget.figure.data]
 
 
 def test_tradeoff_view_swaps_axes_instead_of_showing_one_twice():

@@ -173,6 +173,20 @@ def on_front(table: pd.DataFrame, x: str, y: str) -> pd.Series:
     return costs.notna().all(axis=1) & ~pd.Series(beaten, index=table.index)
 
 
+def rivals() -> pd.DataFrame:
+    """Two networks in int8, one of them with a published latency."""
+    rows = [
+        {
+            "model": model, "scheme": "static_wi8_ai8", "backend": "converter", "size_px": 224, "size_bytes": size,
+            "host": "some processor", "threads": 1, "n_runs": 9, "p50_ms": ms, "p50_lo_ms": ms - 1, "p50_hi_ms": ms + 2,
+            "guard": "", "published_top1": top1, "published_source": "a table", "published_conditions": "ImageNet",
+            "published_ms": pixel, "published_ms_source": "", "published_ms_conditions": "",
+        }
+        for model, size, ms, top1, pixel in (("lite0", 5_200_000, 20.0, 0.744, 6.5), ("other", 4_000_000, 14.0, 0.637, NAN))
+    ]  # fmt: skip
+    return frames.build(frames.RIVALS, rows)
+
+
 def published() -> pd.DataFrame:
     """Two models with both quantities, one with only one."""
     cells = [("lite0", "top1", 0.751, ""), ("lite0", "pixel4_cpu_ms", 12, "ms"), ("lite1", "top1", 0.767, "")]

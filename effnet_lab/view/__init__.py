@@ -27,6 +27,7 @@ from effnet_lab.view.figures import (
     plot_published,
     plot_reliability,
     plot_repair,
+    plot_rivals,
     plot_top,
     plot_tradeoffs,
     plot_verdicts,
@@ -39,5 +40,5 @@ __all__ = [
     "plot_candidates", "plot_channel_ranges", "plot_claims", "plot_confusion", "plot_counts", "plot_delegates",
     "plot_endpoint", "plot_ethosu", "plot_evidence", "plot_family", "plot_formats", "plot_histogram", "plot_history",
     "plot_image", "plot_layer_error", "plot_notions", "plot_profile", "plot_published", "plot_reliability",
-    "plot_repair", "plot_top", "plot_tradeoffs", "plot_verdicts",
+    "plot_repair", "plot_rivals", "plot_top", "plot_tradeoffs", "plot_verdicts",
 ]  # fmt: skip

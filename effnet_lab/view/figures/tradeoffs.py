@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
-from effnet_lab.frames import PUBLISHED, TRADEOFFS, require
-from effnet_lab.names import UserError, suggest
+from effnet_lab.frames import MODEL_FILE, PUBLISHED, RIVALS, TRADEOFFS, require
+from effnet_lab.names import UserError, lookup, suggest
 from effnet_lab.view import theme
 from effnet_lab.view.axes import Axis, axis, choose, interval
 from effnet_lab.view.text import capital, file_label, hover
 
 TRADEOFF_AXES = ("top1", "p50_ms", "relative_p50", "size_bytes", "peak_activation_bytes", "params", "madds")
+ROOM = 1.35  # of a logarithmic axis beyond its outermost marks, as a factor
 
 
 def plot_tradeoffs(
-    tradeoffs: pd.DataFrame, x: str = "p50_ms", y: str = "top1", on_front: pd.Series | None = None
+    tradeoffs: pd.DataFrame,
+    x: str = "p50_ms",
+    y: str = "top1",
+    on_front: pd.Series | None = None,
+    chosen: pd.Series | None = None,
 ) -> go.Figure:
     """One mark per file with its intervals: colour says scheme and back end, symbol says model.
 
@@ -27,6 +35,8 @@ def plot_tradeoffs(
         Columns of the frame; error bars where it has the ends of their intervals.
     on_front : Series of bool, optional
         Same index; the rows that no other row beats in both columns are joined by a step line.
+    chosen : Series of bool, optional
+        Same index; the rows to take for a budget get a ring.
     """
     require(tradeoffs, TRADEOFFS, caller="plot_tradeoffs")
     x_axis, y_axis = choose(x, TRADEOFF_AXES), choose(y, TRADEOFF_AXES)
@@ -47,7 +57,10 @@ def plot_tradeoffs(
                 "line": {"width": 1, "color": "white"},
             },
         )  # fmt: skip
-    _add_symbol_legend(fig, symbols, len(colors) + (on_front is not None))
+    ringed = chosen is not None and chosen.any()
+    if ringed:
+        _add_ring(fig, tradeoffs[chosen.to_numpy(bool)], x, y)
+    _add_symbol_legend(fig, symbols, len(colors) + (on_front is not None) + ringed)
     return fig.update_xaxes(**x_axis.layout(tradeoffs[x])).update_yaxes(**y_axis.layout(tradeoffs[y]))
 
 
@@ -77,6 +90,13 @@ def _add_front(fig: go.Figure, front: pd.DataFrame, x: str, y: str, x_axis: Axis
     fig.add_scatter(
         x=front[x], y=front[y], mode="lines", name="front", hoverinfo="skip",
         line={"shape": "hv" if x_axis.better == "low" else "vh", "color": theme.RULE, "width": 2},
+    )  # fmt: skip
+
+
+def _add_ring(fig: go.Figure, chosen: pd.DataFrame, x: str, y: str) -> None:
+    fig.add_scatter(
+        x=chosen[x], y=chosen[y], mode="markers", name="take this", hoverinfo="skip",
+        marker={"size": 22, "symbol": "circle-open", "color": theme.INK, "line": {"width": 2}},
     )  # fmt: skip
 
 
@@ -131,3 +151,62 @@ def _published_box(row: dict[str, object], x: str, y: str) -> str:
         facts = [str(row[f"{fact}_{side}"]) for fact in ("unit", "conditions", "source") if row[f"{fact}_{side}"]]
         lines += [f"{name}: {axis(name).write(row[f'value_{side}'])}", *facts]
     return "<br>".join(lines)
+
+
+_PRECISION = {"float32": "Float", "static_wi8_ai8": "Int8"}
+_FAMILY = "lite"  # how the names of the family begin
+_OURS = ("size_px", "size_bytes", "host", "threads", "p50_ms", "relative_p50", "n_runs", "guard")
+_THEIRS = ("published_top1", "published_conditions", "published_source", "published_ms", "published_ms_conditions")
+
+
+def plot_rivals(rivals: pd.DataFrame, x: str = "p50_ms", scheme: str = "static_wi8_ai8") -> go.Figure:
+    """Published top-1 against what was measured here; against latency, a second panel has the published Pixel 4.
+
+    Parameters
+    ----------
+    rivals : DataFrame
+        RIVALS frame.
+    x : str
+        "p50_ms" or "size_bytes".
+    scheme : str
+        "float32" or "static_wi8_ai8".
+    """
+    require(rivals, RIVALS, caller="plot_rivals")
+    x_axis, precision = choose(x, ("p50_ms", "size_bytes")), lookup("scheme", scheme, _PRECISION)
+    rows = rivals[rivals["scheme"] == scheme]
+    hosts = " and ".join(sorted(set(rows["host"]) - {""}))
+    panels = {x: hosts or "not measured here"}
+    if x == "p50_ms":
+        panels["published_ms"] = "Pixel 4, 4 threads, published"
+    fig = make_subplots(1, len(panels), shared_yaxes=True, horizontal_spacing=0.06, subplot_titles=[*panels.values()])
+    fig.update_layout(theme.new_figure(f"{precision} accuracy (published) against {_words(x_axis)}").layout)
+    fig.update_layout(legend=theme.BESIDE | {"y": 1})
+    for place, column in enumerate(panels, start=1):
+        drawn = rows[rows[column].notna() & rows["published_top1"].notna()]
+        for kind, part in drawn.groupby(drawn["model"].str.startswith(_FAMILY), sort=False):
+            fig.add_trace(_rival_marks(part, column, family=bool(kind)), 1, place)
+        title = "latency (ms, Pixel 4)" if column == "published_ms" else x_axis.title
+        fig.update_xaxes(**x_axis.layout(drawn[column]) | {"title_text": title}, col=place)
+        low, high = drawn[column].min(), drawn[column].max()
+        if high > low:  # room for the labels at both ends
+            fig.update_xaxes(range=[math.log10(low / ROOM), math.log10(high * ROOM)], col=place)
+    names = {trace.name for trace in fig.data}
+    for name in names:
+        for trace in list(fig.select_traces({"name": name}))[1:]:
+            trace.showlegend = False
+    fig.update_yaxes(**axis("published_top1").layout())
+    return fig.update_yaxes(title_text="", col=2) if len(panels) == 2 else fig
+
+
+def _rival_marks(rows: pd.DataFrame, x: str, *, family: bool) -> go.Scatter:
+    """One kind of network, with its interval where it was measured here."""
+    color = theme.BLUE if family else theme.VERMILION
+    rows = rows.sort_values(x)
+    boxes = hover(rows, [file_label(*key) for key in zip(*(rows[k] for k in MODEL_FILE), strict=True)], _OURS + _THEIRS)
+    return go.Scatter(
+        x=rows[x], y=rows["published_top1"], mode="lines+markers+text" if family else "markers+text",
+        text=rows["model"].tolist(), textposition="top center" if family else "bottom center", textfont_size=11,
+        name="EfficientNet-Lite" if family else "others", error_x=_bars(rows, x, color), cliponaxis=False,
+        marker={"size": 10, "color": color, "symbol": "circle" if family else "square"},
+        line={"color": color, "width": 1}, hovertext=boxes, hovertemplate="%{hovertext}<extra></extra>",
+    )  # fmt: skip

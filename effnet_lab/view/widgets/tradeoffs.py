@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape
 
 import ipywidgets as ipw
 import pandas as pd
@@ -29,9 +30,23 @@ class TradeoffView(ipw.VBox):
         ``on_front(table, x, y)`` returns a bool Series: no other row is better in both columns.
     x, y : str
         Start values of the axes; choosing on one axis what the other shows swaps them.
+    chosen : Series of bool, optional
+        Which file to take for a budget: it gets a ring.
+    sentence : str
+        Why, in words; it stands under the figure.
     """
 
-    def __init__(self, tradeoffs: pd.DataFrame, on_front: OnFront, *, x: str = "p50_ms", y: str = "top1") -> None:
+    def __init__(
+        self,
+        tradeoffs: pd.DataFrame,
+        on_front: OnFront,
+        *,
+        x: str = "p50_ms",
+        y: str = "top1",
+        chosen: pd.Series | None = None,
+        sentence: str = "",
+    ) -> None:
+        self._chosen, self._why = chosen, sentence
         self._tradeoffs, self._on_front = require(tradeoffs, TRADEOFFS, caller="TradeoffView"), on_front
         for name in (pick("axis", x, TRADEOFF_AXES), pick("axis", y, TRADEOFF_AXES)):
             if tradeoffs[name].isna().all():
@@ -63,8 +78,9 @@ class TradeoffView(ipw.VBox):
     def _draw(self) -> None:
         table, x, y = self._tradeoffs, self.x.value, self.y.value
         front = self._on_front(table, x, y)
-        self.canvas.show(plot_tradeoffs(table, x, y, front))
-        self.text.say(_sentence(table, front, x, y))
+        self.canvas.show(plot_tradeoffs(table, x, y, front, self._chosen))
+        why = f"<b>{escape(self._why)}</b><br>" if self._why else ""
+        self.text.say(why + _sentence(table, front, x, y))
 
 
 def _sentence(table: pd.DataFrame, front: pd.Series, x: str, y: str) -> str:
