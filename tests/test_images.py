@@ -304,6 +304,17 @@ def test_odd_pictures_become_rgb(tmp_path):
     assert [images.read(i)[0, 0].tolist() for i in range(3)] == [[156] * 3, [9] * 3, [50] * 3]
 
 
+def test_calibration_images_need_no_class_folders(tmp_path):
+    for i in range(12):
+        Image.new("RGB", (4, 4), (i, i, i)).save(tmp_path / f"{i:02}.png")
+    images = open_images(tmp_path, "calibration", limit=8)
+    assert len(images) == 8
+    assert images.split == "all"
+    assert [int(images.read(i)[0, 0, 0]) for i in range(8)] == [0, 1, 3, 4, 6, 7, 9, 10]  # spread over the folder
+    with pytest.raises(UserError, match="lies in no class folder"):
+        open_images(tmp_path, "evaluation")
+
+
 @pytest.mark.parametrize("kind", ["empty", "no images", "loose", "compressed"])
 def test_trees_that_are_none(tmp_path, kind):
     path = tmp_path / "t"

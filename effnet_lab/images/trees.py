@@ -44,7 +44,8 @@ def open_tree(source: Path, split: str = "all", name: str | None = None) -> Imag
         Folder or .tar archive. Hidden files and files that are neither JPEG nor PNG by their name are ignored.
     split : str
         "all", or one of `SPLITS`: by the tree's `split.tsv` if it has one (val is calibration, test is evaluation),
-        otherwise 80/10/10 by the SHA-256 of the path relative to the folder that holds the class folders.
+        otherwise 80/10/10 by the SHA-256 of the path relative to the folder that holds the class folders. For
+        "calibration" the images may lie there without class folders; then all of them are taken.
     name : str, optional
         By default the folder's name, or the archive's without .tar.
     """
@@ -52,7 +53,11 @@ def open_tree(source: Path, split: str = "all", name: str | None = None) -> Imag
         raise UserError(suggest("split", split, TREE_SPLITS))
     source = Path(source)
     name = name or (source.resolve().name if source.is_dir() else source.stem)
-    images, table = _images(*(_list_folder(source) if source.is_dir() else _list_tar(source)), source)
+    files, folders = _list_folder(source) if source.is_dir() else _list_tar(source)
+    if split == "calibration" and all(len(path.parts) == 1 for path in files):  # labels do not matter to it
+        files = {PurePosixPath(name) / path: entry for path, entry in files.items()}
+        split = "all"
+    images, table = _images(files, folders, source)
     classes = tuple(sorted({path.parent.name for path in images}))
     paths = [path for path in images if split == "all" or split_of(path, table, source) == split]
     if not paths:
