@@ -124,7 +124,9 @@ PROFILE = Frame(  # one row per operator that was run, in their order; layer is 
     values=("layer", "op", "operator", "delegate", "n_runs", "uninterrupted_ms", "share"),
 )
 # One row per file.
-MEMORY = Frame(name="memory", keys=MODEL_FILE, values=("size_bytes", "peak_activation_bytes", "params", "madds"))
+MEMORY = Frame(
+    name="memory", keys=MODEL_FILE, values=("size_bytes", "peak_activation_bytes", "arena_bytes", "params", "madds")
+)
 FOOTPRINT = Frame(  # one row per file on a microcontroller; the arena is measured, planned is the specification's estimate
     name="footprint",
     keys=MODEL_FILE,
@@ -164,7 +166,7 @@ TRADEOFFS = Frame(  # accuracy, latency and memory of one file in one row
     keys=MODEL_FILE,
     values=(
         "n_images", "top1", "top1_lo", "top1_hi", "p50_ms", "p50_lo_ms", "p50_hi_ms", "relative_p50",
-        "relative_p50_lo", "relative_p50_hi", "size_bytes", "peak_activation_bytes", "params", "madds",
+        "relative_p50_lo", "relative_p50_hi", "size_bytes", "peak_activation_bytes", "arena_bytes", "params", "madds",
     ),
 )  # fmt: skip
 RIVALS = Frame(  # one row per network and scheme; random weights, so every accuracy is published; published_ms: Pixel 4

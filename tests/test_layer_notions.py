@@ -125,6 +125,10 @@ def test_what_was_not_asked_for_is_nan(files, scenes, errors):
     np.testing.assert_allclose(local["sqnr_local_db"], errors["sqnr_local_db"], rtol=1e-6)
     with pytest.raises(UserError, match=r"Unknown notion of error 'locale'\. Did you mean 'local'"):
         layer_error(files[INT8], scenes, notions=("locale",))
+    with pytest.raises(UserError, match="Use local_inputs 'float'"):
+        layer_error(files[INT8], scenes, notions=("local", "effect"), local_inputs="quantized")
+    with pytest.raises(UserError, match="Did you mean 'quantized'"):
+        layer_error(files[INT8], scenes, notions=("local",), local_inputs="quantised")
 
 
 def test_fused_metrics_are_numpys(files, scenes, errors):

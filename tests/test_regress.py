@@ -50,7 +50,13 @@ def accuracy(**changes) -> pd.DataFrame:
 
 def layers(n: int = 4) -> pd.DataFrame:
     row = {"op": "CONV_2D", "data": "scenes", "n_images": 8, "kernels": "xnnpack", "scale": 0.1, "zero_point": 0}
-    row |= {"mse": 0.1, "cosine": 0.9, "sqnr_accumulated_db": 30.0, "weight_worst_channel_sqnr_db": 35.0}
+    row |= {
+        "mse": 0.1,
+        "cosine": 0.9,
+        "sqnr_accumulated_db": 30.0,
+        "weight_worst_channel_sqnr_db": 35.0,
+        "granularity": "channel",
+    }
     places = [{"layer_index": i, "layer": f"block{i}/conv;relu", "weight_sqnr_db": 40.0 + i} for i in range(n)]
     return frames.build(frames.LAYER_ERROR, [FILE | row | place for place in places])
 

@@ -159,7 +159,7 @@ def tradeoffs() -> pd.DataFrame:
             "model": model, "scheme": scheme, "backend": "converter", "n_images": 400, "top1": top1,
             "top1_lo": top1 - 0.03,
             "top1_hi": top1 + 0.02, "p50_ms": ms, "p50_lo_ms": ms * 0.95, "p50_hi_ms": ms * 1.1, "relative_p50": ms,
-            "size_bytes": size, "peak_activation_bytes": NAN, "params": size // 4, "madds": size * 20,
+            "size_bytes": size, "peak_activation_bytes": NAN, "arena_bytes": NAN, "params": size // 4, "madds": size * 20,
         }
         for model, scheme, top1, ms, size in cells
     ]  # fmt: skip

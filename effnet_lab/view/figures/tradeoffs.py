@@ -14,7 +14,16 @@ from effnet_lab.view import theme
 from effnet_lab.view.axes import Axis, axis, choose, interval
 from effnet_lab.view.text import capital, file_label, hover
 
-TRADEOFF_AXES = ("top1", "p50_ms", "relative_p50", "size_bytes", "peak_activation_bytes", "params", "madds")
+TRADEOFF_AXES = (
+    "top1",
+    "p50_ms",
+    "relative_p50",
+    "size_bytes",
+    "peak_activation_bytes",
+    "arena_bytes",
+    "params",
+    "madds",
+)
 ROOM = 1.35  # of a logarithmic axis beyond its outermost marks, as a factor
 
 
