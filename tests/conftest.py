@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
+import absl.logging
 import pytest
 
+# Its stream would be pytest's capture file, which it closes as soon as another library configures logging.
+absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
