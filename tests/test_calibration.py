@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from effnet_lab import frames
 from effnet_lab.images import open_images
@@ -124,6 +125,24 @@ def test_ranges_hold_the_input_and_the_output_and_narrow(setting):
         for name, (low, high) in statistics.ranges(method).items():
             assert low >= widest[name][0] - 1e-5
             assert high <= widest[name][1] + 1e-5
+
+
+def test_tfrecords_calibrate_as_their_files_do(setting, tmp_path):
+    import tensorflow as tf
+
+    content, images, preprocess, _statistics = setting
+    (tmp_path / "loose").mkdir()
+    with tf.io.TFRecordWriter(str(tmp_path / "train.tfrecord")) as writer:
+        for i in range(N):
+            path = tmp_path / "loose" / f"{i:02d}.jpg"
+            Image.fromarray(images.read(i)).save(path, quality=95)
+            feature = {"image/encoded": tf.train.Feature(bytes_list=tf.train.BytesList(value=[path.read_bytes()]))}
+            feature["image/class/label"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[1]))
+            writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+    loose = collect(content, open_images(tmp_path / "loose", "calibration"), preprocess)
+    records = collect(content, open_images(tmp_path / "train.tfrecord", "all"), preprocess)
+    assert records.images == loose.images
+    assert records.ranges() == loose.ranges()
 
 
 def test_bad_input_is_one_line(setting, tmp_path):

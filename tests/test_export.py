@@ -272,7 +272,7 @@ def test_the_command_writes_a_selective_file(files, tmp_path):
     [
         (["--recipe", "int8; blocks_1_expnd=float32"], "Did you mean 'blocks_1_expand'"),
         (["--format", "int8", "--split", "evaluation"], "must not be evaluation images"),
-        (["--format", "int8", "--split", "all"], "has evaluation images of its own"),
+        (["--format", "int8", "--split", "all"], "Unknown split 'all'"),
         (["--format", "int8", "--io", "int88"], "takes and gives int8 or uint8 or float32"),
         (["--format", "int4", "--backend", "converter"], "cannot write static_wi4_ai8. Use: ai_edge_quantizer"),
         (["--format", "int8", "--calibration", "no-such-folder"], "no such path exists"),

@@ -284,6 +284,23 @@ def test_split_table(tree):
         open_images(tree)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_evaluation_images_do_not_calibrate(tree, packed):
+    names = sorted(f"{path.parent.name}/{path.name}" for path in tree.glob("*/*.png"))
+    (tree / "split.tsv").write_text("".join(f"{'test' if i % 2 else 'val'}\t{name}\n" for i, name in enumerate(names)))
+    source = tree
+    if packed:
+        source = tree.parent / "archive.tar"
+        with tarfile.open(source, "w") as tar:
+            tar.add(tree, "pets")
+    open_images(source, "calibration").require_calibration()
+    for split in ("evaluation", "all"):
+        with pytest.raises(UserError, match="must not be evaluation images"):
+            open_images(source, split, limit=3).require_calibration()
+    (tree / "split.tsv").unlink()
+    open_images(tree, "all").require_calibration()
+
+
 def test_broken_files_are_named(tree):
     (tree / "cats" / "0.png").write_bytes((tree / "cats" / "1.png").read_bytes()[:300])
     (tree / "cats" / "2.png").write_text("not a picture")

@@ -54,6 +54,21 @@ def test_scrambled_names_are_matched_by_structure(files, share):
     assert len(truth) == len(computing(ours))
 
 
+@pytest.mark.parametrize("name", ["", "x"])
+def test_stripped_names_are_matched_by_structure(files, scenes, tmp_path, name):
+    """TensorFlow Lite Micro's users strip the names of their files to save flash."""
+    pair = {}
+    for which, path in (("float", files[FLOAT]), ("quantized", files[INT8])):
+        pair[which] = tmp_path / f"{which}.tflite"
+        pair[which].write_bytes(renamed(path.read_bytes(), lambda *_: name))
+    named = layer_error(files[INT8], scenes, float_model=files[FLOAT])
+    stripped = layer_error(pair["quantized"], scenes, float_model=pair["float"])
+    assert stripped["layer"].is_unique
+    assert not stripped.attrs["unmatched"]
+    columns = ["op", "sqnr_accumulated_db", "mse"]
+    pd.testing.assert_frame_equal(stripped[columns], named[columns])
+
+
 def test_names_of_quantization_aware_training_are_matched(files):
     quantized = renamed(files[INT8].read_bytes(), lambda _, name: name.replace("blocks_", "quant_blocks_"))
     twins = TwinRunner(files[FLOAT], quantized)

@@ -10,7 +10,7 @@ from effnet_lab.images import open_images
 from effnet_lab.litert import Runner, embed_info, float_twin, read_graph, read_info
 from effnet_lab.litert.flatbuffer import pack, parse
 from effnet_lab.litert.graph import Tensor
-from effnet_lab.litert.metadata import _usual
+from effnet_lab.litert.metadata import KEY, _usual
 from effnet_lab.litert.runner import to_codes
 from effnet_lab.names import UserError
 from effnet_lab.scaling import get_spec, layer_counts, totals
@@ -153,6 +153,17 @@ def test_a_file_that_is_no_model_gets_one_line(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"text\.tflite"):
         Runner(path)
+
+
+@pytest.mark.parametrize("content", [b"no JSON", b"{}", b"[1]", b'{"preprocess": 3, "classes": []}'])
+def test_damaged_metadata_get_one_line(files, tmp_path, content):
+    tree = parse(files[INT8])
+    (entry,) = (entry for entry in tree.metadata if entry.name == KEY.encode())
+    tree.buffers[entry.buffer].data = np.frombuffer(content, np.uint8)
+    path = tmp_path / "bad.tflite"
+    path.write_bytes(pack(tree))
+    with pytest.raises(UserError, match=r"bad\.tflite' is damaged"):
+        read_info(path)
 
 
 def test_a_missing_file_gets_one_line(tmp_path):

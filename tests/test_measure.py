@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ from effnet_lab.measure.judge import judge
 from effnet_lab.measure.latency import Runs, _block
 from effnet_lab.measure.machine import Machine, Watch
 from effnet_lab.measure.pareto import Needs, choose
+from effnet_lab.measure.predictor import open_predictors
 from effnet_lab.names import UserError
 from effnet_lab.scaling import get_spec, totals
 
@@ -71,6 +73,16 @@ def test_latency_counts_its_runs(files):
     assert table["reference"].tolist() == ["micro0 float32 converter"] * 2
     assert table["verdict"].tolist() == ["reference", "same"]
     assert table["delegate"].str.fullmatch(r"XNNPACK \d+/\d+ ops").all()
+
+
+def test_files_that_say_the_same_of_themselves_are_told_apart(files, tmp_path):
+    other = shutil.copy(files[INT8], tmp_path / "other.tflite")
+    table = measure_latency([files[INT8], other, other], n_runs=4, n_blocks=4, machine=CountingMachine())
+    first, *others = table["model"]
+    assert first == f"micro0 ({files[INT8].name})"
+    assert others == ["micro0 (other.tflite, file 2)", "micro0 (other.tflite, file 3)"]
+    a, b = (predictor.info.model for predictor in open_predictors([files[INT8], other]))
+    assert (a, b) == (first, "micro0 (other.tflite)")
 
 
 def test_latency_of_real_runs_is_ordered(files):

@@ -59,7 +59,7 @@ def layer_histogram(
     twins = TwinRunner(float_model or float_twin(quantized), quantized, kernels=kernels)
     wanted = [pair for pair in twins.pairs if layers is None or pair.layer in set(layers)]
     values: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in wanted]
-    for _ in run_images(twins, images, info.preprocess, None):
+    for _ in run_images(twins, images, info.preprocess):
         for seen, pair in zip(values, wanted, strict=True):
             seen.append(twins.values(pair))
     rows = [info.key | row for pair, seen in zip(wanted, values, strict=True) for row in _bins(pair, seen)]

@@ -107,7 +107,7 @@ def _measure(content, quantized, images: ImageSet, notions, local_inputs: str, p
     twins = TwinRunner(content, quantized, kernels=kernels)
     info = info_of(twins.sources[1].tree, quantized)
     measuring, interrupted = Measuring(twins, notions, local_inputs), False
-    work = measuring.work(_chunks(images, info.preprocess, measuring.chunk, None))
+    work = measuring.work(_chunks(images, info.preprocess, measuring.chunk))
     try:
         for do in progress(work, total=measuring.count(len(images))) if progress else work:
             do()
@@ -127,18 +127,17 @@ def _measure(content, quantized, images: ImageSet, notions, local_inputs: str, p
     return table
 
 
-def run_images(twins: TwinRunner, images: ImageSet, preprocess, progress) -> Iterator[None]:
+def run_images(twins: TwinRunner, images: ImageSet, preprocess) -> Iterator[None]:
     """Run both networks on every image; the values stand in `twins` until the next."""
-    for chunk in _chunks(images, preprocess, 1, progress):
+    for chunk in _chunks(images, preprocess, 1):
         twins.run(chunk[0])
         yield
 
 
-def _chunks(images: ImageSet, preprocess, size: int, progress) -> Iterator[np.ndarray]:
+def _chunks(images: ImageSet, preprocess, size: int) -> Iterator[np.ndarray]:
     """The images as float32 (n, h, w, 3), at most `size` at a time."""
-    one_by_one = (image for batch, _labels in images.batches(preprocess, size=8) for image in batch)
     chunk = []
-    for image in progress(one_by_one, total=len(images)) if progress else one_by_one:
+    for image in (image for batch, _labels in images.batches(preprocess, size=8) for image in batch):
         chunk.append(image)
         if len(chunk) == size:
             yield np.stack(chunk)

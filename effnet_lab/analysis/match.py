@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from effnet_lab.litert import Graph, Op, Tensor
-from effnet_lab.litert.layer_names import computing, layer_names
+from effnet_lab.litert.layer_names import computing, layer_names, says_nothing
 
 _NAMED, _ALIKE = 1000.0, 100.0  # what a pair of one name is worth beside one of equal structure, which is worth 1 to 2
 
@@ -19,7 +19,7 @@ def match_ops(quantized: Graph, reference: Graph) -> dict[int, Op]:
     before others, and among layers of the same shape those whose kernels point the same way.
     """
     ours, theirs = computing(quantized), computing(reference)
-    by_name = {name: op for name, op in theirs if not name.startswith("StatefulPartitionedCall")}
+    by_name = {name: op for name, op in theirs if not says_nothing(name)}
     found = {
         op.index: by_name[name]
         for name, op in ours
@@ -36,7 +36,7 @@ def match_ops(quantized: Graph, reference: Graph) -> dict[int, Op]:
             if found.get(op.index) is other:
                 score[i, j] = _NAMED
             elif op.index not in found and other.index not in taken and signature == _signature(reference, other):
-                alike = plain_ours[name] == plain_theirs[other_name]
+                alike = name in plain_ours and plain_ours[name] == plain_theirs.get(other_name)
                 score[i, j] = (_ALIKE if alike else 1.0) + _likeness(quantized.weights(op), reference.weights(other))
     for i, j in _align(score):
         found.setdefault(ours[i][1].index, theirs[j][1])
@@ -50,8 +50,8 @@ def _signature(graph: Graph, op: Op) -> tuple:
 
 
 def _plain_names(graph: Graph) -> dict[str, str]:
-    """Layer names without what quantization-aware training adds to them."""
-    return {name: layer.replace("quant_", "") for name, layer in layer_names(graph).items()}
+    """Layer names without what quantization-aware training adds to them; of layers that have one."""
+    return {name: layer.replace("quant_", "") for name, layer in layer_names(graph).items() if not says_nothing(name)}
 
 
 def _likeness(a: Tensor | None, b: Tensor | None) -> float:

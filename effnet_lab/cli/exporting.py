@@ -124,20 +124,10 @@ def starts_from_file(weights: str, variant: str | None) -> bool:
 def open_calibration(source: str, split: str, limit: int | None) -> ImageSet:
     """The images; not those that measure accuracy."""
     from effnet_lab.images import open_images
-    from effnet_lab.names import UserError
 
-    if split == "evaluation":
-        raise UserError("Calibration images must not be evaluation images. Got --split evaluation; use calibration.")
-    if split == "all" and not _is_calibration_only(source):
-        raise UserError(
-            f"{source} has evaluation images of its own. Leave out --split all: its calibration split is used."
-        )
-    return open_images(source, split=split, limit=limit)
-
-
-def _is_calibration_only(source: str) -> bool:
-    """Whether a source may be calibrated on as a whole: the user's own files, without a table of splits."""
-    return Path(source).exists() and not (Path(source) / "split.tsv").exists()
+    images = open_images(source, split=split, limit=limit)
+    images.require_calibration()
+    return images
 
 
 def _show(paths: list[Path], json: bool) -> None:

@@ -29,6 +29,9 @@ def layer_error(
     notions: Annotated[
         str, typer.Option(help="accumulated, local, effect, split; several with commas.")
     ] = "accumulated",
+    local_inputs: Annotated[
+        str, typer.Option(help="Of the local error: float, or quantized as QuantizationDebugger does.")
+    ] = "float",
     split: Split = None,
     limit: Limit = 32,
     kernels: Annotated[str, typer.Option(help="Kernel path: xnnpack, builtin or reference.")] = "xnnpack",
@@ -49,7 +52,10 @@ def layer_error(
 
     wanted = tuple(name.strip() for name in notions.split(",") if name.strip())
     chosen = open_images(images, split=split, limit=limit)
-    table = measure(quantized, chosen, float_model=float, kernels=kernels, notions=wanted, progress=progress("layers"))
+    table = measure(
+        quantized, chosen, float_model=float, kernels=kernels, notions=wanted, local_inputs=local_inputs,
+        progress=progress("layers"),
+    )  # fmt: skip
     if out is not None:
         write_atomically(out, table.to_csv(index=False).encode())
     first, last = _ALWAYS

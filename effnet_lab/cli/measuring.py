@@ -55,7 +55,7 @@ def evaluate(
 
     images = open_images(data, split=split, limit=limit)
     names = [model, against] if against else [model]
-    networks = [measure.open_predictor(name, threads, variant=variant) for name in names]
+    networks = measure.open_predictors(names, threads, variant=variant)
     if resume is not None and against:
         raise UserError("--resume keeps the answers of one network. Leave out --against, or run each of the two alone.")
     said = [

@@ -26,6 +26,7 @@ class ImageSet:
     read: Callable[[int], NDArray]  # index -> uint8 (h, w, 3) RGB; safe to call from several threads
     fingerprint: str  # 16 hex digits of a SHA-256 over what determines the pixels and the labels
     positional: bool = False  # labels are outputs of a network by number (ImageNet), whatever the classes are called
+    mixed: bool = False  # all images of a source that says which of them are for evaluation
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -48,6 +49,14 @@ class ImageSet:
             read=lambda i: read(int(indices[i])),
             fingerprint=digest(self.fingerprint.encode(), indices.tobytes()),
         )
+
+    def require_calibration(self) -> None:
+        """Refuse to calibrate with images that measure accuracy."""
+        if self.split == "evaluation" or self.mixed:
+            raise UserError(
+                f"Calibration images must not be evaluation images. Got {self.name}, split '{self.split}'; "
+                "its calibration split has others."
+            )
 
     def batches(self, preprocess: Preprocess, size: int = 32) -> Iterator[tuple[NDArray, NDArray]]:
         """Stream float32 (b, s, s, 3) and int64 (b,), in order; the last batch may be shorter."""

@@ -69,7 +69,8 @@ def open_tree(source: Path, split: str = "all", name: str | None = None) -> Imag
         return decode(entries[i].read(), f"{source}: {paths[i]}")
 
     return ImageSet(
-        name=name, split=split, classes=classes, labels=labels, read=read, fingerprint=_fingerprint(paths, entries, classes)
+        name=name, split=split, classes=classes, labels=labels, read=read,
+        fingerprint=_fingerprint(paths, entries, classes), mixed=split == "all" and table is not None,
     )  # fmt: skip
 
 

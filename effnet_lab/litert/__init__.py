@@ -3,7 +3,7 @@
 from effnet_lab.litert.delegation import delegate_of, delegation
 from effnet_lab.litert.float_twin import float_twin
 from effnet_lab.litert.graph import Graph, Op, Tensor, read_graph
-from effnet_lab.litert.metadata import ModelInfo, embed_info, read_info
+from effnet_lab.litert.metadata import ModelInfo, embed_info, read_info, tell_apart
 from effnet_lab.litert.micro import Allocation, allocate, run_micro
 from effnet_lab.litert.runner import KERNELS, Runner
 
@@ -23,4 +23,5 @@ __all__ = [
     "read_graph",
     "read_info",
     "run_micro",
+    "tell_apart",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +31,7 @@ class Tensor:
     """One tensor; `data` is None for what is computed at run time."""
 
     index: int
-    name: str
+    name: str  # unique in its graph: "#12" where the file gives none, or one that several tensors bear
     shape: tuple[int, ...]
     dtype: np.dtype
     scale: np.ndarray  # (1,) per tensor, (channels,) per channel, (0,) not quantized
@@ -148,23 +149,26 @@ def graph_of(tree: schema.ModelT, name: str = "model") -> Graph:
     if not tree.subgraphs:
         raise UserError(f"{name!r} holds no graph. Export it again.")
     main = tree.subgraphs[0]
+    names = [decode(tensor.name) for tensor in main.tensors]
+    times = Counter(names)
+    names = [name if name and times[name] == 1 else f"#{i}" for i, name in enumerate(names)]
     return Graph(
-        tensors=tuple(_tensor(i, tensor, tree) for i, tensor in enumerate(main.tensors)),
+        tensors=tuple(_tensor(i, names[i], tensor, tree) for i, tensor in enumerate(main.tensors)),
         ops=tuple(_op(i, op, tree) for i, op in enumerate(main.operators)),
         inputs=tuple(int(i) for i in main.inputs),
         outputs=tuple(int(i) for i in main.outputs),
     )
 
 
-def _tensor(index: int, tensor: schema.TensorT, tree: schema.ModelT) -> Tensor:
+def _tensor(index: int, name: str, tensor: schema.TensorT, tree: schema.ModelT) -> Tensor:
     if tensor.type not in _DTYPES:
-        raise UserError(f"Tensor {decode(tensor.name)!r} has element type {tensor.type}, which is not supported yet.")
+        raise UserError(f"Tensor {name!r} has element type {tensor.type}, which is not supported yet.")
     dtype, q = _DTYPES[tensor.type], tensor.quantization
     shape = tuple(int(n) for n in tensor.shape) if tensor.shape is not None else ()
     raw = tree.buffers[tensor.buffer].data
     return Tensor(
         index=index,
-        name=decode(tensor.name),
+        name=name,
         shape=shape,
         dtype=dtype,
         scale=_array(q and q.scale, np.float32),

@@ -14,26 +14,34 @@ def computing(graph: Graph) -> list[tuple[str, Op]]:
     return [(name, op) for name, op in graph.produced.items() if op.kind not in CHANGES_OF_TYPE]
 
 
+def says_nothing(name: str) -> bool:
+    """Whether a tensor's name is none: the file has none, or it is the converter's for an output without its own."""
+    return name.startswith(("#", "StatefulPartitionedCall"))
+
+
 def layer_names(graph: Graph) -> dict[str, str]:
     """Readable, unique names of the computed tensors, by tensor name, in forward order.
 
     A fused tensor lists everything that went into it (``net/a/Relu6;net/a_bn/...;net/a/Conv2D``): the first entry counts,
     without the path that most share. ``blocks_1_expand_act/Relu6`` is the layer ``blocks_1_expand`` that `scaling` counts;
-    where that shortening would make two layers one, the longer name stays.
+    where that shortening would make two layers one, the longer name stays. A nameless layer is called after its op.
     """
-    # an output without a name of its own is called StatefulPartitionedCall:N by the converter
-    paths = {
-        name: op.kind if name.startswith("StatefulPartitionedCall") else name.split(";")[0]
-        for name, op in computing(graph)
-    }
+    paths = {name: op.kind if says_nothing(name) else name.split(";")[0] for name, op in computing(graph)}
     folders = [path.rsplit("/", 1)[0] for path in paths.values() if "/" in path]
     roots = [folder.split("/")[0] for folder in folders]
     root = max(roots, key=roots.count, default="")
     shared = posixpath.commonpath([folder for folder in folders if folder.split("/")[0] == root] or [""]) + "/"
     whole = {name: path.removeprefix(shared) for name, path in paths.items()}
     short = {name: _shorten(path) for name, path in whole.items()}
-    count = list(short.values()).count
-    return {name: short[name] if count(short[name]) == 1 else whole[name] for name in paths}
+    longer = {name: short[name] if _once(short[name], short) else whole[name] for name in paths}
+    return {
+        name: longer[name] if _once(longer[name], longer) else f"{longer[name]}_{op.index}"
+        for name, op in computing(graph)
+    }
+
+
+def _once(name: str, names: dict[str, str]) -> bool:
+    return list(names.values()).count(name) == 1
 
 
 def _shorten(path: str) -> str:

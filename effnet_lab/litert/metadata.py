@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from effnet_lab.litert.standard_metadata import (
     read_normalisation,
     write_standard,
 )
+from effnet_lab.names import UserError
 
 KEY = "effnet_lab"  # name of our entry in the file's metadata table
 _PLAIN = ("model", "scheme", "backend", "variant", "recipe", "io")  # fields of `ModelInfo` that are text
@@ -96,19 +97,26 @@ def read_info(model: Path | str) -> ModelInfo:
     return info_of(parse(model), model)
 
 
+def tell_apart(infos: Sequence[ModelInfo], sources: Sequence[Path | str]) -> list[ModelInfo]:
+    """The same; where several have one key, their models bear the names of their files too, or else their places."""
+    keys, names = [info.key for info in infos], [Path(source).name for source in sources]
+    places = [name if names.count(name) == 1 else f"{name}, file {i}" for i, name in enumerate(names, 1)]
+    return [
+        info if keys.count(info.key) == 1 else replace(info, model=f"{info.model} ({place})")
+        for info, place in zip(infos, places, strict=True)
+    ]
+
+
 def info_of(tree: schema.ModelT, model: Path | str) -> ModelInfo:
     """The same for a file that has been parsed."""
     entries = {decode(entry.name): bytes(tree.buffers[entry.buffer].data) for entry in tree.metadata or []}
     if KEY in entries:
-        fields = json.loads(entries[KEY])
-        calibration = fields.get("calibration")  # files of earlier versions lack what came later
-        return ModelInfo(
-            **{name: fields[name] for name in _PLAIN if name in fields},
-            preprocess=Preprocess.from_dict(fields["preprocess"]),
-            classes=tuple(fields["classes"]),
-            calibration=CalibrationSet(**calibration) if calibration else None,
-            versions=fields.get("versions", {}),
-        )
+        try:
+            return _ours(json.loads(entries[KEY]))
+        except (ValueError, LookupError, TypeError, AttributeError, UserError) as error:
+            raise UserError(
+                f"The {KEY!r} metadata of {str(model)!r} is damaged: {str(error) or type(error).__name__}. Export it again."
+            ) from None
     graph = graph_of(tree, str(model))
     types = {graph.tensors[i].dtype.name for i in (*graph.inputs, *graph.outputs)}
     return ModelInfo(
@@ -118,6 +126,17 @@ def info_of(tree: schema.ModelT, model: Path | str) -> ModelInfo:
         preprocess=_guess_preprocess(graph, entries.get(ENTRY, b"")),
         classes=read_labels(read_bytes(model)),
         io=types.pop() if len(types) == 1 else "",
+    )
+
+
+def _ours(fields: dict) -> ModelInfo:
+    calibration = fields.get("calibration")  # files of earlier versions lack what came later
+    return ModelInfo(
+        **{name: fields[name] for name in _PLAIN if name in fields},
+        preprocess=Preprocess.from_dict(fields["preprocess"]),
+        classes=tuple(fields["classes"]),
+        calibration=CalibrationSet(**calibration) if calibration else None,
+        versions=fields.get("versions", {}),
     )
 
 

@@ -15,7 +15,7 @@ from effnet_lab.measure.latency import measure_latency
 from effnet_lab.measure.memory import measure_memory
 from effnet_lab.measure.paired import compare_answers
 from effnet_lab.measure.pareto import BETTER, Needs, choose, on_front, tradeoffs
-from effnet_lab.measure.predictor import FilePredictor, KerasPredictor, Predictor, open_predictor
+from effnet_lab.measure.predictor import FilePredictor, KerasPredictor, Predictor, open_predictor, open_predictors
 from effnet_lab.measure.profile import profile_ops
 from effnet_lab.measure.repair_gain import repair_gain
 from effnet_lab.measure.rivals import rivals
@@ -52,6 +52,7 @@ __all__ = [
     "measure_on_device",
     "on_front",
     "open_predictor",
+    "open_predictors",
     "per_class",
     "profile_ops",
     "reliability",

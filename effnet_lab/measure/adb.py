@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from effnet_lab import frames
-from effnet_lab.litert import read_info
+from effnet_lab.litert import read_info, tell_apart
 from effnet_lab.measure.judge import judge
 from effnet_lab.measure.machine import DRIFT
 from effnet_lab.names import UserError, lookup
@@ -66,7 +66,8 @@ def measure_on_device(
     if n_processes < 3:
         raise UserError(f"A verdict needs at least 3 processes per file. Got {n_processes}.")
     flags = lookup("delegate", delegate, DELEGATES)
-    keys = [read_info(model).key for model in models]  # a file that cannot be read is refused before anything is sent
+    infos = [read_info(model) for model in models]  # a file that cannot be read is refused before anything is sent
+    keys = [info.key for info in tell_apart(infos, models)]
     device = Device(serial)
     host = device.describe()
     rng, us = np.random.default_rng(seed), np.full((n_processes, len(models)), np.nan)

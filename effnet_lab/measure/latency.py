@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from effnet_lab import frames
-from effnet_lab.litert import Runner, delegate_of, read_info
+from effnet_lab.litert import Runner, delegate_of, read_info, tell_apart
 from effnet_lab.measure.judge import judge
 from effnet_lab.measure.machine import Machine, Watch
 from effnet_lab.names import UserError
@@ -83,7 +83,8 @@ def measure_latency(
     )
     shared = {"threads": threads, "host": host(), "batch": 1, "kernels": kernels}
     delegates = [delegate_of(runner) for runner in runners]
-    return _table(runs, [read_info(model).key for model in models], delegates, watch.guard(runs), shared)
+    infos = tell_apart([read_info(model) for model in models], models)
+    return _table(runs, [info.key for info in infos], delegates, watch.guard(runs), shared)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
-from effnet_lab.litert import ModelInfo, Runner, read_info
+from effnet_lab.litert import ModelInfo, Runner, read_info, tell_apart
 from effnet_lab.names import UserError
 
 if TYPE_CHECKING:
@@ -89,3 +90,10 @@ def open_predictor(
         model=model.name, scheme=scheme, backend="keras", preprocess=model.preprocess, classes=model.classes
     )
     return KerasPredictor(info=info, model=model)
+
+
+def open_predictors(models: Sequence[Path | str], threads: int = 1, *, variant: str | None = None) -> list[Predictor]:
+    """`open_predictor` of each; those that say the same of themselves bear the names of their files."""
+    opened = [open_predictor(model, threads, variant=variant) for model in models]
+    infos = tell_apart([predictor.info for predictor in opened], models)
+    return [replace(predictor, info=info) for predictor, info in zip(opened, infos, strict=True)]

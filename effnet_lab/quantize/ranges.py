@@ -40,10 +40,7 @@ class Ranging:
         """Refuse to calibrate without images, or with those that measure accuracy."""
         if self.images is None:
             raise UserError(f"{what} needs calibration images. Name them with --calibration.")
-        if self.images.split == "evaluation":
-            raise UserError(
-                f"Calibration images must not be evaluation images. Got {self.images.name}, split 'evaluation'."
-            )
+        self.images.require_calibration()
 
     def require_size(self, preprocess: Preprocess) -> None:
         """Refuse images that are far smaller than the network's input: only the first is looked at."""

@@ -62,8 +62,7 @@ def repair(
     progress : callable, optional
         Wraps the calibration images, as `tqdm` does.
     """
-    if images.split == "evaluation":
-        raise UserError(f"Calibration images must not be evaluation images. Got {images.name}, split 'evaluation'.")
+    images.require_calibration()
     wanted = [name for name in steps if lookup("repair", name, STEPS)]
     chosen = tuple(name for name in STEPS if name in wanted)
     if (scheme := read_graph(float_content).scheme) != "float32":
