@@ -12,7 +12,7 @@ from effnet_lab.regress.recording import frame_path, read_frame
 _TAKEN = {  # frame -> columns that the summary takes from it
     "memory": ("params", "size_bytes"),
     "accuracy": ("data", "n_images", "top1", "top1_lo", "top1_hi"),
-    "latency": ("threads", "p50_ms", "p50_lo_ms", "p50_hi_ms", "relative_p50"),
+    "latency": ("threads", "p50_ms", "p50_lo_ms", "p50_hi_ms", "relative_p50", "reference"),
 }
 _COUNTS = ("params", "size_bytes", "n_images", "threads")
 COLUMNS = (*MODEL_FILE, *(column for columns in _TAKEN.values() for column in columns), "worst_layer", "worst_sqnr_db")
@@ -29,7 +29,7 @@ def summary(out: str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per model, scheme and back end (and data set or thread count, where several were measured), columns
+        One row per model, scheme and back end (and data set, thread count or reference file, where several were measured), columns
         `COLUMNS`; NaN where not measured, no rows if nothing was. `worst_layer` is the one with the lowest accumulated
         SQNR, `worst_sqnr_db`.
     """
