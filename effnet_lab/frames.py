@@ -66,7 +66,9 @@ HISTOGRAM = Frame(  # one row per bin of one layer's output; precision is "float
     values=("bin_right", "count"),
 )
 # What `analysis.verdicts` says of a layer; the order is that of tables and legends.
-VERDICT_NAMES = ("healthy", "clipped", "outlier channel", "dead", "bimodal", "unlike residual", "upstream")
+VERDICT_NAMES = (
+    "healthy", "clipped", "wasted range", "outlier channel", "dead", "bimodal", "unlike residual", "upstream",
+)  # fmt: skip
 VERDICTS = Frame(  # one row per layer of the quantized graph; evidence_value is a number, evidence_unit says of what
     name="verdicts",
     keys=(*MODEL_FILE, "layer_index", "layer"),

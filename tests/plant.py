@@ -100,6 +100,11 @@ def clipped(healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator
     return write(healthy, folder, "clipped", layer, squeeze=keep)
 
 
+def wasted_range(healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator, factor: float = 32) -> Patient:
+    """The range that calibration found, times 32."""
+    return write(healthy, folder, "wasted range", layer, squeeze=factor)
+
+
 def outlier_channel(
     healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator, factor: float = 32
 ) -> Patient:
@@ -174,6 +179,7 @@ def places(healthy: Healthy) -> dict[Callable[..., Patient], list[str]]:
     firing = [n for n in firing if n not in projections]
     return {
         clipped: healthy.kinds("conv", "depthwise", "add", "dense", "mean"),
+        wasted_range: healthy.kinds("conv", "depthwise", "add", "dense", "mean"),
         outlier_channel: projections,
         outlier_kernel: [n for n in firing if healthy.ops[n].kind == "conv"],
         dead: firing,

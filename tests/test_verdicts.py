@@ -148,6 +148,14 @@ def test_clipping_in_bits_by_hand():
     assert finding.bits_lost == pytest.approx(0.5 * np.log2(1 + 0.5 / ((1 / 255) ** 2 / 12)), rel=1e-5)
 
 
+def test_a_wasted_range_in_bits_by_hand():
+    values = np.linspace(0, 1, 200).reshape(50, 4)
+    finding = faults.wasted_range(seen(values, low=-8.0, high=8.0))
+    assert finding.bits_lost == pytest.approx(4.0)
+    assert faults.wasted_range(seen(values, low=-4.0, high=4.0)) is None
+    assert faults.wasted_range(seen(values, low=-8.0, high=8.0, op="softmax")) is None  # its grid is prescribed
+
+
 def test_the_ends_of_a_relu6_are_neither_clipped_nor_bimodal():
     values = np.random.default_rng(0).normal(3, 8, (50, 40)).clip(0, 6)
     assert faults.clipped(seen(values, low=0.0, high=6.0)) is None

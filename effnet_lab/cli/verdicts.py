@@ -28,8 +28,8 @@ def verdicts(
 ) -> None:
     """What is wrong with each layer, how one knows, and what is usually done about it.
 
-    Looks for clipped ranges, outlier channels, dead and bimodal layers, and additions of unlike inputs. Plain kernels by
-    default: XNNPACK refuses some of the files that need a verdict.
+    Looks for clipped and wasted ranges, outlier channels, dead and bimodal layers, and additions of unlike inputs. Plain
+    kernels by default: XNNPACK refuses some of the files that need a verdict.
     """
     from effnet_lab.analysis import layer_error
     from effnet_lab.analysis.verdicts import gather_evidence

@@ -29,9 +29,9 @@ def summary(out: str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per model, scheme and back end (and data set, thread count or reference file, where several were measured), columns
-        `COLUMNS`; NaN where not measured, no rows if nothing was. `worst_layer` is the one with the lowest accumulated
-        SQNR, `worst_sqnr_db`.
+        One row per model, scheme and back end (and data set, thread count or reference of the latency, where several were
+        measured), columns `COLUMNS`; NaN where not measured, no rows if nothing was. `worst_layer` is the one with the
+        lowest accumulated SQNR, `worst_sqnr_db`.
     """
     parts = [_frame(out, name)[[*MODEL_FILE, *columns]] for name, columns in _TAKEN.items()]
     parts.append(_worst_layers(_frame(out, "layer_error")))

@@ -17,6 +17,9 @@ from effnet_lab.analysis.verdicts.evidence import BINS, Evidence
 
 CLIPPED_BITS = 1.0  # noise of clipping is three times that of rounding
 CLIPPED_IMAGES = 1 / 3  # on so many images. After min-max over n images an unseen one passes either end by 1 in n + 1
+WASTED_BITS = (
+    3.5  # range shrinks to 1/11; worst healthy layer 3.1, where a converter gives a branch the range of its sum
+)
 OUTLIER_BITS = 2.5  # range shrinks to 1/6 without a few channels; worst healthy layer 1.3 trained, 2.3 random weights
 SPREAD_BITS = 5.0  # half of the channels use 1/32 of the range; worst healthy layer 3.2 trained, 4.7 random weights
 KERNEL_BITS = 2.5  # same for weights with one scale for all channels; worst healthy layer 0.4 (a dense one)
@@ -107,6 +110,27 @@ def clipped(evidence: Evidence) -> Finding | None:
         f"costs {bits:.1f} bits.",
         remedy="Calibrate with the extremes (min-max) instead of an average, or with more images that look like these.",
     )  # fmt: skip
+
+
+def wasted_range(evidence: Evidence) -> Finding | None:
+    """A grid much wider than what the layer ever takes: log2 of its width over the reach of the values."""
+    grid = evidence.grid
+    if grid is None or evidence.op in FIXED or constant_channels(evidence).all():
+        return None
+    bits = _bits(grid.high - grid.low, evidence.reach)
+    if bits - grid.spare_bits < WASTED_BITS:
+        return None
+    return Finding(
+        verdict="wasted range",
+        bits_lost=bits,
+        evidence=bits,
+        unit="bits lost by every value",
+        sentence=f"The values reach from {evidence.low:.3g} to {evidence.high:.3g} and the codes from {grid.low:.3g} to "
+        f"{grid.high:.3g}: they keep {max(8 + grid.spare_bits - bits, 0):.1f} of {8 + grid.spare_bits} bits.",
+        remedy="Calibrate again: an image unlike these has set the range, or a fixed one was given. A percentile instead of "
+        "the extremes is proof against single images.",
+        margin=bits - grid.spare_bits - WASTED_BITS,
+    )
 
 
 def outlier_channel(evidence: Evidence) -> Finding | None:

@@ -113,6 +113,7 @@ def _examine(one: Evidence, cases: dict[str, _Case], measured: pd.DataFrame) -> 
     found = (
         faults.dead(one, inherited),
         faults.clipped(one),
+        faults.wasted_range(one),
         faults.outlier_channel(one),
         faults.outlier_kernel(one),
         faults.bimodal(one),
@@ -185,7 +186,7 @@ def _passed_on(finding: Finding, case: _Case) -> bool:
                 origin = next((parent.carries[v] for v in _WIDENS if v in parent.carries), None)
             else:
                 origin = None
-        elif finding.verdict == "clipped":
+        elif finding.verdict in ("clipped", "wasted range"):
             origin = origin if case.evidence.grid == parent.evidence.grid else None
         elif finding.verdict == "dead" or case.evidence.op not in KEEPS_CHANNELS or finding.unit == faults.KERNEL_UNIT:
             origin = None
@@ -244,6 +245,8 @@ def _wide(case: _Case) -> list[str]:
     if grid is None or case.evidence.op in faults.FIXED or not reach:
         return []
     spare = np.log2((grid.high - grid.low) / reach)
+    if any(finding.verdict == "wasted range" for finding in case.findings):
+        return []
     return [f"On these images the values use 1/{2**spare:.0f} of the range."] if spare >= WIDE_BITS else []
 
 

@@ -13,9 +13,10 @@ from effnet_lab.view import theme
 from effnet_lab.view.axes import axis
 from effnet_lab.view.text import file_label, short_layer
 
-_LOOK = {  # colour and symbol: nobody has to tell seven colours apart
+_LOOK = {  # colour and symbol: nobody has to tell eight colours apart
     "healthy": (theme.GREEN, "circle"),
     "clipped": (theme.VERMILION, "triangle-down"),
+    "wasted range": (theme.SKY, "triangle-up"),
     "outlier channel": (theme.PURPLE, "diamond"),
     "dead": (theme.INK, "x"),
     "bimodal": (theme.ORANGE, "bowtie"),
