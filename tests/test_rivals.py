@@ -99,9 +99,13 @@ def test_size_figure_has_one_panel_and_float_has_its_own_accuracy(table):
 
 
 def test_a_figure_of_nothing_measured_says_so():
-    figure = plot_rivals(rivals(measured=[]))
-    assert figure.layout.annotations[0].text == "not measured here"
-    assert list(figure.data[0].text) == [f"lite{i}" for i in range(5)]
+    published = plot_rivals(rivals(measured=[]))
+    assert [note.text for note in published.layout.annotations] == ["Pixel 4, 4 threads, published"]
+    assert list(published.data[0].text) == [f"lite{i}" for i in range(5)]
+    assert published.layout.yaxis.title.text
+    nothing = plot_rivals(rivals(measured=[]), "size_bytes")
+    assert nothing.layout.annotations[0].text == "File size of these networks: not measured here"
+    assert not nothing.layout.xaxis.visible
 
 
 def test_figure_knows_its_axes(table):

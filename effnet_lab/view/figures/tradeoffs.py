@@ -182,16 +182,18 @@ def plot_rivals(rivals: pd.DataFrame, x: str = "p50_ms", scheme: str = "static_w
     """
     require(rivals, RIVALS, caller="plot_rivals")
     x_axis, precision = choose(x, ("p50_ms", "size_bytes")), lookup("scheme", scheme, _PRECISION)
-    rows = rivals[rivals["scheme"] == scheme]
-    hosts = " and ".join(sorted(set(rows["host"]) - {""}))
-    panels = {x: hosts or "not measured here"}
+    rows = rivals[(rivals["scheme"] == scheme) & rivals["published_top1"].notna()]
+    panels = {x: " and ".join(sorted(set(rows["host"]) - {""}))}
     if x == "p50_ms":
         panels["published_ms"] = "Pixel 4, 4 threads, published"
+    panels = {column: title for column, title in panels.items() if rows[column].notna().any()}
+    if not panels:
+        return theme.message_figure(f"{capital(_words(x_axis))} of these networks: not measured here")
     fig = make_subplots(1, len(panels), shared_yaxes=True, horizontal_spacing=0.06, subplot_titles=[*panels.values()])
     fig.update_layout(theme.new_figure(f"{precision} accuracy (published) against {_words(x_axis)}").layout)
     fig.update_layout(legend=theme.BESIDE | {"y": 1})
     for place, column in enumerate(panels, start=1):
-        drawn = rows[rows[column].notna() & rows["published_top1"].notna()]
+        drawn = rows[rows[column].notna()]
         for kind, part in drawn.groupby(drawn["model"].str.startswith(_FAMILY), sort=False):
             fig.add_trace(_rival_marks(part, column, family=bool(kind)), 1, place)
         title = "latency (ms, Pixel 4)" if column == "published_ms" else x_axis.title
