@@ -217,8 +217,8 @@ INTEGER_STEPS = Frame(  # one row per step from the codes to one output value; `
 )
 FINDINGS = Frame(  # one row per finding of the lint, gravest first; layer is empty where the whole file is meant
     name="findings",
-    keys=(*MODEL_FILE, "id", "layer"),
-    values=("layer_index", "severity", "op", "evidence", "remedy"),
+    keys=(*MODEL_FILE, "id", "layer_index", "layer"),
+    values=("severity", "op", "evidence", "remedy"),
 )
 REPAIR = Frame(  # one row per quantized file; steps are its repairs, difference is its top-1 less the unrepaired file's
     name="repair",

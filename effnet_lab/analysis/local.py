@@ -85,7 +85,8 @@ class Plan:
 
     def _pair_inputs(self, step: Step) -> None:
         """Which float tensor each input of the quantized op stands for; no pair where that cannot be told."""
-        if step.pair is None:
+        if step.pair is None or not self._real(step.op.outputs[0]):
+            step.pair = None
             return
         theirs, ours = self.reference.activations(step.op), self.quantized.activations(step.pair.op)
         if len(ours) != len(theirs):
@@ -96,6 +97,14 @@ class Plan:
         kernels = step.pair.reference_kernel, step.pair.quantized_kernel
         splits = kernels[0] is not None and kernels[0].shape == kernels[1].shape
         step.parts = tuple(part for part in self.parts if part == WHOLE or splits)
+
+    def _real(self, index: int) -> bool:
+        """Whether a float tensor holds numbers to be quantized, and not a shape or an index."""
+        return self.reference.graph.tensors[index].dtype == np.float32
+
+    def rounded(self, step: Step) -> dict[int, int]:
+        """Inputs of the quantized op that stand for numbers, and the float tensors that they stand for."""
+        return {index: taken for index, taken in step.taken.items() if self._real(taken)}
 
     def _logits(self) -> int:
         """What the last softmax or sigmoid takes; the output itself where there is none."""
@@ -158,7 +167,7 @@ class Piece:
 
 
 class StepRunner:
-    """The small interpreter of one step: the float op, and whatever is quantized of it."""
+    """The small interpreter of one step: the float op, and whatever is quantized of it; of several outputs, the first."""
 
     def __init__(self, plan: Plan, step: Step, kernels: str) -> None:
         self._step, self._plan = step, plan
@@ -183,38 +192,34 @@ class StepRunner:
 
     def _add_integer_op(self, assembly: Assembly) -> int:
         """QUANTIZE, then the op as the quantized file has it."""
-        step, source = self._step, self._plan.quantized
+        step, source, rounded = self._step, self._plan.quantized, self._plan.rounded(self._step)
         inside = {-1: -1}
         for index in dict.fromkeys(int(i) for i in source.stored(step.pair.op).inputs if i >= 0):
-            if index in step.taken:
-                inside[index] = assembly.convert(self._inputs[step.taken[index]], source.main.tensors[index])
+            if index in rounded:
+                inside[index] = assembly.convert(self._inputs[rounded[index]], source.main.tensors[index])
+            elif index in step.taken:
+                inside[index] = self._inputs[step.taken[index]]
             else:
                 inside[index] = assembly.constant(source, index)
-        out = assembly.value(source.main.tensors[step.pair.op.outputs[0]])
-        assembly.op(source, step.pair.op, [inside[int(i)] for i in source.stored(step.pair.op).inputs], [out])
-        return out
+        return _first_output(assembly, source, step.pair.op, inside)
 
     def _add_weights_alone(self, assembly: Assembly) -> int:
         """The float op with the values that the quantized file stores for its kernel and bias."""
         step, source = self._step, self._plan.reference
-        ours = [int(i) for i in source.stored(step.op).inputs]
-        theirs = [int(i) for i in self._plan.quantized.stored(step.pair.op).inputs]
+        ours, theirs = source.stored(step.op).inputs, self._plan.quantized.stored(step.pair.op).inputs
         inside = dict(self._inside)
-        for mine, other in zip(ours, theirs, strict=False):
+        for mine, other in zip(map(int, ours), map(int, theirs), strict=False):
             if other >= 0 and mine in self._constants:
                 inside[mine] = assembly.constant(self._plan.quantized, other, real=True)
-        out = assembly.value(source.main.tensors[step.op.outputs[0]])
-        assembly.op(source, step.op, [inside[i] for i in ours], [out])
-        return out
+        return _first_output(assembly, source, step.op, inside)
 
     def _add_activations_alone(self, assembly: Assembly) -> int:
         """The float op between inputs and an output that are rounded to the quantized file's codes."""
         step, source, theirs = self._step, self._plan.reference, self._plan.quantized.main.tensors
         inside = dict(self._inside)
-        for index, taken in step.taken.items():
+        for index, taken in self._plan.rounded(step).items():
             inside[taken] = assembly.convert(assembly.convert(self._inputs[taken], theirs[index]), None)
-        out = assembly.value(source.main.tensors[step.op.outputs[0]])
-        assembly.op(source, step.op, [inside[int(i)] for i in source.stored(step.op).inputs], [out])
+        out = _first_output(assembly, source, step.op, inside)
         return assembly.convert(assembly.convert(out, theirs[step.pair.quantized.index]), None)
 
     def run(self, values: Values, sums: Sums, near: Piece | None, far: Piece | None) -> Values:
@@ -271,6 +276,13 @@ class Walk:
             state |= runner.run(state, self._sums, near, self._far)
             for index in state.keys() - plan.alive[n + 1]:
                 del state[index]
+
+
+def _first_output(assembly: Assembly, source: Source, op: Op, inside: dict[int, int]) -> int:
+    """Add an op of a source, whose inputs stand in `inside` by their index there; the first of its outputs."""
+    outputs = [assembly.value(source.main.tensors[i]) for i in op.outputs]
+    assembly.op(source, op, [inside[int(i)] for i in source.stored(op).inputs], outputs)
+    return outputs[0]
 
 
 def open_step(content: bytes, kernels: str):

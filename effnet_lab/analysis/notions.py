@@ -164,6 +164,7 @@ def plan_steps(twins: TwinRunner, notions: Sequence[str], local_inputs: str) -> 
     """What to run op by op; None where nothing but the accumulated error is asked for."""
     if not set(notions) - {"accumulated"}:
         return None
+    twins.settle_shapes()
     parts = [part for notion, several in _PARTS.items() if notion in notions for part in several]
     return Plan(*twins.sources, twins.pairs, parts, pass_on=local_inputs)
 

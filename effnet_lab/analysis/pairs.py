@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from effnet_lab.analysis.match import match_ops
 from effnet_lab.litert import Op, Runner, Tensor
 from effnet_lab.litert.layer_names import computing, layer_names
@@ -117,6 +119,14 @@ class TwinRunner:
                 raise
             self._open("builtin")  # the graphs, and so the pairs, are the same
             self.run(image)
+
+    def settle_shapes(self) -> None:
+        """Give the sources the shapes that tensors have at run time, so that their ops can be run alone."""
+        self.run(np.zeros(self.reference.input.shape[1:], np.float32))
+        for source, runner in zip(self.sources, (self.reference, self.quantized), strict=True):
+            shapes = runner.shapes()
+            for index, tensor in enumerate(source.main.tensors):
+                tensor.shape = list(shapes.get(index, tensor.shape))
 
     def values(self, pair: Pair):
         """(reference, quantized) real values of one layer after `run`, two arrays of one shape."""

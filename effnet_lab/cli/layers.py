@@ -63,7 +63,7 @@ def layer_error(
     for key, what in (
         ("unmatched", "no counterpart in the float model"),
         ("unmatched_float", "no counterpart in the quantized model"),
-        ("not_local", "its inputs have no counterpart, so it has an accumulated error only"),
+        ("not_local", "accumulated error only, for its inputs have no counterpart or its value is a shape or an index"),
     ):
         for name in table.attrs[key]:
             typer.echo(f"{what}: {name}", err=True)

@@ -1,4 +1,4 @@
-"""What an op is told besides its tensors: padding, strides, dilation, fused activation."""
+"""What an op is told besides its tensors: padding, strides, dilation, fused activation, ..."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ class Options:
     stride: tuple[int, int] = (1, 1)  # height, width
     dilation: tuple[int, int] = (1, 1)  # height, width
     depth_multiplier: int = 1
+    window: tuple[int, int] = (1, 1)  # of a pooling: height, width
+    slope: float = 0.0  # of a leaky ReLU below zero
 
 
 def op_options(model: Path | str | bytes) -> tuple[Options, ...]:
@@ -43,4 +45,6 @@ def _options(stored: object) -> Options:
         stride=(read("strideH", 1), read("strideW", 1)),
         dilation=(read("dilationHFactor", 1), read("dilationWFactor", 1)),
         depth_multiplier=read("depthMultiplier", 1),
+        window=(read("filterHeight", 1), read("filterWidth", 1)),
+        slope=float(getattr(stored, "alpha", 0.0)),
     )

@@ -120,6 +120,10 @@ class Runner:
         """What `activation` reads, as it stands in memory and without a copy; let go of it before the next `invoke`."""
         return self._interpreter.tensor(tensor.index)()
 
+    def shapes(self) -> dict[int, tuple[int, ...]]:
+        """Shapes of all tensors after `invoke`, by index; a file may leave some of them open."""
+        return {each["index"]: tuple(map(int, each["shape"])) for each in self._interpreter.get_tensor_details()}
+
     def nodes(self) -> list[dict]:
         """What the interpreter would run: the graph's ops, then the nodes that delegates have put in their place."""
         return self._interpreter._get_ops_details()  # there is no public way to ask

@@ -41,6 +41,11 @@ class Node:
         return (*into, self.output)
 
     @property
+    def flowing(self) -> tuple[Tensor, ...]:
+        """Inputs that are computed, and not stored."""
+        return tuple(tensor for tensor in self.inputs if tensor.data is None)
+
+    @property
     def kernel(self) -> Tensor | None:
         """Weights of a conv, depthwise or dense op."""
         return self.inputs[1] if self.kind in LAYERS else None

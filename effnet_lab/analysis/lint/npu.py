@@ -12,12 +12,14 @@ import numpy as np
 
 from effnet_lab.analysis.lint.network import LAYERS, Network, Node
 from effnet_lab.analysis.lint.rules import Finding
+from effnet_lab.litert import Tensor
 
 _KINDS = {
     *LAYERS, "add", "sub", "mul", "minimum", "maximum", "mean", "softmax", "relu", "relu6", "relu_n1_to_1", "logistic",
     "tanh", "hard_swish", "leaky_relu", "prelu", "quantize", "reshape", "squeeze", "expand_dims", "pad", "mirror_pad",
     "max_pool_2d", "average_pool_2d", "concatenation", "split", "split_v", "slice", "strided_slice", "pack", "unpack",
     "transpose", "transpose_conv", "resize_bilinear", "resize_nearest_neighbor", "abs", "exp", "squared_difference",
+    "arg_max", "batch_matmul", "gelu", "log", "padv2", "reduce_max", "reduce_min", "rsqrt", "sum", "tile",
 }  # fmt: skip
 _TYPES = ("uint8", "int8", "int16", "int32")
 _LARGEST_STRIDE = 3
@@ -31,17 +33,16 @@ def objection(node: Node) -> str | None:
     """Why an op would run on the CPU; None if the NPU takes it."""
     if node.kind not in _KINDS:
         return f"{node.kind} is a CPU op"
-    tensors = [t for t in (*node.activations, node.kernel) if t is not None]
-    for tensor in tensors:
-        if tensor.dtype.name not in _TYPES and tensor is not node.kernel:
-            return f"{tensor.dtype.name} values"
+    values = _values(node)
+    if (other := next((tensor for tensor in values if tensor.dtype.name not in _TYPES), None)) is not None:
+        return f"{other.dtype.name} values"
     if node.kernel is not None and node.kernel.dtype.itemsize != 1:
         return f"{node.kernel.dtype.name} weights"
     if node.kernel is not None and node.kernel.dtype.name == "int4":
         return "4-bit weights, on which Vela 5.2 ends with a division by zero"
-    if any(not tensor.quantized or not np.all(np.isfinite(tensor.scale) & (tensor.scale > 0)) for tensor in tensors):
+    if any(_without_scale(tensor) for tensor in (*values, node.kernel) if tensor is not None):
         return "a tensor without quantization, or a scale that is not positive, on which Vela ends"
-    if any(tensor.scale.size > 1 for tensor in node.activations):
+    if any(tensor.scale.size > 1 for tensor in values):
         return "an activation quantized per channel"
     if node.kind not in _ANY_BATCH and len(node.inputs[0].shape) == 4 and node.inputs[0].shape[0] != 1:
         return f"a batch of {node.inputs[0].shape[0]}"
@@ -50,6 +51,17 @@ def objection(node: Node) -> str | None:
     if node.kind == "mean":
         return _mean(node)
     return _window(node) if node.kind in ("conv", "depthwise") else None
+
+
+def _values(node: Node) -> list[Tensor]:
+    """What flows, without indices: a shape that is computed, the place of a maximum."""
+    out = [] if node.kind == "arg_max" else [node.output]
+    shapes = {tensor.index for tensor in node.flowing if tensor.dtype.name == "int32" and not tensor.quantized}
+    return [tensor for tensor in node.flowing if tensor.index not in shapes or not node.output.quantized] + out
+
+
+def _without_scale(tensor: Tensor) -> bool:
+    return not tensor.quantized or not np.all(np.isfinite(tensor.scale) & (tensor.scale > 0))
 
 
 def _window(node: Node) -> str | None:
@@ -84,9 +96,44 @@ def _mean(node: Node) -> str | None:
     return None
 
 
+def _vanishing(network: Network) -> set[int]:
+    """Ops that Vela makes part of others."""
+    readers: dict[int, list[Node]] = {}
+    for node in network.nodes:
+        for index in node.op.inputs:
+            readers.setdefault(index, []).append(node)
+    return _shapes(network, readers) | _dilations(network, readers)
+
+
+def _shapes(network: Network, readers: dict[int, list[Node]]) -> set[int]:
+    """Whatever computes nothing but the shape of a reshape: the file says it already."""
+    found: set[int] = set()
+    for node in reversed(network.nodes):
+        made = node.output.index
+        if made not in network.graph.outputs and all(
+            reader.op.index in found or (reader.kind == "reshape" and reader.inputs[0].index != made)
+            for reader in readers.get(made, [])
+        ):
+            found.add(node.op.index)
+    return found
+
+
+def _dilations(network: Network, readers: dict[int, list[Node]]) -> set[int]:
+    """Ops around a convolution that only spread it: a dilation in three ops."""
+    found: set[int] = set()
+    for node in network.nodes:
+        between = readers.get(node.output.index, [])
+        after = readers.get(between[0].output.index, []) if len(between) == 1 else []
+        kinds = [node.kind, *(other.kind for other in (*between, *after))]
+        if kinds in (["space_to_batch_nd", kind, "batch_to_space_nd"] for kind in LAYERS):
+            found |= {node.op.index, after[0].op.index}
+    return found
+
+
 def check(network: Network) -> Iterator[Finding]:
     """E701 and E702."""
-    objections = {node.op.index: objection(node) for node in network.nodes}
+    vanishing = _vanishing(network)
+    objections = {node.op.index: objection(node) for node in network.nodes if node.op.index not in vanishing}
     left = {index: why for index, why in objections.items() if why is not None}
     if len(left) == len(objections):
         first = next(iter(left.values()))

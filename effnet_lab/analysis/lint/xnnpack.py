@@ -19,12 +19,23 @@ from effnet_lab.litert.graph import CHANGES_OF_TYPE
 
 LARGEST_MULTIPLIER = 256.0
 _RATIOS = {"add": (2.0**-10, 2.0**8), "sub": (2.0**-10, 2.0**8), "mul": (2.0**-16, 2.0**8)}  # from, below
+_RESCALES = 2.0**-8, 2.0**7  # scale of the input over that of the output: quantize, both sides of a leaky ReLU
+_MOST_JOINED, _MOST_PARTS = 5, 4
 _ABORT = 2.0**19  # input scale over output scale of an addition, from which the plain kernel aborts the process
 _FUSED = ("none", "relu", "relu6", "relu_n1_to_1")
+_MOVES = {  # kinds that are taken in either type
+    "mean", "sum", "reduce_max", "reduce_min", "max_pool_2d", "concatenation", "split", "slice", "strided_slice", "pad",
+    "reshape", "expand_dims", "transpose", "depth_to_space", "space_to_depth", "resize_bilinear", "transpose_conv",
+    "leaky_relu",
+}  # fmt: skip
 _TAKEN = {  # kinds, by the type of their activations, that are taken if their scales allow
-    "float32": {*LAYERS, *_RATIOS, "mean", "softmax", "relu", "relu6", "logistic", "tanh", "dequantize"},
-    "int8": {*LAYERS, *_RATIOS, "mean", "logistic", "tanh", "quantize"},
-}
+    "float32": {
+        *LAYERS, *_RATIOS, *_MOVES, "softmax", "relu", "relu6", "relu_n1_to_1", "logistic", "tanh", "dequantize", "abs",
+        "average_pool_2d", "batch_matmul", "ceil", "cos", "div", "elu", "exp", "floor", "gelu", "hard_swish", "log", "maximum",
+        "minimum", "neg", "prelu", "round", "rsqrt", "sin", "sqrt", "square", "squared_difference",
+    },
+    "int8": {*LAYERS, *_RATIOS, *_MOVES, "logistic", "tanh", "quantize"},
+}  # fmt: skip
 _SMALL_SHARE = 0.01  # of the MAdds
 
 
@@ -34,12 +45,14 @@ def fate(node: Node) -> tuple[str, str]:
     "refused": the interpreter fails at the first run with the delegate, and runs without it. "aborts": the process ends
     with and without the delegate.
     """
-    types = {tensor.dtype.name for tensor in node.activations}
+    types = {tensor.dtype.name for tensor in (*node.flowing, node.output)}
     if node.kind in CHANGES_OF_TYPE and len(types) > 1:
         return _change_of_type(node)
     kind_known = all(node.kind in _TAKEN.get(name, ()) for name in types)
     if not kind_known or (node.kernel is not None and node.options.fused not in _FUSED):
         return "plain", f"{node.kind} of {', '.join(sorted(types))}"
+    if (why := _out_of_bounds(node)) is not None:
+        return "plain", why
     if types == {"float32"}:
         dynamic = node.kind == "depthwise" and node.kernel.dtype.name == "int8"
         return ("plain", "depthwise with int8 weights and float activations") if dynamic else ("delegated", "")
@@ -60,7 +73,7 @@ def fate(node: Node) -> tuple[str, str]:
 def _change_of_type(node: Node) -> tuple[str, str]:
     source, target = node.inputs[0], node.output
     stored = source.data is not None  # unpacked once, when the interpreter starts
-    if stored or (source.dtype.name, target.dtype.name) in (("float32", "int8"), ("float32", "uint8")):
+    if stored or {source.dtype.name, target.dtype.name} in ({"float32", "int8"}, {"float32", "uint8"}):
         return "delegated", ""
     return "plain", f"{node.kind} of {source.dtype.name} to {target.dtype.name}"
 
@@ -73,6 +86,20 @@ def _abort(node: Node) -> str | None:
     return (
         f"input scale / output scale {ratio:.4g}, the plain kernel aborts from {_ABORT:g}" if ratio >= _ABORT else None
     )
+
+
+def _out_of_bounds(node: Node) -> str | None:
+    """Why the delegate does not take an op of a kind that it takes, judging by its form."""
+    if node.kind == "concatenation" and len(node.inputs) > _MOST_JOINED:
+        return f"concatenation of {len(node.inputs)} tensors, taken up to {_MOST_JOINED}"
+    if node.kind == "split" and len(node.op.outputs) > _MOST_PARTS:
+        return f"split into {len(node.op.outputs)} tensors, taken up to {_MOST_PARTS}"
+    if node.kind == "strided_slice" and (node.inputs[3].data is None or np.any(node.inputs[3].data != 1)):
+        return "strided_slice with a stride"
+    how = node.options
+    if node.kind in ("max_pool_2d", "average_pool_2d") and any(np.greater(how.stride, how.window)):
+        return f"{node.kind} whose stride {how.stride} is larger than its window {how.window}"
+    return None
 
 
 def _left_alone(node: Node) -> str | None:
@@ -89,11 +116,13 @@ def _left_alone(node: Node) -> str | None:
         for ratio in ratios:
             if not low <= ratio < high:
                 return f"scale ratio {ratio:.4g}, taken within [{low:g}, {high:g})"
-    if node.kind == "quantize":
+    if node.kind in ("quantize", "leaky_relu"):
+        low, high = _RESCALES
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = node.inputs[0].scale[0] / node.output.scale[0]
-        if not 2.0**-8 <= ratio <= 2.0**7:
-            return f"scale ratio {ratio:.4g}, taken within [{2.0**-8:g}, {2.0**7:g}]"
+        for factor in (ratio, abs(ratio * node.options.slope)) if node.kind == "leaky_relu" else (ratio,):
+            if not low <= factor <= high:
+                return f"scale ratio {factor:.4g}, taken within [{low:g}, {high:g}]"
     return None
 
 

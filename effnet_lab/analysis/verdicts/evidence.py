@@ -144,17 +144,19 @@ def gather_evidence(
     Returns
     -------
     list of Evidence
-        In forward order, one per layer that both graphs have. Interrupted, on the images seen so far.
+        In forward order, one per layer that both graphs have and that computes numbers, not a shape or an index.
+        Interrupted, on the images seen so far.
     """
     info = read_info(quantized)
     twins = TwinRunner(float_content(float_model, quantized), quantized, kernels=kernels)
-    found = _blank(twins.pairs, twins.quantized.graph, info.key)
+    pairs = tuple(pair for pair in twins.pairs if pair.reference.dtype == np.float32)  # no shapes, no indices
+    found = _blank(pairs, twins.quantized.graph, info.key)
     one_by_one = (image for batch, _labels in images.batches(info.preprocess, size=8) for image in batch)
     try:
         for image in progress(one_by_one, total=len(images)) if progress else one_by_one:
             twins.reference.feed(image)
             twins.reference.invoke()
-            for evidence, pair in zip(found, twins.pairs, strict=True):
+            for evidence, pair in zip(found, pairs, strict=True):
                 evidence.see(twins.reference.activation(pair.reference))
     except KeyboardInterrupt:
         if not all(evidence.images for evidence in found):

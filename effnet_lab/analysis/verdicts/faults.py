@@ -127,8 +127,8 @@ def wasted_range(evidence: Evidence) -> Finding | None:
         unit="bits lost by every value",
         sentence=f"The values reach from {evidence.low:.3g} to {evidence.high:.3g} and the codes from {grid.low:.3g} to "
         f"{grid.high:.3g}: they keep {max(8 + grid.spare_bits - bits, 0):.1f} of {8 + grid.spare_bits} bits.",
-        remedy="Calibrate again: an image unlike these has set the range, or a fixed one was given. A percentile instead of "
-        "the extremes is proof against single images.",
+        remedy="Calibrate again, with a percentile if a single image has set the range. An input of a concatenation has to "
+        "share the range of the whole; TensorFlow's converter does that to the first input of an addition, too.",
         margin=bits - grid.spare_bits - WASTED_BITS,
     )
 
