@@ -31,7 +31,7 @@ class Axis:
         values = np.asarray(values, dtype=float)
         values = values[np.isfinite(values) & (values > 0)]
         if self.log and values.size and values.max() > 2 * values.min():
-            out["dtick"] = "D2" if values.max() > 10 * values.min() else "D1"  # labels at 1 2 5, or at 1 2 3 ... 9
+            out["dtick"] = "D2" if values.max() > 4 * values.min() else "D1"  # labels at 1 2 5, or at 1 2 3 ... 9
         return out
 
     def write(self, value: float) -> str:
