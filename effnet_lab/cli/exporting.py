@@ -136,7 +136,7 @@ def _show(paths: list[Path], json: bool) -> None:
     from effnet_lab.litert import read_info
     from effnet_lab.measure import measure_memory
 
-    table = pd.concat([measure_memory(path) for path in paths], ignore_index=True)
+    table = pd.concat([measure_memory(path) for path in paths], ignore_index=True).drop(columns="arena_bytes")
     infos = [read_info(path) for path in paths]
     show(
         table.assign(
