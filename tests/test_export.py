@@ -267,6 +267,22 @@ def test_the_command_writes_a_selective_file(files, tmp_path):
     assert "Calibrated on 12 images of scenes, split calibration. Fewer than 100" in done.stderr
 
 
+def test_a_float_file_of_any_network_is_quantized_without_being_asked_how(files, tmp_path):
+    """Also where its tensors bear no names, which the quantizer does not take."""
+    tree = parse(files["float32 converter"])
+    for tensor in tree.subgraphs[0].tensors:
+        tensor.name = b""
+    tree.metadata, tree.subgraphs[0].operators = [], tree.subgraphs[0].operators[:-1]  # no card, and no softmax
+    tree.subgraphs[0].outputs = tree.subgraphs[0].operators[-1].outputs
+    source = tmp_path / "elsewhere.tflite"
+    source.write_bytes(pack(tree))
+    done = command("export", "--weights", source, "--calibration", "scenes", "--limit", 8, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    path = tmp_path / "out" / "elsewhere.static_wi8_ai8.ai_edge_quantizer.tflite"
+    assert read_graph(path).scheme == "static_wi8_ai8"
+    assert len(read_graph(path).ops) == len(read_graph(files[EDGE]).ops) - 1
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -24,7 +24,7 @@ def export(
         str | None,
         typer.Option(
             help="Comma-separated: float32, float16, dynamic, weight-int8, weight-int4, int8, int8-per-tensor, int16x8, "
-            "int4, saved-model, hub-feature-vector. By default float32,int8."
+            "int4, saved-model, hub-feature-vector. By default float32,int8; from a float .tflite int8."
         ),
     ] = None,
     recipe: Annotated[
@@ -57,8 +57,9 @@ def export(
 ) -> None:
     """Write .tflite files with their preprocessing, labels, scheme and calibration inside; or SavedModels.
 
-    The image size is the weights' own. From a float32 .tflite file with --backend ai_edge_quantizer nothing is converted
-    again. hub-feature-vector is a module for tensorflow_hub.KerasLayer: images in [0, 1] to pooled features, trainable.
+    The image size is the weights' own. From a float32 .tflite file, of any network, the AI Edge Quantizer writes by default,
+    and nothing is converted again. hub-feature-vector is a module for tensorflow_hub.KerasLayer: images in [0, 1] to pooled
+    features, trainable.
 
     Example: effnet-lab export --weights micro2 --format float32,int8 --backend converter,ai_edge_quantizer --out files
     """
@@ -66,9 +67,10 @@ def export(
     from effnet_lab.quantize import export as write
     from effnet_lab.quantize.ranges import Ranging
 
-    formats = format.split(",") if format else [] if recipe else ["float32", "int8"]
+    from_file = starts_from_file(weights, variant)
+    formats = format.split(",") if format else [] if recipe else ["int8"] if from_file else ["float32", "int8"]
     kinds = [name for name in formats if name in KINDS]
-    wanted = _targets([name for name in formats if name not in KINDS], recipe, backend)
+    wanted = _targets([name for name in formats if name not in KINDS], recipe, backend, from_file=from_file)
     images = None
     if any(scheme.calibrated for scheme, _ in wanted) and not (
         statistics and statistics.exists() and _edge_only(wanted)
@@ -79,7 +81,7 @@ def export(
         "io": io,
         "progress": progress("export"),
     }
-    if starts_from_file(weights, variant) and not kinds and _edge_only(wanted):
+    if from_file and not kinds and _edge_only(wanted):
         paths = export_file(weights, wanted, out, **options)
     else:
         from effnet_lab.models import load_model
@@ -97,14 +99,16 @@ def export(
         typer.echo(f"Calibrated on {len(images):,} images of {images.name}, split {images.split}.{few}", err=True)
 
 
-def _targets(formats: list[str], recipe: str | None, backend: str | None) -> list[Target]:
-    """What is to be written; without a back end, each by the first that can."""
+def _targets(formats: list[str], recipe: str | None, backend: str | None, *, from_file: bool) -> list[Target]:
+    """What is to be written; without a back end, each by the first that can: from a file, by the one that takes files."""
     from effnet_lab.quantize import BACKENDS, parse_recipe, targets
+    from effnet_lab.quantize.schemes import AI_EDGE
 
     wanted = [*formats, *([parse_recipe(recipe)] if recipe else [])]
     if backend:
         return targets(wanted, backend.split(","))
-    return [targets([one], list(BACKENDS))[0] for one in wanted]
+    order = sorted(BACKENDS, key=lambda name: name != AI_EDGE) if from_file else list(BACKENDS)
+    return [targets([one], order)[0] for one in wanted]
 
 
 def _edge_only(wanted: list[Target]) -> bool:

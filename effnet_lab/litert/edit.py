@@ -1,4 +1,4 @@
-"""A .tflite file with other values in some of its stored tensors."""
+"""A .tflite file with other values in some of its stored tensors, or with other names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from effnet_lab.litert.flatbuffer import pack, parse
+from effnet_lab.litert.flatbuffer import decode, pack, parse, read_bytes
 from effnet_lab.litert.graph import graph_of
 
 
@@ -40,4 +40,16 @@ def with_constants(model: Path | str | bytes, arrays: Mapping[str, NDArray]) -> 
             tree.buffers.append(type(tree.buffers[0])())  # equal values are often stored once for several tensors
             main.tensors[tensor.index].buffer = len(tree.buffers) - 1
         tree.buffers[main.tensors[tensor.index].buffer].data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return pack(tree)
+
+
+def with_unique_names(model: Path | str | bytes) -> bytes:
+    """The same file, its tensors called as `Graph` calls them; the content itself where each has a name of its own."""
+    content = read_bytes(model)
+    tree = parse(content)
+    main, named = tree.subgraphs[0], graph_of(tree).tensors
+    if all(decode(main.tensors[tensor.index].name) == tensor.name for tensor in named):
+        return content
+    for tensor in named:
+        main.tensors[tensor.index].name = tensor.name.encode()
     return pack(tree)

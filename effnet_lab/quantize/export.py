@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from effnet_lab.images import ImageSet
 from effnet_lab.litert import ModelInfo, embed_info, read_graph, read_info
-from effnet_lab.litert.flatbuffer import read_bytes
+from effnet_lab.litert.edit import with_unique_names
 from effnet_lab.litert.io_types import require_io, with_io
 from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
@@ -128,7 +128,7 @@ def export_file(
     ranging = _check(wanted, calibration, io)
     if any(backend != AI_EDGE for _, backend in wanted):
         raise UserError(f"{CONVERTER} does not start from a .tflite file. Use --backend {AI_EDGE}.")
-    content, info = read_bytes(float_model), read_info(float_model)
+    content, info = with_unique_names(float_model), read_info(float_model)  # the quantizer finds tensors by name
     if (scheme := read_graph(content).scheme) != FLOAT32.name:
         raise UserError(f"{float_model} is {scheme}. Only a float32 file can be requantized.")
     paths = paths_of(info.model, wanted, Path(out))
