@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from effnet_lab.cli.exporting import open_calibration, starts_from_file
+from effnet_lab.cli.exporting import float_file, open_calibration, starts_from_file
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, show
 from effnet_lab.names import UserError
@@ -69,16 +69,12 @@ def _collect(weights: str | None, variant: str | None, data: str, split: str, li
     if weights is None:
         raise UserError("Collecting statistics needs a network. Name it with --weights.")
     from effnet_lab.litert import read_info
-    from effnet_lab.quantize import export, targets
     from effnet_lab.quantize.ranges import Ranging
 
     ranging = Ranging(images=open_calibration(data, split, limit))
     with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder:
-        source = Path(weights)
-        if not starts_from_file(weights, variant):
-            from effnet_lab.models import load_model
-
-            (source,) = export(load_model(weights, variant), targets(["float32"], ["converter"]), Path(folder))
+        given = starts_from_file(weights, variant)
+        source = Path(weights) if given else float_file(weights, variant, Path(folder))
         preprocess = read_info(source).preprocess
         ranging.require_size(preprocess)
         return ranging.measure(source.read_bytes(), preprocess, progress("calibrate"))

@@ -125,6 +125,14 @@ def starts_from_file(weights: str, variant: str | None) -> bool:
     return variant is None and path.suffix == ".tflite" and path.is_file() and read_graph(path).scheme == "float32"
 
 
+def float_file(weights: str, variant: str | None, folder: Path) -> Path:
+    """The float32 file of any weights, written into the folder by the converter."""
+    from effnet_lab.models import load_model
+    from effnet_lab.quantize import export, targets
+
+    return export(load_model(weights, variant), targets(["float32"], ["converter"]), folder)[0]
+
+
 def open_calibration(source: str, split: str, limit: int | None) -> ImageSet:
     """The images; not those that measure accuracy."""
     from effnet_lab.images import open_images

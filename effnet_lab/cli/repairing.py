@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from effnet_lab.cli.exporting import float_file
 from effnet_lab.cli.measuring import DATA, Data
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, show
@@ -67,7 +68,7 @@ def repair(
     images = open_images(data, limit=limit_data)
     calibrating = open_images(calibration, split="calibration", limit=limit)
     with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder:
-        source, trial = float or _float_file(weights, variant, Path(folder)), Path(folder) / "trial.tflite"
+        source, trial = float or float_file(weights, variant, Path(folder)), Path(folder) / "trial.tflite"
         answers = {}
         for stage in stages_of(
             read_bytes(source), calibrating, read_info(source).preprocess, quantizer(wanted, calibrating), steps=chosen,
@@ -79,13 +80,6 @@ def repair(
             answers[stage.name] = collect_answers(trial, images, progress=progress(f"evaluate {stage.name}"))
         write_atomically(out, trial.read_bytes())
     show(repair_gain(answers), json, COLUMNS)
-
-
-def _float_file(weights: str, variant: str | None, folder: Path) -> Path:
-    from effnet_lab.models import load_model
-    from effnet_lab.quantize import export, targets
-
-    return export(load_model(weights, variant), targets(["float32"], ["converter"]), folder / "float.tflite")[0]
 
 
 def _static(format: str) -> Target:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections import Counter
 
 from effnet_lab.litert.graph import CHANGES_OF_TYPE, Graph, Op
 
@@ -33,15 +34,13 @@ def layer_names(graph: Graph) -> dict[str, str]:
     shared = posixpath.commonpath([folder for folder in folders if folder.split("/")[0] == root] or [""]) + "/"
     whole = {name: path.removeprefix(shared) for name, path in paths.items()}
     short = {name: _shorten(path) for name, path in whole.items()}
-    longer = {name: short[name] if _once(short[name], short) else whole[name] for name in paths}
+    times = Counter(short.values())
+    longer = {name: short[name] if times[short[name]] == 1 else whole[name] for name in paths}
+    times = Counter(longer.values())
     return {
-        name: longer[name] if _once(longer[name], longer) else f"{longer[name]}_{op.index}"
+        name: longer[name] if times[longer[name]] == 1 else f"{longer[name]}_{op.index}"
         for name, op in computing(graph)
     }
-
-
-def _once(name: str, names: dict[str, str]) -> bool:
-    return list(names.values()).count(name) == 1
 
 
 def _shorten(path: str) -> str:

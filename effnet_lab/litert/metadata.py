@@ -97,16 +97,6 @@ def read_info(model: Path | str) -> ModelInfo:
     return info_of(parse(model), model)
 
 
-def tell_apart(infos: Sequence[ModelInfo], sources: Sequence[Path | str]) -> list[ModelInfo]:
-    """The same; where several have one key, their models bear the names of their files too, or else their places."""
-    keys, names = [info.key for info in infos], [Path(source).name for source in sources]
-    places = [name if names.count(name) == 1 else f"{name}, file {i}" for i, name in enumerate(names, 1)]
-    return [
-        info if keys.count(info.key) == 1 else replace(info, model=f"{info.model} ({place})")
-        for info, place in zip(infos, places, strict=True)
-    ]
-
-
 def info_of(tree: schema.ModelT, model: Path | str) -> ModelInfo:
     """The same for a file that has been parsed."""
     entries = {decode(entry.name): bytes(tree.buffers[entry.buffer].data) for entry in tree.metadata or []}
@@ -127,6 +117,16 @@ def info_of(tree: schema.ModelT, model: Path | str) -> ModelInfo:
         classes=read_labels(read_bytes(model)),
         io=types.pop() if len(types) == 1 else "",
     )
+
+
+def tell_apart(infos: Sequence[ModelInfo], sources: Sequence[Path | str]) -> list[ModelInfo]:
+    """The infos; where several have one key, their models bear the names of their files too, or else their places."""
+    keys, names = [info.key for info in infos], [Path(source).name for source in sources]
+    places = [name if names.count(name) == 1 else f"{name}, file {i}" for i, name in enumerate(names, 1)]
+    return [
+        info if keys.count(info.key) == 1 else replace(info, model=f"{info.model} ({place})")
+        for info, place in zip(infos, places, strict=True)
+    ]
 
 
 def _ours(fields: dict) -> ModelInfo:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from effnet_lab.names import lookup
@@ -141,3 +142,14 @@ def interval(column: str) -> tuple[str, str]:
             stem = column.removesuffix(unit)
             return f"{stem}_lo{unit}", f"{stem}_hi{unit}"
     return f"{column}_lo", f"{column}_hi"
+
+
+def error_bars(
+    rows: pd.DataFrame, column: str, color: str | None = None, *, thickness: float = 1, width: float = 3
+) -> dict[str, object] | None:
+    """Asymmetric bars to the ends of a column's interval, for ``error_x`` and ``error_y``; None where it has none."""
+    lo, hi = interval(column)
+    if lo not in rows or rows[lo].isna().all():
+        return None
+    ends = {"array": rows[hi] - rows[column], "arrayminus": rows[column] - rows[lo]}
+    return {"type": "data", "symmetric": False, "color": color, "thickness": thickness, "width": width} | ends

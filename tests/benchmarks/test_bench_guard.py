@@ -8,31 +8,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from effnet_lab.images import ORIGINAL
 from effnet_lab.measure import measure_latency
-from effnet_lab.models import LoadedModel, build_model
 from effnet_lab.quantize import export, get_scheme
 from effnet_lab.scaling import get_spec
 
 TRIALS = 40
 
 
-def float_file(spec, folder):
-    """Random weights: their values do not change how long a multiplication takes."""
-    names = tuple(map(str, range(1000)))
-    model = LoadedModel(
-        name=spec.name, spec=spec, keras=build_model(spec), preprocess=ORIGINAL(spec.resolution), classes=names
-    )
-    return export(model, [(get_scheme("float32"), "converter")], folder)[0]
-
-
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
+def files(random_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("latency")
+
+    def float_file(spec):
+        return export(random_model(spec), [(get_scheme("float32"), "converter")], folder)[0]
+
     lite0 = get_spec("lite0")
     wide = replace(lite0, name="lite0_wide_head", head=2 * lite0.head)
-    found = {"lite0": float_file(lite0, folder), "slower": float_file(wide, folder)}
-    found |= {"lite1": float_file(get_spec("lite1"), folder), "copy": folder / "copy.tflite"}
+    found = {"lite0": float_file(lite0), "slower": float_file(wide)}
+    found |= {"lite1": float_file(get_spec("lite1")), "copy": folder / "copy.tflite"}
     shutil.copy(found["lite0"], found["copy"])
     return found
 

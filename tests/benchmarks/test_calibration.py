@@ -9,9 +9,6 @@ import warnings
 import numpy as np
 
 from effnet_lab.images import open_images
-from effnet_lab.images.preprocess import ORIGINAL
-from effnet_lab.models import build_model
-from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.quantize.calibration import collect
 from effnet_lab.quantize.convert import convert, saved_model
 from effnet_lab.quantize.schemes import get_scheme
@@ -27,19 +24,12 @@ def cpu_seconds(work) -> float:
     return time.process_time() - start
 
 
-def test_collecting_against_the_quantizers_calibration():
+def test_collecting_against_the_quantizers_calibration(random_model):
     from ai_edge_litert.interpreter import Interpreter
     from ai_edge_quantizer import recipe
     from ai_edge_quantizer.quantizer import Quantizer
 
-    spec = get_spec("lite0")
-    model = LoadedModel(
-        name="lite0",
-        spec=spec,
-        keras=build_model(spec),
-        preprocess=ORIGINAL(spec.resolution),
-        classes=tuple(map(str, range(1000))),
-    )
+    model = random_model(get_spec("lite0"))
     with saved_model(model) as folder:
         content = convert(folder, get_scheme("float32"), model)
     images = open_images("scenes?side_px=224", split="calibration", limit=N_IMAGES)

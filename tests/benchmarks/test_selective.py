@@ -10,11 +10,8 @@ import numpy as np
 import pytest
 
 from effnet_lab.images import open_images
-from effnet_lab.images.preprocess import ORIGINAL
 from effnet_lab.litert import read_graph
 from effnet_lab.litert.layer_names import layer_names
-from effnet_lab.models import build_model
-from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.quantize import export_file, parse_recipe
 from effnet_lab.quantize.convert import convert, saved_model
 from effnet_lab.quantize.ranges import Ranging
@@ -34,17 +31,10 @@ def cpu_seconds(work) -> float:
 
 
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated.*")  # the rival uses it
-def test_selective_model_against_reconversion(tmp_path):
+def test_selective_model_against_reconversion(random_model, tmp_path):
     import tensorflow as tf
 
-    spec = get_spec("lite0")
-    model = LoadedModel(
-        name="lite0",
-        spec=spec,
-        keras=build_model(spec),
-        preprocess=ORIGINAL(spec.resolution),
-        classes=tuple(map(str, range(1000))),
-    )
+    model = random_model(get_spec("lite0"))
     images = open_images("scenes?side_px=224", split="calibration", limit=N_IMAGES)
     batch = next(images.batches(model.preprocess, size=N_IMAGES))[0]
     recipe = parse_recipe("int8; " + "; ".join(f"{layer}=float32" for layer in KEPT))

@@ -56,8 +56,9 @@ def objection(node: Node) -> str | None:
 def _values(node: Node) -> list[Tensor]:
     """What flows, without indices: a shape that is computed, the place of a maximum."""
     out = [] if node.kind == "arg_max" else [node.output]
-    shapes = {tensor.index for tensor in node.flowing if tensor.dtype.name == "int32" and not tensor.quantized}
-    return [tensor for tensor in node.flowing if tensor.index not in shapes or not node.output.quantized] + out
+    if not node.output.quantized:
+        return [*node.flowing, *out]
+    return [tensor for tensor in node.flowing if tensor.quantized or tensor.dtype.name != "int32"] + out
 
 
 def _without_scale(tensor: Tensor) -> bool:

@@ -23,18 +23,18 @@ _RESCALES = 2.0**-8, 2.0**7  # scale of the input over that of the output: quant
 _MOST_JOINED, _MOST_PARTS = 5, 4
 _ABORT = 2.0**19  # input scale over output scale of an addition, from which the plain kernel aborts the process
 _FUSED = ("none", "relu", "relu6", "relu_n1_to_1")
-_MOVES = {  # kinds that are taken in either type
-    "mean", "sum", "reduce_max", "reduce_min", "max_pool_2d", "concatenation", "split", "slice", "strided_slice", "pad",
-    "reshape", "expand_dims", "transpose", "depth_to_space", "space_to_depth", "resize_bilinear", "transpose_conv",
-    "leaky_relu",
+_EITHER = {  # kinds that are taken with float and with int8 activations, if their form and scales allow
+    *LAYERS, *_RATIOS, "mean", "sum", "reduce_max", "reduce_min", "max_pool_2d", "concatenation", "split", "slice",
+    "strided_slice", "pad", "reshape", "expand_dims", "transpose", "depth_to_space", "space_to_depth", "resize_bilinear",
+    "transpose_conv", "leaky_relu", "logistic", "tanh",
 }  # fmt: skip
-_TAKEN = {  # kinds, by the type of their activations, that are taken if their scales allow
+_TAKEN = {  # the same and the others, by the type of the activations
     "float32": {
-        *LAYERS, *_RATIOS, *_MOVES, "softmax", "relu", "relu6", "relu_n1_to_1", "logistic", "tanh", "dequantize", "abs",
-        "average_pool_2d", "batch_matmul", "ceil", "cos", "div", "elu", "exp", "floor", "gelu", "hard_swish", "log", "maximum",
-        "minimum", "neg", "prelu", "round", "rsqrt", "sin", "sqrt", "square", "squared_difference",
+        *_EITHER, "softmax", "relu", "relu6", "relu_n1_to_1", "dequantize", "abs", "average_pool_2d", "batch_matmul", "ceil",
+        "cos", "div", "elu", "exp", "floor", "gelu", "hard_swish", "log", "maximum", "minimum", "neg", "prelu", "round",
+        "rsqrt", "sin", "sqrt", "square", "squared_difference",
     },
-    "int8": {*LAYERS, *_RATIOS, *_MOVES, "logistic", "tanh", "quantize"},
+    "int8": {*_EITHER, "quantize"},
 }  # fmt: skip
 _SMALL_SHARE = 0.01  # of the MAdds
 

@@ -17,9 +17,7 @@ from effnet_lab.analysis.verdicts.evidence import BINS, Evidence
 
 CLIPPED_BITS = 1.0  # noise of clipping is three times that of rounding
 CLIPPED_IMAGES = 1 / 3  # on so many images. After min-max over n images an unseen one passes either end by 1 in n + 1
-WASTED_BITS = (
-    3.5  # range shrinks to 1/11; worst healthy layer 3.1, where a converter gives a branch the range of its sum
-)
+WASTED_BITS = 3.5  # range shrinks to 1/11; worst healthy layer 3.1: a branch that got the range of its sum
 OUTLIER_BITS = 2.5  # range shrinks to 1/6 without a few channels; worst healthy layer 1.3 trained, 2.3 random weights
 SPREAD_BITS = 5.0  # half of the channels use 1/32 of the range; worst healthy layer 3.2 trained, 4.7 random weights
 KERNEL_BITS = 2.5  # same for weights with one scale for all channels; worst healthy layer 0.4 (a dense one)

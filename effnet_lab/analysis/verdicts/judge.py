@@ -242,11 +242,10 @@ def _not_its_own(case: _Case, cases: dict[str, _Case]) -> dict:
 def _wide(case: _Case) -> list[str]:
     """A note, no verdict: calibration may have seen an image that these are not like."""
     grid, reach = case.evidence.grid, case.evidence.reach
-    if grid is None or case.evidence.op in faults.FIXED or not reach:
+    said = any(finding.verdict == "wasted range" for finding in case.findings)
+    if grid is None or case.evidence.op in faults.FIXED or not reach or said:
         return []
     spare = np.log2((grid.high - grid.low) / reach)
-    if any(finding.verdict == "wasted range" for finding in case.findings):
-        return []
     return [f"On these images the values use 1/{2**spare:.0f} of the range."] if spare >= WIDE_BITS else []
 
 

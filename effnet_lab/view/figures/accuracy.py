@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from effnet_lab.frames import CONFUSION, MODEL_FILE, RELIABILITY, require
 from effnet_lab.view import theme
-from effnet_lab.view.axes import axis
+from effnet_lab.view.axes import axis, error_bars
 from effnet_lab.view.text import file_label, hover
 
 MOST_WRITTEN = 20  # classes up to which every cell bears its number
@@ -58,10 +58,7 @@ def plot_reliability(reliability: pd.DataFrame) -> go.Figure:
             x=rows["confidence"], y=rows["top1"], mode="lines+markers", name=file_label(*key), line_color=colors[key],
             hovertext=hover(rows, [file_label(*key)] * len(rows), ("n_images", "confidence", "top1")),
             hovertemplate="%{hovertext}<extra></extra>",
-            error_y={
-                "type": "data", "symmetric": False, "array": rows["top1_hi"] - rows["top1"],
-                "arrayminus": rows["top1"] - rows["top1_lo"], "thickness": 1, "width": 3,
-            },
+            error_y=error_bars(rows, "top1"),
         )  # fmt: skip
     fig.update_layout(showlegend=True)
     fig.update_xaxes(title_text="probability of the first class", tickformat="~%", range=[0, 1.02])

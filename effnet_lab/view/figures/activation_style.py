@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from effnet_lab.frames import ACTIVATION_STYLE, require
 from effnet_lab.view import theme
-from effnet_lab.view.axes import axis
+from effnet_lab.view.axes import axis, error_bars
 from effnet_lab.view.text import hover
 
 PUBLISHED_RANGE = (-168.0, 204.0)  # of EfficientNet with swish. Source: TensorFlow blog, EfficientNet-Lite, March 2020
@@ -37,10 +37,7 @@ def plot_activation_style(styles: pd.DataFrame) -> go.Figure:
             x=part["width"], y=part["int8_top1"], mode="lines+markers", name=style, legendgroup=style,
             showlegend=granularity == "channel", line={"color": colors[style], "dash": dash, "width": 2},
             marker={"symbol": symbol, "size": 8},
-            error_y={
-                "array": part["int8_top1_hi"] - part["int8_top1"], "thickness": 1, "width": 3,
-                "arrayminus": part["int8_top1"] - part["int8_top1_lo"],
-            },
+            error_y=error_bars(part, "int8_top1"),
             hovertext=hover(part, [f"{style}, weights per {granularity}"] * len(part), ACTIVATION_STYLE.values),
             hovertemplate="%{hovertext}<extra></extra>",
         )  # fmt: skip

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from effnet_lab.frames import CALIBRATION_ACCURACY, CALIBRATION_RANGES, require
 from effnet_lab.view import theme
-from effnet_lab.view.axes import axis
+from effnet_lab.view.axes import axis, error_bars
 from effnet_lab.view.text import hover, short_layer
 
 BASE = "minmax"  # the rule of the draws
@@ -64,7 +64,7 @@ def plot_calibration_accuracy(accuracy: pd.DataFrame) -> go.Figure:
         middle = (part.groupby("n_calibration")["draw"].transform("max")) / 2
         fig.add_scatter(  # the draws of one size stand beside each other
             x=part["n_calibration"] * 1.06 ** (part["draw"] - middle), y=part["top1"], mode="markers", name=_WORDS[drawn],
-            marker={"color": colors[drawn], "size": 7}, error_y=_bars(part),
+            marker={"color": colors[drawn], "size": 7}, error_y=error_bars(part, "top1"),
             hovertext=hover(part, [f"{size:,} images, draw {draw}" for size, draw in
                                    zip(part["n_calibration"], part["draw"], strict=True)], _COUNTS),
             hovertemplate="%{hovertext}<extra></extra>",
@@ -93,7 +93,7 @@ def plot_calibration_methods(accuracy: pd.DataFrame) -> go.Figure:
         ]
         fig.add_scatter(
             x=part["top1"], y=[method.replace("_", " ") for method in part["method"]], mode="markers", name=model,
-            marker={"color": colors[model], "size": 10}, error_x=_bars(part), hovertext=hover(part, titles, _COUNTS),
+            marker={"color": colors[model], "size": 10}, error_x=error_bars(part, "top1"), hovertext=hover(part, titles, _COUNTS),
             hovertemplate="%{hovertext}<extra></extra>",
         )  # fmt: skip
         for top1 in part.loc[part["method"] == BASE, "top1"]:
@@ -103,13 +103,6 @@ def plot_calibration_methods(accuracy: pd.DataFrame) -> go.Figure:
 
 
 _WORDS = {"disjoint": "disjoint images", "bootstrap": "drawn with replacement", "all": "all images"}
-
-
-def _bars(part: pd.DataFrame) -> dict:
-    return {
-        "type": "data", "symmetric": False, "array": part["top1_hi"] - part["top1"], "thickness": 1, "width": 3,
-        "arrayminus": part["top1"] - part["top1_lo"],
-    }  # fmt: skip
 
 
 def _images_axis(rows: pd.DataFrame) -> dict:

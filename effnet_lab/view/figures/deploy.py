@@ -8,7 +8,7 @@ from plotly.subplots import make_subplots
 
 from effnet_lab.frames import ACCURACY, DELEGATION, LATENCY, MEMORY, MODEL_FILE, require
 from effnet_lab.view import theme
-from effnet_lab.view.axes import axis
+from effnet_lab.view.axes import axis, error_bars
 from effnet_lab.view.text import hover
 
 ROW_PX = 26
@@ -36,7 +36,7 @@ def plot_formats(accuracy: pd.DataFrame, latency: pd.DataFrame, memory: pd.DataF
     for column, name in enumerate(panels, start=1):
         fig.add_scatter(
             x=rows[name], y=names, mode="markers", marker={"size": 10, "color": colors}, row=1, col=column, showlegend=False,
-            hovertext=boxes, hovertemplate="%{hovertext}<extra></extra>", error_x=_ends(rows, name),
+            hovertext=boxes, hovertemplate="%{hovertext}<extra></extra>", error_x=error_bars(rows, name, theme.GREY),
         )  # fmt: skip
         fig.update_xaxes(**axis(name).layout(rows[name]), row=1, col=column, nticks=5)
     fig.update_layout(
@@ -44,21 +44,6 @@ def plot_formats(accuracy: pd.DataFrame, latency: pd.DataFrame, memory: pd.DataF
         height=130 + 1.5 * ROW_PX * len(rows), margin_t=theme.BARE_TOP_PX,
     )  # fmt: skip
     return fig
-
-
-def _ends(rows: pd.DataFrame, name: str) -> dict | None:
-    if f"{name}_lo" not in rows:
-        return None
-    high, low = rows[f"{name}_hi"] - rows[name], rows[name] - rows[f"{name}_lo"]
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": high,
-        "arrayminus": low,
-        "thickness": 1,
-        "width": 3,
-        "color": theme.GREY,
-    }
 
 
 def plot_delegates(delegation: pd.DataFrame) -> go.Figure:

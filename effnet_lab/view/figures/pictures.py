@@ -14,7 +14,7 @@ from PIL import Image
 from effnet_lab.frames import AUDIT, CLASSIFICATION, MODEL_FILE, require
 from effnet_lab.names import UserError
 from effnet_lab.view import theme
-from effnet_lab.view.axes import axis
+from effnet_lab.view.axes import axis, error_bars
 from effnet_lab.view.text import capital, file_label, hover
 
 LARGEST_PX, LOSSLESS_PX = 640, 256  # longer side of a picture inside a figure; up to which it is no JPEG
@@ -128,10 +128,7 @@ def plot_audit(audit: pd.DataFrame, n: int = 12) -> go.Figure:
         fig.add_scatter(
             x=chosen["top1"], y=chosen["place"], mode="markers", name=name,
             marker={"size": 11, "color": color, "symbol": symbol, "line": {"width": 1, "color": "white"}},
-            error_x={
-                "type": "data", "symmetric": False, "array": chosen["top1_hi"] - chosen["top1"],
-                "arrayminus": chosen["top1"] - chosen["top1_lo"], "color": color, "thickness": 1.5, "width": 4,
-            },
+            error_x=error_bars(chosen, "top1", color, thickness=1.5, width=4),
             hovertext=hover(chosen, _pipelines(chosen), ("top1", "n_images", "p_value")),
             hovertemplate="%{hovertext}<extra></extra>",
         )  # fmt: skip

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from effnet_lab.frames import CHANNEL_RANGES, REPAIR, require
 from effnet_lab.view import theme
-from effnet_lab.view.axes import axis
+from effnet_lab.view.axes import axis, error_bars
 from effnet_lab.view.text import file_label, hover, short_layer
 
 FLOAT = "float32"  # scheme of the row that a dotted line shows: what there is to win back
@@ -31,10 +31,7 @@ def plot_repair(gain: pd.DataFrame) -> go.Figure:
             fig.add_scatter(
                 x=_wrapped(group["steps"]), y=group["top1"], mode="lines+markers", name=f"{model} {scheme}",
                 line={"color": colors[model], "width": 1, "dash": "dot"}, marker={"size": 10, "color": colors[model]},
-                error_y={
-                    "type": "data", "symmetric": False, "array": group["top1_hi"] - group["top1"],
-                    "arrayminus": group["top1"] - group["top1_lo"], "thickness": 1, "width": 4,
-                },
+                error_y=error_bars(group, "top1", width=4),
                 hovertext=hover(group, labels, ["n_images", "top1", "difference", "p_value"]),
                 hovertemplate="%{hovertext}<extra></extra>",
             )  # fmt: skip

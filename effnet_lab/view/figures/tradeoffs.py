@@ -11,19 +11,12 @@ from plotly.subplots import make_subplots
 from effnet_lab.frames import MODEL_FILE, PUBLISHED, RIVALS, TRADEOFFS, require
 from effnet_lab.names import UserError, lookup, suggest
 from effnet_lab.view import theme
-from effnet_lab.view.axes import Axis, axis, choose, interval
+from effnet_lab.view.axes import Axis, axis, choose, error_bars, interval
 from effnet_lab.view.text import capital, file_label, hover
 
 TRADEOFF_AXES = (
-    "top1",
-    "p50_ms",
-    "relative_p50",
-    "size_bytes",
-    "peak_activation_bytes",
-    "arena_bytes",
-    "params",
-    "madds",
-)
+    "top1", "p50_ms", "relative_p50", "size_bytes", "peak_activation_bytes", "arena_bytes", "params", "madds",
+)  # fmt: skip
 ROOM = 1.35  # of a logarithmic axis beyond its outermost marks, as a factor
 
 
@@ -59,8 +52,8 @@ def plot_tradeoffs(
         labels = [file_label(*key) for key in zip(rows["model"], rows["scheme"], rows["backend"], strict=True)]
         fig.add_scatter(
             x=rows[x], y=rows[y], mode="markers", name=kind, hovertext=hover(rows, labels, _hover_columns()),
-            hovertemplate="%{hovertext}<extra></extra>", error_x=_bars(rows, x, colors[kind]),
-            error_y=_bars(rows, y, colors[kind]),
+            hovertemplate="%{hovertext}<extra></extra>", error_x=error_bars(rows, x, colors[kind]),
+            error_y=error_bars(rows, y, colors[kind]),
             marker={
                 "size": 11, "color": colors[kind], "symbol": rows["model"].map(symbols).tolist(),
                 "line": {"width": 1, "color": "white"},
@@ -82,15 +75,6 @@ def _hover_columns() -> list[str]:
     """Every number of the frame except the ends of intervals, which stand beside their value."""
     ends = {end for column in TRADEOFFS.values for end in interval(column)}
     return [column for column in TRADEOFFS.values if column not in ends]
-
-
-def _bars(rows: pd.DataFrame, column: str, color: str) -> dict[str, object] | None:
-    """Error bars, asymmetric, where the frame has them."""
-    lo, hi = interval(column)
-    if lo not in rows or rows[lo].isna().all():
-        return None
-    bars = {"type": "data", "symmetric": False, "array": rows[hi] - rows[column], "arrayminus": rows[column] - rows[lo]}
-    return bars | {"color": color, "thickness": 1, "width": 3}
 
 
 def _add_front(fig: go.Figure, front: pd.DataFrame, x: str, y: str, x_axis: Axis) -> None:
@@ -217,7 +201,7 @@ def _rival_marks(rows: pd.DataFrame, x: str, *, family: bool) -> go.Scatter:
     return go.Scatter(
         x=rows[x], y=rows["published_top1"], mode="lines+markers+text" if family else "markers+text",
         text=rows["model"].tolist(), textposition="top center" if family else "bottom center", textfont_size=11,
-        name="EfficientNet-Lite" if family else "others", error_x=_bars(rows, x, color), cliponaxis=False,
+        name="EfficientNet-Lite" if family else "others", error_x=error_bars(rows, x, color), cliponaxis=False,
         marker={"size": 10, "color": color, "symbol": "circle" if family else "square"},
         line={"color": color, "width": 1}, hovertext=boxes, hovertemplate="%{hovertext}<extra></extra>",
     )  # fmt: skip
