@@ -8,10 +8,10 @@ from __future__ import annotations
 import importlib
 
 _HOMES = {
-    "audit_preprocess": "effnet_lab.measure",
+    "audit_preprocess": "effnet_lab.evaluate",
     "build_model": "effnet_lab.models",
     "check": "effnet_lab.regress",
-    "classify": "effnet_lab.measure",
+    "classify": "effnet_lab.evaluate",
     "export": "effnet_lab.quantize",
     "family": "effnet_lab.scaling",
     "get_scheme": "effnet_lab.quantize",
@@ -19,11 +19,11 @@ _HOMES = {
     "layer_counts": "effnet_lab.scaling",
     "layer_error": "effnet_lab.analysis",
     "load_model": "effnet_lab.models",
-    "measure_accuracy": "effnet_lab.measure",
-    "measure_latency": "effnet_lab.measure",
-    "measure_memory": "effnet_lab.measure",
+    "measure_accuracy": "effnet_lab.evaluate",
+    "measure_latency": "effnet_lab.bench",
+    "measure_memory": "effnet_lab.board",
     "open_images": "effnet_lab.images",
-    "open_predictor": "effnet_lab.measure",
+    "open_predictor": "effnet_lab.evaluate",
     "run_notebooks": "effnet_lab.regress",
     "save_model": "effnet_lab.models",
     "search": "effnet_lab.scaling",

@@ -11,27 +11,27 @@ import pytest
 from PIL import Image
 
 from effnet_lab import frames
-from effnet_lab.images import ImageSet, Preprocess, open_images
-from effnet_lab.images.labels import imagenet_synsets
-from effnet_lab.litert import ModelInfo
-from effnet_lab.measure import (
-    Answers,
+from effnet_lab.evaluate import (
+    Predictions,
     accuracy,
     audit_preprocess,
     classify,
-    collect_answers,
-    compare_answers,
+    collect_predictions,
+    compare_predictions,
     confusion,
     measure_accuracy,
     open_predictor,
     per_class,
     reliability,
 )
-from effnet_lab.measure.class_order import class_order
-from effnet_lab.measure.classify import find_pictures, probabilities
-from effnet_lab.measure.paired import difference_interval, images_needed, mcnemar
-from effnet_lab.measure.pipelines import Pipeline
-from effnet_lab.measure.stages import StageClock, stream_batches
+from effnet_lab.evaluate.class_order import class_order
+from effnet_lab.evaluate.classify import find_pictures, probabilities
+from effnet_lab.evaluate.compare import difference_interval, images_needed, mcnemar
+from effnet_lab.evaluate.image_stream import StageClock, stream_batches
+from effnet_lab.evaluate.pipelines import Pipeline
+from effnet_lab.images import ImageSet, Preprocess, open_images
+from effnet_lab.images.labels import imagenet_synsets
+from effnet_lab.litert import ModelInfo
 from effnet_lab.names import UserError
 
 COLOURS = {
@@ -208,7 +208,7 @@ def test_outputs_are_matched_to_classes_by_name():
 
 def test_answers_are_continued_where_they_stopped(tmp_path):
     images, path = colour_set(100, wrong=9), tmp_path / "answers.npz"
-    whole = collect_answers(ColourNet(), images)
+    whole = collect_predictions(ColourNet(), images)
 
     class Stops(ColourNet):
         def predict(self, batch):
@@ -217,24 +217,26 @@ def test_answers_are_continued_where_they_stopped(tmp_path):
             return super().predict(batch)
 
     with pytest.raises(KeyboardInterrupt):
-        collect_answers(Stops(), images, resume=path)
+        collect_predictions(Stops(), images, resume=path)
     second = ColourNet()
-    resumed = collect_answers(second, images, resume=path)
+    resumed = collect_predictions(second, images, resume=path)
     assert sum(second.batches) == 100 - 64
     assert (resumed.ranked == whole.ranked).all()
     assert (resumed.confidence == whole.confidence).all()
     third = ColourNet()
-    assert accuracy(collect_answers(third, images, resume=path))["top1"].item() == 0.91
+    assert accuracy(collect_predictions(third, images, resume=path))["top1"].item() == 0.91
     assert not third.batches
     with pytest.raises(UserError, match="answers of another run: images"):
-        collect_answers(ColourNet(), replace(images, fingerprint="1" * 16), resume=path)
+        collect_predictions(ColourNet(), replace(images, fingerprint="1" * 16), resume=path)
     path.write_bytes(b"nothing")
     with pytest.raises(UserError, match="holds no answers"):
-        collect_answers(ColourNet(), images, resume=path)
+        collect_predictions(ColourNet(), images, resume=path)
 
 
 def test_classes_confusion_and_their_sums():
-    answers = collect_answers(ColourNet(), colour_set(50, wrong=10))  # two images of every class show the next colour
+    answers = collect_predictions(
+        ColourNet(), colour_set(50, wrong=10)
+    )  # two images of every class show the next colour
     classes, pairs = per_class(answers), confusion(answers)
     frames.require(classes, frames.PER_CLASS, caller="test")
     assert classes["top1"].tolist() == [0.8] * 5
@@ -252,7 +254,9 @@ def test_calibration_error_equals_sklearns_curve():
     hits = rng.random(4000) < confidence**2  # too sure of itself
     images = replace(colour_set(4000), labels=np.where(hits, 0, 1))
     ranked = np.zeros((4000, 5), np.int32)
-    answers = Answers(info=ColourNet().info, images=images, ranked=ranked, confidence=confidence, clock=StageClock())
+    answers = Predictions(
+        info=ColourNet().info, images=images, ranked=ranked, confidence=confidence, clock=StageClock()
+    )
     share, sure = calibration_curve(hits, confidence, n_bins=15)
     rows = reliability(answers).query("n_images > 0")
     assert rows["top1"].to_numpy() == pytest.approx(share)
@@ -267,10 +271,10 @@ def test_calibration_error_equals_sklearns_curve():
 
 
 def made(hits):
-    """Answers that are right where `hits` says."""
+    """Predictions that are right where `hits` says."""
     images = replace(colour_set(len(hits)), fingerprint="2" * 16)
     ranked = np.where(np.asarray(hits), images.labels, (images.labels + 1) % 5)[:, None].repeat(5, axis=1)
-    return Answers(
+    return Predictions(
         info=ColourNet().info,
         images=images,
         ranked=ranked,
@@ -282,7 +286,7 @@ def made(hits):
 def test_compared_on_the_same_images():
     first, second = np.ones(734, bool), np.ones(734, bool)
     first[:9], second[7:14] = False, False  # 7 right only there, 5 only here
-    table = compare_answers(made(first), made(second))
+    table = compare_predictions(made(first), made(second))
     frames.require(table, frames.COMPARISON, caller="test")
     row = table.iloc[0]
     assert (row["n_only_this"], row["n_only_other"]) == (5, 7)
@@ -294,7 +298,7 @@ def test_compared_on_the_same_images():
         table.attrs["sentence"],
     )
     with pytest.raises(UserError, match="on the same images"):
-        compare_answers(made(first), made(second[:700]))
+        compare_predictions(made(first), made(second[:700]))
 
 
 def test_the_interval_covers_the_true_difference():
@@ -313,7 +317,7 @@ def test_no_difference_seen_is_not_no_difference():
     low, high = difference_interval(same, same)
     assert 0.0175 < high < 0.0362
     assert -low == pytest.approx(high, rel=0.1)
-    assert "exclude a difference of more than 2." in compare_answers(made(same), made(same)).attrs["sentence"]
+    assert "exclude a difference of more than 2." in compare_predictions(made(same), made(same)).attrs["sentence"]
 
 
 @pytest.mark.parametrize("shares", [(0.04, 0.08), (0.002, 0.002), (0.0, 0.01)])

@@ -10,12 +10,12 @@ import pytest
 from effnet_lab import frames
 from effnet_lab.images import open_images
 from effnet_lab.litert import read_graph
-from effnet_lab.measure import activation_style
-from effnet_lab.measure.activation_style import widen
 from effnet_lab.models import build_model, load_model
 from effnet_lab.models.weights import embedded_models
 from effnet_lab.quantize import export, targets
 from effnet_lab.scaling import MICRO, STYLES, layer_counts
+from effnet_lab.studies import activation_style
+from effnet_lab.studies.activation_style import widen
 from effnet_lab.training import RECIPES, read_card
 
 

@@ -9,7 +9,7 @@ from damage import flip_one_scale
 from effnet_lab import frames
 from effnet_lab.analysis import HistogramOf, layer_error, layer_histogram, sqnr_db
 from effnet_lab.analysis.metrics import ErrorSums, channel_sqnr_db
-from effnet_lab.analysis.pairs import TwinRunner
+from effnet_lab.analysis.twins import TwinRunner
 from effnet_lab.images import open_images
 from effnet_lab.litert import read_info
 from effnet_lab.names import UserError

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from effnet_lab.bench import measure_latency
+from effnet_lab.board import footprint, measure_memory
 from effnet_lab.images.preprocess import Preprocess
 from effnet_lab.litert import ModelInfo, allocate, embed_info, read_graph
 from effnet_lab.litert.io_types import with_io
 from effnet_lab.litert.layer_names import layer_names
-from effnet_lab.measure import footprint, measure_latency, measure_memory
 from effnet_lab.models import build_baseline
 from effnet_lab.names import UserError
 from effnet_lab.quantize.convert import convert, saved_model

@@ -11,12 +11,11 @@ import pytest
 from PIL import Image
 
 from effnet_lab import frames
+from effnet_lab.evaluate import measure_accuracy
 from effnet_lab.images import open_images
 from effnet_lab.litert import Runner, embed_info, read_graph, read_info
 from effnet_lab.litert.flatbuffer import pack, parse
 from effnet_lab.litert.layer_names import layer_names
-from effnet_lab.measure import calibration_study, enough, measure_accuracy
-from effnet_lab.measure.calibration import METHODS, draw_subsets
 from effnet_lab.models import load_model
 from effnet_lab.names import UserError
 from effnet_lab.quantize import export_file, get_scheme, requantize
@@ -25,6 +24,8 @@ from effnet_lab.quantize.range_choice import METHODS as RULES
 from effnet_lab.quantize.ranges import Ranging
 from effnet_lab.quantize.requantize import CLIPPING
 from effnet_lab.quiet import quiet
+from effnet_lab.studies import calibration_study, enough
+from effnet_lab.studies.calibration import METHODS, draw_subsets
 
 N = 12
 

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from effnet_lab import frames
-from effnet_lab.measure.claims import claims_ledger, measure_claims
-from effnet_lab.measure.claims.ledger import _judge
-from effnet_lab.measure.claims.recounts import RECOUNTS, Claim
 from effnet_lab.scaling import published
+from effnet_lab.studies.claims import claims_ledger, measure_claims
+from effnet_lab.studies.claims.ledger import _judge
+from effnet_lab.studies.claims.recounts import RECOUNTS, Claim
 
 
 @pytest.fixture(scope="module")

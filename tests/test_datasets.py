@@ -362,7 +362,7 @@ def test_label_files_that_do_not_fit(tmp_path, content, match):
 
 @pytest.mark.real
 def test_every_layout_gives_the_same_accuracy(tf, shared, flowers_cache, tmp_path):
-    from effnet_lab.measure import measure_accuracy
+    from effnet_lab.evaluate import measure_accuracy
 
     model = shared / "fixtures/litert/flowers_lite0_int8.tflite"
     images = open_images("flowers160", limit=40)

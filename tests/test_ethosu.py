@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from effnet_lab import view
+from effnet_lab.board import ACCELERATORS, ethosu, fallbacks
 from effnet_lab.litert.flatbuffer import IDENTIFIER
-from effnet_lab.measure import ACCELERATORS, ethosu, fallbacks
 from effnet_lab.names import UserError
 
 INT8 = "static_wi8_ai8 ai_edge_quantizer"

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from single_ops import SAME, File
 
+from effnet_lab.board import arena_map, footprint, high_water
 from effnet_lab.litert import Runner, allocate, read_graph, run_micro
-from effnet_lab.measure import arena_map, footprint, high_water
 from effnet_lab.names import UserError
 from effnet_lab.scaling import VARIANTS, Buffer, estimate_arena, get_spec, place
 from effnet_lab.scaling.layers import layers

@@ -15,15 +15,19 @@ FLOOR = {
     "scaling": 1, "images": 1,
     "litert": 2,
     "models": 3,  # a .tflite file is one of the origins of weights
+    "bench": 3, "board": 3,
     "training": 4, "quantize": 4,
-    "analysis": 5, "measure": 5,
-    "view": 6,
-    "regress": 7,
-    "cli": 8,
+    "evaluate": 5, "analysis": 5,
+    "studies": 6,
+    "view": 7,
+    "regress": 8,
+    "cli": 9,
 }  # fmt: skip
 ONLY = {  # what a room may import of the package although others stand on lower floors, too
     "view": {"names", "frames"},
     "scaling": {"names", "frames", "paths"},
+    "bench": {"names", "frames", "paths", "quiet", "intervals", "scaling", "images", "litert"},
+    "board": {"names", "frames", "paths", "quiet", "intervals", "scaling", "images", "litert"},
 }
 HEAVY = {  # libraries that only some rooms may load
     "tensorflow": {"models", "training", "quantize"},

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from effnet_lab.analysis import layer_error, local
+from effnet_lab.analysis.error_sums import ErrorTotals
 from effnet_lab.analysis.match import match_ops
 from effnet_lab.analysis.metrics import ErrorSums
-from effnet_lab.analysis.notions import Totals
-from effnet_lab.analysis.pairs import TwinRunner
+from effnet_lab.analysis.twins import TwinRunner
 from effnet_lab.images import open_images
 from effnet_lab.litert import Runner, float_twin, read_graph, read_info
 from effnet_lab.litert.flatbuffer import decode, pack, parse
@@ -313,7 +313,7 @@ def test_what_waits_between_two_ops_stays_within_its_bound(files, scenes, monkey
     monkeypatch.setattr(local, "CHUNK_BYTES", 3 * plan.bytes_per_image() + 1)
     assert plan.chunk() == 3
     images = np.stack([image for (image,) in feed(scenes, read_info(files[INT8]).preprocess)])[:3, 0]
-    walk, most = local.Walk(plan, images, "xnnpack", Totals()), 0
+    walk, most = local.Walk(plan, images, "xnnpack", ErrorTotals()), 0
     for do in walk:
         do()
         most = max(most, sum(values.nbytes for state in walk.states for values in state.values()))

@@ -15,18 +15,21 @@ import pytest
 from transcripts import ISSUE_73862
 
 from effnet_lab import frames
+from effnet_lab.bench import measure_latency, profile_ops
+from effnet_lab.bench.adb import measure_on_device, parse_benchmark
+from effnet_lab.bench.compare import judge
+from effnet_lab.bench.latency import Runs, _block
+from effnet_lab.bench.machine import Machine, Watch
+from effnet_lab.board import measure_memory
+from effnet_lab.evaluate import measure_accuracy
+from effnet_lab.evaluate.predictors import open_predictors
 from effnet_lab.images import open_images
 from effnet_lab.litert import Runner, read_graph
 from effnet_lab.litert.layer_names import layer_names
-from effnet_lab.measure import measure_accuracy, measure_latency, measure_memory, on_front, profile_ops, tradeoffs
-from effnet_lab.measure.adb import measure_on_device, parse_benchmark
-from effnet_lab.measure.judge import judge
-from effnet_lab.measure.latency import Runs, _block
-from effnet_lab.measure.machine import Machine, Watch
-from effnet_lab.measure.pareto import Needs, choose
-from effnet_lab.measure.predictor import open_predictors
 from effnet_lab.names import UserError
 from effnet_lab.scaling import get_spec, totals
+from effnet_lab.studies import on_front, tradeoffs
+from effnet_lab.studies.tradeoffs import Needs, choose
 
 INT8 = "static_wi8_ai8 converter"
 

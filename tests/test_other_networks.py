@@ -11,9 +11,9 @@ from effnet_lab.analysis import gather_evidence, layer_error, verdicts
 from effnet_lab.analysis.lint.network import Network
 from effnet_lab.analysis.lint.npu import check
 from effnet_lab.analysis.lint.xnnpack import fate
+from effnet_lab.board import ethosu
 from effnet_lab.images import open_images
 from effnet_lab.litert import Runner, delegation
-from effnet_lab.measure import ethosu
 from effnet_lab.quiet import quiet
 
 SIDE_PX = 32

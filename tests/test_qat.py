@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from effnet_lab.analysis.pairs import TwinRunner
+from effnet_lab.analysis.twins import TwinRunner
+from effnet_lab.evaluate import collect_predictions, compare_predictions
 from effnet_lab.images import open_images
 from effnet_lab.litert import read_graph, read_info
 from effnet_lab.litert.layer_names import computing, layer_names
-from effnet_lab.measure import collect_answers, compare_answers
 from effnet_lab.models import load_model, save_model
 from effnet_lab.models.fake_quant import fake_quantize, set_ranges, strip_fake_quant
 from effnet_lab.models.weights.native import to_bytes, variables
@@ -56,8 +56,8 @@ def calibrated(model, layers=None):
 def test_the_int8_file_answers_as_the_fake_quantized_network(micro0, tmp_path):
     images = open_images("scenes", limit=500)
     float_file, quantized = export(micro0, targets(["float32", "int8"], ["converter"]), tmp_path)
-    keras, file = collect_answers(micro0, images), collect_answers(quantized, images)
-    compared = compare_answers(file, keras).iloc[0]
+    keras, file = collect_predictions(micro0, images), collect_predictions(quantized, images)
+    compared = compare_predictions(file, keras).iloc[0]
     assert compared["difference_lo"] <= 0 <= compared["difference_hi"]
     assert compared["agreement"] > 0.97
     info = read_info(quantized)
@@ -87,7 +87,7 @@ def test_chosen_layers_only(tiny, tmp_path):
     integer = {names[t] for t, op in computing(graph) if graph.weights(op) and graph.weights(op).dtype == np.int8}
     assert integer == {name for name in chosen if not name.endswith("_add")}
     images = open_images("digits", limit=200)
-    compared = compare_answers(collect_answers(path, images), collect_answers(model, images)).iloc[0]
+    compared = compare_predictions(collect_predictions(path, images), collect_predictions(model, images)).iloc[0]
     assert compared["difference_lo"] <= 0 <= compared["difference_hi"]
     assert read_info(path).recipe.startswith("blocks_1_")
 
@@ -99,7 +99,7 @@ def test_other_formats_start_from_the_trained_weights(tiny, tmp_path):
     stripped = strip_fake_quant(model)
     assert stripped.fake_quantized == ()
     expected = predict(stripped, images).argmax(axis=1)
-    np.testing.assert_array_equal(collect_answers(path, images).ranked[:, 0], expected)
+    np.testing.assert_array_equal(collect_predictions(path, images).ranked[:, 0], expected)
     with pytest.raises(UserError, match=r"needs calibration images"):
         export(model, targets(["int16x8"], ["converter"]), tmp_path)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from effnet_lab.evaluate.compare import difference_interval
 from effnet_lab.images import open_images
 from effnet_lab.litert import Runner, read_graph, read_info
-from effnet_lab.measure.paired import difference_interval
 from effnet_lab.models import load_model
 from effnet_lab.names import UserError
 from effnet_lab.quantize import SCHEMES, export, get_scheme, own_twins, targets

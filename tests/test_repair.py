@@ -23,17 +23,18 @@ from effnet_lab.analysis.repair import (
     measure_moments,
     repair,
 )
-from effnet_lab.analysis.repair.groups import channel_groups
+from effnet_lab.analysis.repair.scale_groups import channel_groups
+from effnet_lab.evaluate import collect_predictions, compare_predictions
 from effnet_lab.images import ImageSet, Preprocess, open_images
 from effnet_lab.intervals import wilson
 from effnet_lab.litert import Runner, float_twin, read_graph, read_info
 from effnet_lab.litert.edit import with_constants
 from effnet_lab.litert.flatbuffer import pack, parse
 from effnet_lab.litert.options import Options, op_options
-from effnet_lab.measure import collect_answers, compare_answers, repair_gain
 from effnet_lab.names import UserError
 from effnet_lab.quantize import get_scheme, requantize
 from effnet_lab.quiet import quiet
+from effnet_lab.studies import repair_gain
 from effnet_lab.view import plot_channel_ranges, plot_repair
 
 CALIBRATION = 100
@@ -453,7 +454,7 @@ def answers_of(case: Case, content: bytes, name: str, folder):
     info = ModelInfo(model="micro2", scheme=scheme, backend="", preprocess=case.preprocess, classes=classes)
     path = folder / f"{name}.tflite"
     path.write_bytes(embed_info(content, info))
-    return collect_answers(path, open_images("scenes", limit=300))
+    return collect_predictions(path, open_images("scenes", limit=300))
 
 
 def test_stages_and_their_gain(damaged, tmp_path):
@@ -466,7 +467,7 @@ def test_stages_and_their_gain(damaged, tmp_path):
     assert gain.loc["none", ["difference", "p_value"]].isna().all()
     assert gain.loc["equalize", "difference"] > 0.5
     assert gain.loc["equalize", "p_value"] < 1e-6
-    expected = compare_answers(answers["equalize+bias"], answers["none"]).iloc[0]
+    expected = compare_predictions(answers["equalize+bias"], answers["none"]).iloc[0]
     assert gain.loc["equalize+bias", "p_value"] == expected["p_value"]
     with pytest.raises(UserError, match="There is no 'none' among the repairs"):
         repair_gain({"equalize": answers["equalize"]})
@@ -560,7 +561,7 @@ def test_command_writes_the_repaired_file_and_what_each_step_gains(call, path, t
     assert info.preprocess == read_info(path).preprocess
     graph = read_graph(out)
     assert {kernel.scale.size for op in graph.ops if (kernel := graph.weights(op)) is not None} == {1}
-    hits = collect_answers(out, open_images("scenes", limit=60)).hits
+    hits = collect_predictions(out, open_images("scenes", limit=60)).hits
     assert hits.mean() == rows[3]["top1"], "the file that lies there is not the one that was measured"
 
 

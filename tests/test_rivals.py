@@ -8,8 +8,8 @@ import pytest
 
 from effnet_lab import frames
 from effnet_lab.litert import read_graph, read_info
-from effnet_lab.measure import rivals
 from effnet_lab.names import UserError
+from effnet_lab.studies import rivals
 from effnet_lab.view import plot_rivals
 
 INT8 = "static_wi8_ai8"

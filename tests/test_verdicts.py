@@ -15,7 +15,7 @@ import pytest
 from effnet_lab import cli, frames
 from effnet_lab.analysis import evidence_table, gather_evidence, layer_error, verdicts
 from effnet_lab.analysis.verdicts import faults
-from effnet_lab.analysis.verdicts.evidence import Evidence, Grid
+from effnet_lab.analysis.verdicts.evidence import CodeGrid, Evidence
 from effnet_lab.images import open_images
 from effnet_lab.models import LoadedModel, build_model, load_model
 from effnet_lab.names import UserError
@@ -133,7 +133,7 @@ def seen(*values: np.ndarray, low: float, high: float, op: str = "conv", layer: 
     """Evidence of a layer that took these values, one array (positions, channels) per image, on 256 codes."""
     one = Evidence(
         file={"model": "m", "scheme": "s", "backend": "b"}, layer_index=0, layer=layer, op=op, parents=parents,
-        grid=Grid(scale=(high - low) / 255, low=low, high=high), kernel_max=None, kernel_per_tensor=False,
+        grid=CodeGrid(scale=(high - low) / 255, low=low, high=high), kernel_max=None, kernel_per_tensor=False,
     )  # fmt: skip
     for image in values:
         one.see(np.asarray(image, np.float32)[None])
@@ -208,7 +208,7 @@ def test_constant_channels_are_dead_unless_their_inputs_are():
 def test_sixteen_bits_have_room_for_an_outlier():
     values = np.random.default_rng(0).uniform(-1, 1, (200, 16)) * ([1.0] * 15 + [64.0])
     one = seen(values, low=-64.0, high=64.0)
-    wide = Grid(scale=128 / 65535, low=-64.0, high=64.0)
+    wide = CodeGrid(scale=128 / 65535, low=-64.0, high=64.0)
     assert faults.outlier_channel(one) is not None
     assert faults.outlier_channel(replace(one, grid=wide)) is None
 

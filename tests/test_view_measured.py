@@ -8,24 +8,12 @@ import pytest
 from effnet_lab import view
 from effnet_lab.analysis import evidence_table, gather_evidence, layer_error, verdicts
 from effnet_lab.analysis.repair import channel_ranges
+from effnet_lab.bench import measure_latency, profile_ops
+from effnet_lab.board import arena_map, delegation_table, ethosu, high_water, measure_memory
+from effnet_lab.evaluate import accuracy, collect_predictions, compare_predictions, confusion, reliability
 from effnet_lab.images import open_images
-from effnet_lab.measure import (
-    accuracy,
-    arena_map,
-    claims_ledger,
-    collect_answers,
-    compare_answers,
-    confusion,
-    delegation_table,
-    ethosu,
-    high_water,
-    measure_latency,
-    measure_memory,
-    profile_ops,
-    reliability,
-    repair_gain,
-)
 from effnet_lab.names import UserError
+from effnet_lab.studies import claims_ledger, repair_gain
 
 FLOAT, INT8 = "float32 converter", "static_wi8_ai8 converter"
 
@@ -35,7 +23,7 @@ def frames_of(files):
     """Every frame that these figures take, of micro0."""
     images = open_images("scenes", limit=40)
     paths = [files[FLOAT], files[INT8]]
-    answers = [collect_answers(path, images) for path in paths]
+    answers = [collect_predictions(path, images) for path in paths]
     errors = layer_error(
         files[INT8], images.take(4), float_model=files[FLOAT], notions=("accumulated", "local", "effect")
     )
@@ -124,5 +112,5 @@ def test_one_file_per_figure(frames_of):
 
 
 def test_comparisons_name_their_files(frames_of):
-    row = compare_answers(*reversed(frames_of["answers"])).iloc[0]
+    row = compare_predictions(*reversed(frames_of["answers"])).iloc[0]
     assert (row["scheme"], row["against"]) == ("static_wi8_ai8", "micro0 float32 converter")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from effnet_lab import frames
 from effnet_lab.analysis.layer_error import run_images
-from effnet_lab.analysis.pairs import Pair, TwinRunner
+from effnet_lab.analysis.twins import Pair, TwinRunner
 from effnet_lab.images import ImageSet
 from effnet_lab.litert import float_twin, read_info
 from effnet_lab.names import UserError

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from effnet_lab import frames
+from effnet_lab.analysis.error_sums import NOTIONS, Measuring
 from effnet_lab.analysis.metrics import weight_sqnr_db
-from effnet_lab.analysis.notions import NOTIONS, Measuring
 from effnet_lab.analysis.originals import float_content
-from effnet_lab.analysis.pairs import Pair, TwinRunner
+from effnet_lab.analysis.twins import Pair, TwinRunner
 from effnet_lab.images import ImageSet
 from effnet_lab.litert.metadata import info_of
 from effnet_lab.litert.runner import DelegateError

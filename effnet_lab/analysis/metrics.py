@@ -16,7 +16,7 @@ class ErrorSums:
     """Sums over the elements of one tensor; adding two of them joins their samples, so that images can be streamed."""
 
     def __init__(self, values: NDArray[np.float64] | None = None) -> None:
-        from effnet_lab.analysis.fused import EMPTY  # compiled code, loaded when something is measured
+        from effnet_lab.analysis.error_kernels import EMPTY  # compiled code, loaded when something is measured
 
         self.values = np.array(EMPTY) if values is None else values
 
@@ -41,7 +41,7 @@ class ErrorSums:
         require_finite(self.values)
 
     def __add__(self, other: ErrorSums) -> ErrorSums:
-        from effnet_lab.analysis.fused import HIGH, LOW, MAX_ERROR
+        from effnet_lab.analysis.error_kernels import HIGH, LOW, MAX_ERROR
 
         a, b = self.values, other.values
         joined = a + b
@@ -103,7 +103,7 @@ class ErrorSums:
 
 def adder(tensor: Tensor | None) -> Callable[[NDArray, NDArray, NDArray], None]:
     """A function (reference, codes of the tensor, sums) that adds one pair to the sums; what can be known before is."""
-    from effnet_lab.analysis.fused import add_sums
+    from effnet_lab.analysis.error_kernels import add_sums
 
     if tensor is None or not tensor.quantized or tensor.scale.size > 1:  # real values, or a scale for each channel
         real = np.asarray if tensor is None or not tensor.quantized else tensor.real
@@ -119,7 +119,7 @@ def _flat(values: NDArray) -> NDArray[np.float32]:
 
 def require_finite(sums: NDArray) -> None:
     """Sums of any number of pairs, along the last axis."""
-    from effnet_lab.analysis.fused import ERROR2, QUANTIZED2, REFERENCE2
+    from effnet_lab.analysis.error_kernels import ERROR2, QUANTIZED2, REFERENCE2
 
     if not np.isfinite(sums[..., [REFERENCE2, QUANTIZED2, ERROR2]]).all():
         raise ValueError("The tensors must be finite. Got NaN or infinite values.")
@@ -194,7 +194,7 @@ def weight_sqnr_db(reference: Tensor, quantized: Tensor, axis: int) -> tuple[flo
 
 
 def _channel_sums(reference, codes, scale, zero_point, axis: int) -> tuple[NDArray, NDArray]:
-    from effnet_lab.analysis.fused import channel_energies
+    from effnet_lab.analysis.error_kernels import channel_energies
 
     if reference.shape != codes.shape:
         raise ValueError(f"The tensors must have one shape. Got {reference.shape} and {codes.shape}.")

@@ -26,13 +26,13 @@ def footprint(
 
     Example: effnet-lab footprint int8.tflite --ops
     """
-    from effnet_lab import measure
+    from effnet_lab import board
 
-    tables = {"footprint": measure.footprint(model)}
+    tables = {"footprint": board.footprint(model)}
     if ops:
-        tables["high_water"] = measure.high_water(model)
+        tables["high_water"] = board.high_water(model)
     if tensors:
-        tables["arena"] = measure.arena_map(model)
+        tables["arena"] = board.arena_map(model)
     show_all(tables, json)
 
 
@@ -53,11 +53,11 @@ def ethosu(
 
     Example: effnet-lab ethosu int8.tflite --accelerator ethos-u55-128
     """
-    from effnet_lab import measure
+    from effnet_lab import board
 
-    compiled = measure.ethosu(model, accelerator, system_config=system_config, memory_mode=memory_mode, out=out)
+    compiled = board.ethosu(model, accelerator, system_config=system_config, memory_mode=memory_mode, out=out)
     show_all({"ethosu": compiled.summary} | ({"ethosu_layers": compiled.layers} if layers else {}), json)
-    for sentence in measure.fallbacks(compiled.layers):
+    for sentence in board.fallbacks(compiled.layers):
         typer.echo(sentence, err=True)
 
 

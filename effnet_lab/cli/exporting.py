@@ -145,8 +145,8 @@ def open_calibration(source: str, split: str, limit: int | None) -> ImageSet:
 def _show(paths: list[Path], json: bool) -> None:
     import pandas as pd
 
+    from effnet_lab.board import measure_memory
     from effnet_lab.litert import read_info
-    from effnet_lab.measure import measure_memory
 
     table = pd.concat([measure_memory(path) for path in paths], ignore_index=True).drop(columns="arena_bytes")
     infos = [read_info(path) for path in paths]

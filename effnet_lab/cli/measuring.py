@@ -50,26 +50,26 @@ def evaluate(
     """
     import pandas as pd
 
-    from effnet_lab import measure
+    from effnet_lab import evaluate
     from effnet_lab.images import open_images
 
     images = open_images(data, split=split, limit=limit)
     names = [model, against] if against else [model]
-    networks = measure.open_predictors(names, threads, variant=variant)
+    networks = evaluate.open_predictors(names, threads, variant=variant)
     if resume is not None and against:
         raise UserError("--resume keeps the answers of one network. Leave out --against, or run each of the two alone.")
     said = [
-        measure.collect_answers(network, images, resume=resume, progress=progress(f"evaluate {name}"))
+        evaluate.collect_predictions(network, images, resume=resume, progress=progress(f"evaluate {name}"))
         for name, network in zip(names, networks, strict=True)
     ]
-    parts = [measure.accuracy(answers) for answers in said]
+    parts = [evaluate.accuracy(answers) for answers in said]
     tables = {"accuracy": pd.concat(parts, ignore_index=True)}
     if classes or out:
-        tables["per_class"] = measure.per_class(said[0])
+        tables["per_class"] = evaluate.per_class(said[0])
     if against:
-        tables["comparison"] = measure.compare_answers(*said)
+        tables["comparison"] = evaluate.compare_predictions(*said)
     if out is not None:
-        extra = {"confusion": measure.confusion(said[0]), "reliability": measure.reliability(said[0])}
+        extra = {"confusion": evaluate.confusion(said[0]), "reliability": evaluate.reliability(said[0])}
         save(tables | extra, out)
     show_all(tables, json)
     if against:
@@ -102,20 +102,18 @@ def bench(
     """
     import pandas as pd
 
-    from effnet_lab import measure
+    from effnet_lab import bench
 
     if profile:
-        table = pd.concat([measure.profile_ops(model, runs) for model in models], ignore_index=True)
+        table = pd.concat([bench.profile_ops(model, runs) for model in models], ignore_index=True)
         show(table if json else table.sort_values(["model", "scheme", "share"], ascending=[True, True, False]), json)
         return
     if adb is not None:
-        table = measure.measure_on_device(
+        table = bench.measure_on_device(
             models, adb, threads=threads, n_runs=runs, delegate=delegate, progress=progress("bench")
         )
     else:
-        table = measure.measure_latency(
-            models, threads=threads, kernels=kernels, n_runs=runs, progress=progress("bench")
-        )
+        table = bench.measure_latency(models, threads=threads, kernels=kernels, n_runs=runs, progress=progress("bench"))
     show(table, json, LATENCY_COLUMNS)
     typer.echo(f"{table['host'][0]}, batch 1, {table['kernels'][0]}, reference {table['reference'][0]}", err=True)
     if (guard := table["guard"][0]) != "quiet":

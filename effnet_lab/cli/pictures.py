@@ -32,10 +32,10 @@ def classify(
 
     Example: effnet-lab classify photo.jpg --weights imagenet --variant lite0 --labels labels_map.txt
     """
+    from effnet_lab.evaluate import classify as rank
+    from effnet_lab.evaluate import open_predictor
+    from effnet_lab.evaluate.classify import find_pictures
     from effnet_lab.images.labels import read_labels
-    from effnet_lab.measure import classify as rank
-    from effnet_lab.measure import open_predictor
-    from effnet_lab.measure.classify import find_pictures
 
     files, predictor = find_pictures(images), open_predictor(weights, variant=variant)
     names = read_labels(labels, predictor.outputs) if labels else None
@@ -56,13 +56,13 @@ def features(
 
     Example: effnet-lab features 'photos/*.jpg' --weights micro3 --out features.npz
     """
-    from effnet_lab.measure.classify import find_pictures
+    from effnet_lab.evaluate.classify import find_pictures
     from effnet_lab.names import UserError
 
     if out.suffix != ".npz":
         raise UserError(f"--out must end in .npz. Got {str(out)!r}.")
     files = find_pictures(images)
-    from effnet_lab.measure.features import extract_features, save_features
+    from effnet_lab.evaluate.features import extract_features, save_features
     from effnet_lab.models import load_model
 
     found = extract_features(load_model(weights, variant), files, endpoint, progress=progress("features"))
@@ -82,9 +82,9 @@ def audit_preprocess(
 
     Crosses normalisation, crop, interpolation, channel order and label offset. A marks the best, B what you do now.
     """
+    from effnet_lab.evaluate import audit_preprocess as audit
+    from effnet_lab.evaluate import open_predictor
     from effnet_lab.images import open_images
-    from effnet_lab.measure import audit_preprocess as audit
-    from effnet_lab.measure import open_predictor
 
     images = open_images(data, split=split, limit=limit)
     table = audit(open_predictor(model, variant=variant), images, progress=progress("audit"))

@@ -56,12 +56,13 @@ def repair(
         raise UserError(f"--out must end in .tflite. Got {str(out)!r}.")
     from effnet_lab.analysis.repair import STEPS
     from effnet_lab.analysis.repair import repair as stages_of
+    from effnet_lab.evaluate import collect_predictions
     from effnet_lab.images import open_images
     from effnet_lab.litert import read_info
     from effnet_lab.litert.flatbuffer import read_bytes
-    from effnet_lab.measure import collect_answers, repair_gain
     from effnet_lab.paths import write_atomically
     from effnet_lab.quantize import quantizer
+    from effnet_lab.studies import repair_gain
 
     chosen = [name for name in map(str.strip, steps.split(",")) if lookup("repair", name, STEPS)]
     wanted = _static(format)
@@ -75,9 +76,9 @@ def repair(
             progress=progress("calibrate"),
         ):  # fmt: skip
             if not answers:
-                answers["float"] = collect_answers(source, images, progress=progress("evaluate float"))
+                answers["float"] = collect_predictions(source, images, progress=progress("evaluate float"))
             trial.write_bytes(stage.quantized)
-            answers[stage.name] = collect_answers(trial, images, progress=progress(f"evaluate {stage.name}"))
+            answers[stage.name] = collect_predictions(trial, images, progress=progress(f"evaluate {stage.name}"))
         write_atomically(out, trial.read_bytes())
     show(repair_gain(answers), json, COLUMNS)
 

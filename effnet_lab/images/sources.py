@@ -8,11 +8,11 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from effnet_lab.images.digits import open_digits
+from effnet_lab.images.folders import open_tree
 from effnet_lab.images.imagenet import is_validation_folder, open_validation_folder
 from effnet_lab.images.imageset import SPLITS, ImageSet
 from effnet_lab.images.scenes import open_scenes
 from effnet_lab.images.tfrecords import is_shard, open_tfrecords
-from effnet_lab.images.trees import open_tree
 from effnet_lab.names import UserError, suggest
 from effnet_lab.paths import cache_dir
 

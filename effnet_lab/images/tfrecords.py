@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effnet_lab.images.decode import decode
+from effnet_lab.images.folders import TREE_SPLITS, Entry, split_of
 from effnet_lab.images.imageset import ImageSet, digest
 from effnet_lab.images.protobuf import Span, example_features, first_bytes, first_int
-from effnet_lab.images.trees import TREE_SPLITS, Entry, split_of
 from effnet_lab.names import UserError, suggest
 
 _SHARD = re.compile(r"(?P<group>.+)-\d{5}-of-\d{5}$|.*\.tfrec(ords?)?$")

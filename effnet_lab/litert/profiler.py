@@ -32,7 +32,7 @@ _CPU = 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Node:
+class ProfiledOp:
     """One thing that the library ran: an op of the graph, or an operator that XNNPACK has put in its place."""
 
     name: str  # CONV_2D, "Convolution (NHWC, QC8) IGEMM", ...
@@ -40,7 +40,7 @@ class Node:
     ms: NDArray  # (runs,)
 
 
-def profile(model: Path | str, n_runs: int = 30) -> list[Node]:
+def profile(model: Path | str, n_runs: int = 30) -> list[ProfiledOp]:
     """Run a file with the profiler on, batch 1, one thread, XNNPACK where it applies; nodes in the order they ran.
 
     Raises
@@ -57,7 +57,7 @@ def profile(model: Path | str, n_runs: int = 30) -> list[Node]:
         said = [line for line in done.stderr.splitlines() if "ERROR" in line] or [f"exit code {done.returncode}"]
         raise UserError(f"LiteRT cannot profile {str(model)!r}: {said[-1]}")
     return [
-        Node(name=node["name"], delegated=node["delegated"], ms=np.array(node["ms"]))
+        ProfiledOp(name=node["name"], delegated=node["delegated"], ms=np.array(node["ms"]))
         for node in json.loads(done.stdout)
     ]
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from effnet_lab.measure import measure_latency
+from effnet_lab.bench import measure_latency
 from effnet_lab.quantize import export, get_scheme
 from effnet_lab.scaling import get_spec
 

@@ -51,7 +51,7 @@ def test_collecting_against_the_quantizers_calibration(random_model):
     medians = {name: statistics.median(values[1:]) for name, values in times.items()}
     print(
         f"\ncollect: {1000 * medians['ours']:.0f} ms of CPU per image, AI Edge Quantizer: {1000 * medians['rival']:.0f}, "
-        f"ratio {medians['ours'] / medians['rival']:.2f}, lite0, {spec.resolution} px, {N_IMAGES} images, {ROUNDS} rounds"
+        f"ratio {medians['ours'] / medians['rival']:.2f}, lite0, {model.spec.resolution} px, {N_IMAGES} images, {ROUNDS} rounds"
     )
     assert medians["ours"] < medians["rival"]
 

@@ -1,4 +1,4 @@
-"""What decoding and resizing cost a stream of photographs: `collect_answers` against the bare interpreter."""
+"""What decoding and resizing cost a stream of photographs: `collect_predictions` against the bare interpreter."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
+from effnet_lab.evaluate import collect_predictions, open_predictor
 from effnet_lab.images import open_images
-from effnet_lab.measure import collect_answers, open_predictor
 
 N, ROUNDS = 512, 7
 
@@ -27,7 +27,7 @@ def test_streaming_costs_little(shared, flowers_cache):
             predictor.predict(ready)
         bare.append(N / (time.perf_counter() - start))
         start = time.perf_counter()
-        answers = collect_answers(predictor, images)
+        answers = collect_predictions(predictor, images)
         streamed.append(N / (time.perf_counter() - start))
     ratios = np.array(streamed) / np.array(bare)
     seconds = answers.clock.seconds

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from effnet_lab import frames
-from effnet_lab.analysis.integer.steps import KINDS, Case, Step, steps
+from effnet_lab.analysis.integer.steps import KINDS, Case, IntegerStep, steps
 from effnet_lab.litert import Op, Runner, Tensor, read_info
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.litert.options import op_options
@@ -159,7 +159,7 @@ def _position(at: Sequence[int], output: Tensor) -> tuple[int, ...]:
     return where
 
 
-def _most_moved(done: list[Step], output: Tensor) -> tuple[int, ...]:
+def _most_moved(done: list[IntegerStep], output: Tensor) -> tuple[int, ...]:
     """Where rounding changed the value most, of those that the clamp left alone: the most telling one."""
     by_name = {step.quantity: step.value for step in done}
     before, rounded = (np.asarray(by_name[name]).reshape(output.shape) for name in ("before rounding", "rounded value"))

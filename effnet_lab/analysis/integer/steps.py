@@ -45,7 +45,7 @@ class Case:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class IntegerStep:
     """One quantity: a number, or an array that broadcasts to the output's shape."""
 
     quantity: str
@@ -53,7 +53,7 @@ class Step:
     how: str
 
 
-def steps(case: Case) -> Iterator[Step]:
+def steps(case: Case) -> Iterator[IntegerStep]:
     """From the input codes to the output code; the last step is the op's output, int64 of the output's shape."""
     parts = _KINDS.get(case.op.kind)
     if parts is None:
@@ -67,13 +67,13 @@ def steps(case: Case) -> Iterator[Step]:
     yield from _finish(case, last.value)
 
 
-def _finish(case: Case, scaled: NDArray) -> Iterator[Step]:
+def _finish(case: Case, scaled: NDArray) -> Iterator[IntegerStep]:
     zero, (low, high) = int(case.output.zero_point[0]), code_range(case.output, case.options.fused)
-    yield Step(quantity="output zero point", value=zero, how="added to the rounded value")
-    yield Step(quantity="lowest code", value=low, how=f"activation {case.options.fused}")
-    yield Step(quantity="highest code", value=high, how=f"activation {case.options.fused}")
+    yield IntegerStep(quantity="output zero point", value=zero, how="added to the rounded value")
+    yield IntegerStep(quantity="lowest code", value=low, how=f"activation {case.options.fused}")
+    yield IntegerStep(quantity="highest code", value=high, how=f"activation {case.options.fused}")
     code = np.clip(scaled + zero, low, high).reshape(case.output.shape)
-    yield Step(quantity="output code", value=code, how="rounded value + zero point, clamped")
+    yield IntegerStep(quantity="output code", value=code, how="rounded value + zero point, clamped")
 
 
 def code_range(tensor: Tensor, fused: str) -> tuple[int, int]:
@@ -86,7 +86,7 @@ def code_range(tensor: Tensor, fused: str) -> tuple[int, int]:
     return int(low), int(high)
 
 
-def _weighted(case: Case) -> Iterator[Step]:
+def _weighted(case: Case) -> Iterator[IntegerStep]:
     """conv, depthwise, dense: products, what the input's zero point adds, bias, multiplier."""
     (x, kernel), zero = case.inputs[:2], int(case.inputs[0].zero_point[0])
     if np.any(kernel.zero_point) or kernel.dtype != np.int8:
@@ -98,13 +98,15 @@ def _weighted(case: Case) -> Iterator[Step]:
     axes = (0, 1, 2) if case.op.kind == "depthwise" else tuple(range(1, weights.ndim))
     per_channel = weights.astype(np.int64).sum(axes)
     bias = case.codes[2].astype(np.int64) if len(case.inputs) > 2 else np.int64(0)
-    yield Step(quantity="sum of products", value=total, how="input code x weight code over the window")
-    yield Step(quantity="input zero point", value=zero, how="also the code of the padding")
-    yield Step(quantity="sum of weight codes", value=per_channel, how="of this output channel")
-    yield Step(quantity="zero point term", value=-zero * per_channel, how="- input zero point x sum of weight codes")
-    yield Step(quantity="bias code", value=bias, how="int32, in units of input scale x weight scale")
+    yield IntegerStep(quantity="sum of products", value=total, how="input code x weight code over the window")
+    yield IntegerStep(quantity="input zero point", value=zero, how="also the code of the padding")
+    yield IntegerStep(quantity="sum of weight codes", value=per_channel, how="of this output channel")
+    yield IntegerStep(
+        quantity="zero point term", value=-zero * per_channel, how="- input zero point x sum of weight codes"
+    )
+    yield IntegerStep(quantity="bias code", value=bias, how="int32, in units of input scale x weight scale")
     accumulator = (total - zero * per_channel + bias).astype(np.int32).astype(np.int64)  # int32 wraps
-    yield Step(quantity="accumulator", value=accumulator, how="sum of products + zero point term + bias, int32")
+    yield IntegerStep(quantity="accumulator", value=accumulator, how="sum of products + zero point term + bias, int32")
     real = multiplier(x, kernel, case.output, case.op.kind, case.kernels)
     yield from _scaled(accumulator, real, case.rounding, "input scale x weight scale / output scale")
 
@@ -118,82 +120,84 @@ def multiplier(x: Tensor, kernel: Tensor, output: Tensor, kind: str, kernels: st
     return np.float64(x.scale[0]) * kernel.scale.astype(np.float64) / np.float64(output.scale[0])
 
 
-def _scaled(accumulator: NDArray, real: NDArray | float, rounding: str, how: str) -> Iterator[Step]:
-    yield Step(quantity="multiplier", value=np.asarray(real, np.float64), how=how)
+def _scaled(accumulator: NDArray, real: NDArray | float, rounding: str, how: str) -> Iterator[IntegerStep]:
+    yield IntegerStep(quantity="multiplier", value=np.asarray(real, np.float64), how=how)
     if rounding != FLOAT32:
         mantissa, shift = quantize_multiplier(real)
-        yield Step(quantity="mantissa", value=mantissa, how="int32 in [2^30, 2^31)")
-        yield Step(quantity="shift", value=shift, how="multiplier = mantissa x 2^(shift - 31)")
-    yield Step(
+        yield IntegerStep(quantity="mantissa", value=mantissa, how="int32 in [2^30, 2^31)")
+        yield IntegerStep(quantity="shift", value=shift, how="multiplier = mantissa x 2^(shift - 31)")
+    yield IntegerStep(
         quantity="before rounding", value=accumulator * np.asarray(real, np.float64), how="accumulator x multiplier"
     )
-    yield Step(quantity="rounded value", value=requantize(accumulator, real, rounding), how=rounding)
+    yield IntegerStep(quantity="rounded value", value=requantize(accumulator, real, rounding), how=rounding)
 
 
-def _add(case: Case) -> Iterator[Step]:
+def _add(case: Case) -> Iterator[IntegerStep]:
     offsets = []
     for i, (tensor, codes) in enumerate(zip(case.inputs, case.codes, strict=True), start=1):
         zero = int(tensor.zero_point[0])
         offsets.append(codes.astype(np.int64) - zero)
-        yield Step(quantity=f"input {i} code", value=codes.astype(np.int64), how="as the interpreter holds it")
-        yield Step(quantity=f"input {i} offset", value=offsets[-1], how=f"code - zero point {zero}")
+        yield IntegerStep(quantity=f"input {i} code", value=codes.astype(np.int64), how="as the interpreter holds it")
+        yield IntegerStep(quantity=f"input {i} offset", value=offsets[-1], how=f"code - zero point {zero}")
     scales = [tensor.scale[0] for tensor in (*case.inputs, case.output)]
     yield from (_add_one_shift if case.kernels == "xnnpack" else _add_common_scale)(offsets, scales)
 
 
-def _add_one_shift(offsets: list[NDArray], scales: list[np.float32]) -> Iterator[Step]:
+def _add_one_shift(offsets: list[NDArray], scales: list[np.float32]) -> Iterator[IntegerStep]:
     """XNNPACK: both integer multipliers share one shift, so that one rounding is left."""
     ratios = [scale / scales[2] for scale in scales[:2]]
     shift = _ADD_BITS - (int(np.frexp(max(ratios))[1]) - 1)
     integers = [int(np.rint(np.ldexp(np.float64(ratio), shift))) for ratio in ratios]
     for i, (ratio, integer) in enumerate(zip(ratios, integers, strict=True), start=1):
-        yield Step(quantity=f"multiplier {i}", value=float(ratio), how=f"input {i} scale / output scale")
-        yield Step(quantity=f"integer multiplier {i}", value=integer, how=f"multiplier {i} x 2^{shift}")
+        yield IntegerStep(quantity=f"multiplier {i}", value=float(ratio), how=f"input {i} scale / output scale")
+        yield IntegerStep(quantity=f"integer multiplier {i}", value=integer, how=f"multiplier {i} x 2^{shift}")
     total = sum(offset * integer for offset, integer in zip(offsets, integers, strict=True))
-    yield Step(quantity="accumulator", value=total, how="offset 1 x integer 1 + offset 2 x integer 2")
-    yield Step(quantity="before rounding", value=total / 2.0**shift, how=f"accumulator / 2^{shift}")
-    yield Step(quantity="rounded value", value=(total + (1 << (shift - 1))) >> shift, how="ties upward")
+    yield IntegerStep(quantity="accumulator", value=total, how="offset 1 x integer 1 + offset 2 x integer 2")
+    yield IntegerStep(quantity="before rounding", value=total / 2.0**shift, how=f"accumulator / 2^{shift}")
+    yield IntegerStep(quantity="rounded value", value=(total + (1 << (shift - 1))) >> shift, how="ties upward")
 
 
-def _add_common_scale(offsets: list[NDArray], scales: list[np.float32]) -> Iterator[Step]:
+def _add_common_scale(offsets: list[NDArray], scales: list[np.float32]) -> Iterator[IntegerStep]:
     """The plain kernels: both inputs to a common scale of twice the larger one, then to the output's."""
     common = 2.0 * max(float(scales[0]), float(scales[1]))
     terms = []
     for i, (offset, scale) in enumerate(zip(offsets, scales[:2], strict=True), start=1):
         terms.append(requantize(offset << _ADD_BITS, float(scale) / common, TIES_AWAY))
-        yield Step(
+        yield IntegerStep(
             quantity=f"multiplier {i}", value=float(scale) / common, how="input scale / (2 x larger input scale)"
         )
-        yield Step(quantity=f"term {i}", value=terms[-1], how=f"offset {i} x 2^{_ADD_BITS} x multiplier {i}, rounded")
+        yield IntegerStep(
+            quantity=f"term {i}", value=terms[-1], how=f"offset {i} x 2^{_ADD_BITS} x multiplier {i}, rounded"
+        )
     total = terms[0] + terms[1]
-    yield Step(quantity="accumulator", value=total, how="term 1 + term 2")
+    yield IntegerStep(quantity="accumulator", value=total, how="term 1 + term 2")
     real = common / (2.0**_ADD_BITS * float(scales[2]))
     yield from _scaled(total, real, TIES_AWAY, f"2 x larger input scale / (2^{_ADD_BITS} x output scale)")
 
 
-def _mul(case: Case) -> Iterator[Step]:
+def _mul(case: Case) -> Iterator[IntegerStep]:
     """As long as the result fits into int16: beyond that the plain kernel wraps around, and this does not."""
     offsets = [
         codes.astype(np.int64) - int(tensor.zero_point[0])
         for tensor, codes in zip(case.inputs, case.codes, strict=True)
     ]
     total = offsets[0] * offsets[1]
-    yield Step(quantity="accumulator", value=total, how="product of the two (code - zero point)")
+    yield IntegerStep(quantity="accumulator", value=total, how="product of the two (code - zero point)")
     first, second, out = (tensor.scale[0] for tensor in (*case.inputs, case.output))
     exact = float(first) * float(second) / float(out)
     real = (first * second) / out if case.kernels == "xnnpack" else exact
     yield from _scaled(total, real, case.rounding, "input scale 1 x input scale 2 / output scale")
 
 
-def _mean(case: Case) -> Iterator[Step]:
+def _mean(case: Case) -> Iterator[IntegerStep]:
     x, codes = case.inputs[0], case.codes[0]
     axes = tuple(int(axis) for axis in case.codes[1].reshape(-1))
     count, zero = int(np.prod([codes.shape[axis] for axis in axes])), int(x.zero_point[0])
     total = codes.astype(np.int64).sum(axes)
-    yield Step(quantity="sum of codes", value=total, how=f"over the {count} values")
-    yield Step(quantity="zero point term", value=-count * zero, how=f"- {count} x input zero point {zero}")
+    yield IntegerStep(quantity="sum of codes", value=total, how=f"over the {count} values")
+    yield IntegerStep(quantity="zero point term", value=-count * zero, how=f"- {count} x input zero point {zero}")
     accumulator = total - count * zero
-    yield Step(quantity="accumulator", value=accumulator, how="sum of codes + zero point term")
+    yield IntegerStep(quantity="accumulator", value=accumulator, how="sum of codes + zero point term")
     if case.kernels == "xnnpack":
         real = (x.scale[0] / case.output.scale[0]) * np.float32(1 / np.float32(count))
         yield from _scaled(accumulator, real, FLOAT32, f"input scale / output scale / {count}")
@@ -205,20 +209,20 @@ def _mean(case: Case) -> Iterator[Step]:
     yield from _mean_divided(accumulator, float(x.scale[0]) / float(case.output.scale[0]), count)
 
 
-def _mean_divided(accumulator: NDArray, ratio: float, count: int) -> Iterator[Step]:
+def _mean_divided(accumulator: NDArray, ratio: float, count: int) -> Iterator[IntegerStep]:
     """The plain kernels divide the mantissa by the count, after shifting it up as far as 64 bits allow."""
     mantissa, shift = quantize_multiplier(ratio)
     room = min(count.bit_length() - 1, 32, 31 + int(shift))
     mantissa, shift = (mantissa << room) // count, shift - room
-    yield Step(quantity="multiplier", value=ratio / count, how=f"input scale / output scale / {count}")
-    yield Step(quantity="mantissa", value=mantissa, how=f"of input scale / output scale, x 2^{room} / {count}")
-    yield Step(quantity="shift", value=shift, how="multiplier = mantissa x 2^(shift - 31)")
-    yield Step(quantity="before rounding", value=accumulator * (ratio / count), how="accumulator x multiplier")
+    yield IntegerStep(quantity="multiplier", value=ratio / count, how=f"input scale / output scale / {count}")
+    yield IntegerStep(quantity="mantissa", value=mantissa, how=f"of input scale / output scale, x 2^{room} / {count}")
+    yield IntegerStep(quantity="shift", value=shift, how="multiplier = mantissa x 2^(shift - 31)")
+    yield IntegerStep(quantity="before rounding", value=accumulator * (ratio / count), how="accumulator x multiplier")
     rounded = requantize_with(accumulator, mantissa, shift, TIES_AWAY)
-    yield Step(quantity="rounded value", value=rounded, how=TIES_AWAY)
+    yield IntegerStep(quantity="rounded value", value=rounded, how=TIES_AWAY)
 
 
-_KINDS: dict[str, Callable[[Case], Iterator[Step]]] = {
+_KINDS: dict[str, Callable[[Case], Iterator[IntegerStep]]] = {
     "conv": _weighted,
     "depthwise": _weighted,
     "dense": _weighted,

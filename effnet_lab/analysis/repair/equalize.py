@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from effnet_lab.analysis.repair.groups import Group, channel_groups
 from effnet_lab.analysis.repair.moments import Moments
+from effnet_lab.analysis.repair.scale_groups import Group, channel_groups
 from effnet_lab.litert import Graph, Op, read_graph
 from effnet_lab.litert.edit import with_constants
 from effnet_lab.litert.options import op_options

@@ -24,7 +24,7 @@ STEPS = {  # in the order in which they are taken
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Stage:
+class RepairStage:
     """The network after some of the repairs."""
 
     steps: tuple[str, ...]
@@ -45,7 +45,7 @@ def repair(
     *,
     steps: Sequence[str] = tuple(STEPS),
     progress: Callable[..., Iterable] | None = None,
-) -> Iterator[Stage]:
+) -> Iterator[RepairStage]:
     """Quantize a float network as it is, then after every further repair; the last stage has them all.
 
     Parameters
@@ -70,7 +70,7 @@ def repair(
     return _stages(float_content, chosen, quantize, partial(_measure, images, preprocess, progress))
 
 
-def write_stages(stages: Iterable[Stage], folder: Path | str) -> dict[str, Path]:
+def write_stages(stages: Iterable[RepairStage], folder: Path | str) -> dict[str, Path]:
     """The quantized file of every stage, by its name: "none", "equalize", "equalize+bias"."""
     paths = {}
     for stage in stages:
@@ -83,10 +83,12 @@ def _measure(images: ImageSet, preprocess: Preprocess, progress: Callable | None
     return measure_moments(content, images, preprocess, progress=progress)
 
 
-def _stages(float_content: bytes, chosen: tuple[str, ...], quantize: Callable, measure: Callable) -> Iterator[Stage]:
+def _stages(
+    float_content: bytes, chosen: tuple[str, ...], quantize: Callable, measure: Callable
+) -> Iterator[RepairStage]:
     exact = rough = float_content  # the same function as what was given; what is quantized
     quantized = quantize(rough)
-    yield Stage(steps=(), float_content=rough, quantized=quantized)
+    yield RepairStage(steps=(), float_content=rough, quantized=quantized)
     moments = measure(exact) if chosen else {}
     for i, step in enumerate(chosen):
         if step == "equalize":
@@ -95,4 +97,4 @@ def _stages(float_content: bytes, chosen: tuple[str, ...], quantize: Callable, m
         elif step == "clip":
             rough = clip_outliers(exact, moments)
         quantized = correct_biases(quantized, exact, moments) if step == "bias" else quantize(rough)
-        yield Stage(steps=chosen[: i + 1], float_content=rough, quantized=quantized)
+        yield RepairStage(steps=chosen[: i + 1], float_content=rough, quantized=quantized)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from effnet_lab import frames
 from effnet_lab.analysis.originals import float_content
-from effnet_lab.analysis.pairs import Pair, TwinRunner
+from effnet_lab.analysis.twins import Pair, TwinRunner
 from effnet_lab.images import ImageSet
 from effnet_lab.litert import Graph, Tensor, read_info
 from effnet_lab.litert.graph import CHANGES_OF_TYPE
@@ -22,7 +22,7 @@ BINS = 256  # over the grid: one per code of an 8-bit tensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Grid:
+class CodeGrid:
     """The values that the codes of a quantized tensor stand for: from `low` to `high` in steps of `scale`."""
 
     scale: float
@@ -40,8 +40,8 @@ class Grid:
         return self.scale * 2**self.spare_bits
 
     @classmethod
-    def of(cls, tensor: Tensor) -> Grid | None:
-        """Grid of a computed tensor; None if it is not quantized."""
+    def of(cls, tensor: Tensor) -> CodeGrid | None:
+        """CodeGrid of a computed tensor; None if it is not quantized."""
         if not tensor.quantized:
             return None
         limits, scale, zero = np.iinfo(tensor.dtype), float(tensor.scale[0]), int(tensor.zero_point[0])
@@ -60,7 +60,7 @@ class Evidence:
     layer_index: int
     layer: str
     op: str
-    grid: Grid | None
+    grid: CodeGrid | None
     parents: tuple[str, ...]  # layers that it reads; the network's input is not among them
     kernel_max: NDArray | None  # largest absolute weight per output channel, (channels,); None without a kernel
     kernel_per_tensor: bool  # one scale for the whole kernel
@@ -111,7 +111,7 @@ class Evidence:
         if self.grid is not None:
             self._compare(values.ravel(), self.grid)
 
-    def _compare(self, values: NDArray, grid: Grid) -> None:
+    def _compare(self, values: NDArray, grid: CodeGrid) -> None:
         steps = (values - grid.low) / grid.scale  # position on the grid, in codes from its lower end
         last = round((grid.high - grid.low) / grid.scale)
         nearest = np.clip(np.rint(steps), 0, last)
@@ -176,7 +176,7 @@ def _blank(pairs: tuple[Pair, ...], graph: Graph, file: dict[str, str]) -> list[
             layer_index=pair.index,
             layer=pair.layer,
             op=pair.op.kind,
-            grid=Grid.of(pair.quantized),
+            grid=CodeGrid.of(pair.quantized),
             parents=tuple(layer_of[i] for i in pair.op.inputs if i in layer_of),
             **_kernel(pair),
         )

@@ -35,7 +35,7 @@ FIXED = ("softmax", "log_softmax", "logistic", "tanh", "l2_normalization")  # th
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class Fault:
     """One fault of one layer."""
 
     verdict: str
@@ -56,7 +56,7 @@ def constant_channels(evidence: Evidence) -> NDArray[np.bool_]:
     return evidence.channel_max - evidence.channel_min <= CONSTANT * size
 
 
-def dead(evidence: Evidence, inherited: NDArray[np.bool_]) -> Finding | None:
+def dead(evidence: Evidence, inherited: NDArray[np.bool_]) -> Fault | None:
     """Most channels are constant, and not only because those they are made from are (`inherited`)."""
     constant = constant_channels(evidence)
     if float((constant & ~inherited).mean()) < DEAD_SHARE:
@@ -70,7 +70,7 @@ def dead(evidence: Evidence, inherited: NDArray[np.bool_]) -> Finding | None:
     )
     if scale < DEGENERATE:
         remedy += f" XNNPACK may refuse the file: the scale is {scale:.1g}."
-    return Finding(
+    return Fault(
         verdict="dead",
         bits_lost=8 * share,
         evidence=share,
@@ -82,7 +82,7 @@ def dead(evidence: Evidence, inherited: NDArray[np.bool_]) -> Finding | None:
     )
 
 
-def clipped(evidence: Evidence) -> Finding | None:
+def clipped(evidence: Evidence) -> Fault | None:
     """Values beyond the grid, in energy against the rounding noise ``step**2 / 12`` of an 8-bit grid over the same range.
 
     A ReLU6 that ends at 6 clips nothing: the float network's values end there, too. Clipping a little is even best for the
@@ -97,7 +97,7 @@ def clipped(evidence: Evidence) -> Finding | None:
     if bits < CLIPPED_BITS or evidence.clipped_images < CLIPPED_IMAGES * evidence.images:
         return None
     share = evidence.outside / evidence.count
-    return Finding(
+    return Fault(
         verdict="clipped",
         bits_lost=bits,
         evidence=share,
@@ -110,7 +110,7 @@ def clipped(evidence: Evidence) -> Finding | None:
     )  # fmt: skip
 
 
-def wasted_range(evidence: Evidence) -> Finding | None:
+def wasted_range(evidence: Evidence) -> Fault | None:
     """A grid much wider than what the layer ever takes: log2 of its width over the reach of the values."""
     grid = evidence.grid
     if grid is None or evidence.op in FIXED or constant_channels(evidence).all():
@@ -118,7 +118,7 @@ def wasted_range(evidence: Evidence) -> Finding | None:
     bits = _bits(grid.high - grid.low, evidence.reach)
     if bits - grid.spare_bits < WASTED_BITS:
         return None
-    return Finding(
+    return Fault(
         verdict="wasted range",
         bits_lost=bits,
         evidence=bits,
@@ -131,7 +131,7 @@ def wasted_range(evidence: Evidence) -> Finding | None:
     )
 
 
-def outlier_channel(evidence: Evidence) -> Finding | None:
+def outlier_channel(evidence: Evidence) -> Fault | None:
     """A few channels need a range that the others do not, or half of them use a sliver of it.
 
     Nagel et al. 2019 ("Data-free quantization through weight equalization and bias correction") show both to be what breaks
@@ -163,7 +163,7 @@ def outlier_channel(evidence: Evidence) -> Finding | None:
         else f"the range is {evidence.low:.3g} … {evidence.high:.3g}, and half of the {live.size} live channels need less than "
         f"{typical_extent:.3g} of it"
     )
-    return Finding(
+    return Fault(
         verdict="outlier channel",
         bits_lost=bits,
         evidence=bits,
@@ -176,7 +176,7 @@ def outlier_channel(evidence: Evidence) -> Finding | None:
     )  # fmt: skip
 
 
-def outlier_kernel(evidence: Evidence) -> Finding | None:
+def outlier_kernel(evidence: Evidence) -> Fault | None:
     """Weights with one scale for all channels, whose channels differ: log2 of the largest over the median channel."""
     largest = evidence.kernel_max
     if largest is None or not evidence.kernel_per_tensor:
@@ -185,7 +185,7 @@ def outlier_kernel(evidence: Evidence) -> Finding | None:
     bits = _bits(top, median)
     if bits < KERNEL_BITS:
         return None
-    return Finding(
+    return Fault(
         verdict="outlier channel",
         bits_lost=bits,
         evidence=bits,
@@ -198,7 +198,7 @@ def outlier_kernel(evidence: Evidence) -> Finding | None:
     )  # fmt: skip
 
 
-def bimodal(evidence: Evidence) -> Finding | None:
+def bimodal(evidence: Evidence) -> Fault | None:
     """Two groups of values with an empty gap between: ``-log2(1 - gap)``, the gap as a share of the codes.
 
     Zeros and sixes of a ReLU6 are two points that quantize without error; a layer that has only those is not meant.
@@ -214,7 +214,7 @@ def bimodal(evidence: Evidence) -> Finding | None:
         return None
     width = (grid.high - grid.low + grid.scale) / BINS
     lower, upper = grid.low + (start - 0.5) * width, grid.low + (stop - 0.5) * width
-    return Finding(
+    return Fault(
         verdict="bimodal",
         bits_lost=bits,
         evidence=gap,
@@ -227,7 +227,7 @@ def bimodal(evidence: Evidence) -> Finding | None:
     )  # fmt: skip
 
 
-def unlike_residual(evidence: Evidence, parents: list[Evidence]) -> Finding | None:
+def unlike_residual(evidence: Evidence, parents: list[Evidence]) -> Fault | None:
     """An addition whose smaller input is read in the coarse steps of the sum: log2 of the ratio.
 
     By the grids and by the float values: a grid alone that does not fit its values is the fault of the layer before.
@@ -242,7 +242,7 @@ def unlike_residual(evidence: Evidence, parents: list[Evidence]) -> Finding | No
     spare = evidence.grid.spare_bits
     if bits - spare < RESIDUAL_BITS:
         return None
-    return Finding(
+    return Fault(
         verdict="unlike residual",
         bits_lost=bits,
         evidence=bits,

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from effnet_lab.evaluate.class_order import class_order
+from effnet_lab.evaluate.classify import probabilities
+from effnet_lab.evaluate.image_stream import BATCH, StageClock, stream_batches
+from effnet_lab.evaluate.predictors import Predictor, open_predictor
 from effnet_lab.images import ImageSet
 from effnet_lab.images.imageset import digest
 from effnet_lab.litert import ModelInfo
-from effnet_lab.measure.class_order import class_order
-from effnet_lab.measure.classify import probabilities
-from effnet_lab.measure.predictor import Predictor, open_predictor
-from effnet_lab.measure.stages import BATCH, StageClock, stream_batches
 from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
 
@@ -27,7 +27,7 @@ SAVE_EVERY_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Answers:
+class Predictions:
     """One network's ranked classes for the first n images of a data set."""
 
     info: ModelInfo
@@ -55,14 +55,14 @@ class Answers:
         return (self.ranked == self.labels[:, None]).any(axis=1)
 
 
-def collect_answers(
+def collect_predictions(
     model: Path | str | Predictor,
     images: ImageSet,
     *,
     threads: int = 1,
     resume: Path | str | None = None,
     progress: Callable[..., Iterable] | None = None,
-) -> Answers:
+) -> Predictions:
     """Run a network over a data set.
 
     Decoding and resizing run in the background while the network computes; memory does not grow with the images, but for
@@ -93,7 +93,7 @@ def collect_answers(
                 parts, saved = [_write(Path(resume), about, parts)], time.monotonic()
     finally:
         ranked, confidence = _write(Path(resume), about, parts) if resume else _join(parts)
-    return Answers(info=predictor.info, images=images, ranked=ranked, confidence=confidence, clock=clock)
+    return Predictions(info=predictor.info, images=images, ranked=ranked, confidence=confidence, clock=clock)
 
 
 def _answer(

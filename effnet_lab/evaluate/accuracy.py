@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from effnet_lab import frames
+from effnet_lab.evaluate.predictions import Predictions, collect_predictions
+from effnet_lab.evaluate.predictors import Predictor
 from effnet_lab.images import ImageSet
 from effnet_lab.intervals import wilson
-from effnet_lab.measure.answers import Answers, collect_answers
-from effnet_lab.measure.predictor import Predictor
 
 BINS = 15  # of confidence, equally wide
 
@@ -24,11 +24,11 @@ def measure_accuracy(
     threads: int = 1,
     progress: Callable[..., Iterable] | None = None,
 ) -> pd.DataFrame:
-    """ACCURACY frame with one row: `accuracy` of `collect_answers`, which explains the parameters."""
-    return accuracy(collect_answers(model, images, threads=threads, progress=progress))
+    """ACCURACY frame with one row: `accuracy` of `collect_predictions`, which explains the parameters."""
+    return accuracy(collect_predictions(model, images, threads=threads, progress=progress))
 
 
-def accuracy(answers: Answers) -> pd.DataFrame:
+def accuracy(answers: Predictions) -> pd.DataFrame:
     """ACCURACY frame with one row.
 
     ``attrs`` say ``images_per_s``, ``slowest_stage`` ("decode", "preprocess" or "inference") and ``seconds`` per stage.
@@ -44,7 +44,7 @@ def accuracy(answers: Answers) -> pd.DataFrame:
     return table
 
 
-def per_class(answers: Answers) -> pd.DataFrame:
+def per_class(answers: Predictions) -> pd.DataFrame:
     """PER_CLASS frame: one row per class that has images, in the order of the data set.
 
     ``top1`` is the share of the class's images that were recognised (recall), with Wilson's interval; ``precision`` the
@@ -68,7 +68,7 @@ def per_class(answers: Answers) -> pd.DataFrame:
     return frames.build(frames.PER_CLASS, rows)
 
 
-def confusion(answers: Answers) -> pd.DataFrame:
+def confusion(answers: Predictions) -> pd.DataFrame:
     """CONFUSION frame: one row per true and predicted class that occur together."""
     matrix = _matrix(answers)
     rows = [
@@ -79,7 +79,7 @@ def confusion(answers: Answers) -> pd.DataFrame:
     return frames.build(frames.CONFUSION, rows)
 
 
-def reliability(answers: Answers) -> pd.DataFrame:
+def reliability(answers: Predictions) -> pd.DataFrame:
     """RELIABILITY frame: images by the probability of their first class, and how many of them were right."""
     index = np.minimum((answers.confidence * BINS).astype(int), BINS - 1)
     rows = []
@@ -96,7 +96,7 @@ def reliability(answers: Answers) -> pd.DataFrame:
     return frames.build(frames.RELIABILITY, rows)
 
 
-def calibration_error(answers: Answers) -> float:
+def calibration_error(answers: Predictions) -> float:
     """Expected calibration error, a fraction: mean distance of confidence and top-1 over 15 bins, by their images.
 
     Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
@@ -105,7 +105,7 @@ def calibration_error(answers: Answers) -> float:
     return float((bins["n_images"] * (bins["confidence"] - bins["top1"]).abs()).sum() / len(answers))
 
 
-def _matrix(answers: Answers) -> np.ndarray:
+def _matrix(answers: Predictions) -> np.ndarray:
     """Counts of (true, predicted); the last column is for classes that the data set does not have."""
     n = len(answers.images.classes)
     matrix = np.zeros((n, n + 1), np.int64)
@@ -113,10 +113,10 @@ def _matrix(answers: Answers) -> np.ndarray:
     return matrix
 
 
-def _name(answers: Answers, index: int) -> str:
+def _name(answers: Predictions, index: int) -> str:
     classes = answers.images.classes
     return classes[index] if index < len(classes) else "(another class)"
 
 
-def _key(answers: Answers) -> dict:
+def _key(answers: Predictions) -> dict:
     return answers.info.key | {"data": answers.images.name}

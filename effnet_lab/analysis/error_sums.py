@@ -10,9 +10,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from effnet_lab.analysis.local import ACTIVATIONS, WEIGHTS, WHOLE, Plan, Step, Variant, Walk
 from effnet_lab.analysis.metrics import ErrorSums, adder, require_finite
-from effnet_lab.analysis.pairs import Pair, TwinRunner
+from effnet_lab.analysis.op_by_op import ACTIVATIONS, WEIGHTS, WHOLE, OpStep, OpWalk, Plan, Variant
+from effnet_lab.analysis.twins import Pair, TwinRunner
 
 NOTIONS = ("accumulated", "local", "effect", "split")
 _PARTS = {"effect": (WHOLE,), "split": (WEIGHTS, ACTIVATIONS)}  # what a notion follows to the logits
@@ -76,7 +76,7 @@ class DeadChannels:
 
     def see(self, codes: NDArray) -> None:
         """Codes of one image, channels last."""
-        from effnet_lab.analysis.fused import still_constant
+        from effnet_lab.analysis.error_kernels import still_constant
 
         if not self._channels.size:
             return
@@ -92,7 +92,7 @@ class DeadChannels:
         return float(self._channels.size) if self._n_values != 1 else float("nan")
 
 
-class Totals:
+class ErrorTotals:
     """Local error per layer, and error of the logits per variant; adding two of them joins their images."""
 
     def __init__(self, followed: Iterable[Variant] = ()) -> None:
@@ -104,8 +104,8 @@ class Totals:
         self.followed = set(followed)
         self._ends: dict[Variant, list[tuple[NDArray, int]]] = defaultdict(list)  # logits and first class of each image
 
-    def __add__(self, other: Totals) -> Totals:
-        out = Totals(self.followed | other.followed)
+    def __add__(self, other: ErrorTotals) -> ErrorTotals:
+        out = ErrorTotals(self.followed | other.followed)
         out.n_images, out.signal = self.n_images + other.n_images, self.signal + other.signal
         for name in ("local", "noise", "changed"):
             mine, theirs, joined = (getattr(totals, name) for totals in (self, other, out))
@@ -113,7 +113,7 @@ class Totals:
                 joined[key] = mine[key] + theirs[key]
         return out
 
-    def see_local(self, step: Step, reference: NDArray, codes: NDArray) -> None:
+    def see_local(self, step: OpStep, reference: NDArray, codes: NDArray) -> None:
         """Output of one op for one image, in float and in codes."""
         self.local[step.op.index].see(reference, codes, step.pair.quantized)
 
@@ -184,7 +184,7 @@ class Measuring:
         self.plan = plan_steps(twins, notions, local_inputs)
         self._whole = Accumulated(twins) if "accumulated" in notions else None
         self._followed = [(step.op.index, part) for step in self.plan.steps for part in step.parts] if self.plan else []
-        self.totals = Totals(self._followed)
+        self.totals = ErrorTotals(self._followed)
         self.chunk = self.plan.chunk() if self.plan else 1
 
     def count(self, n_images: int) -> int:
@@ -194,12 +194,12 @@ class Measuring:
     def work(self, chunks: Iterable[NDArray]) -> Iterator[Callable[[], None]]:
         """Calls to be made in turn. The images of a chunk count when what comes after its last call is asked for."""
         for images in chunks:
-            totals = Totals(self._followed)
+            totals = ErrorTotals(self._followed)
             totals.n_images = len(images)
             if self._whole is not None:
                 yield partial(self._whole.see, images)
             if self.plan is not None:
-                walk = Walk(self.plan, images, self._twins.kernels, totals)
+                walk = OpWalk(self.plan, images, self._twins.kernels, totals)
                 yield from walk
                 ends = ([state[index] for state in walk.states] for index in (self.plan.logits, self.plan.output))
                 totals.close(*ends)

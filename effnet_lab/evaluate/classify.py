@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from effnet_lab import frames
+from effnet_lab.evaluate.image_stream import BATCH, StageClock, stream_batches
+from effnet_lab.evaluate.predictors import Predictor
 from effnet_lab.images.decode import SUFFIXES, decode
-from effnet_lab.measure.predictor import Predictor
-from effnet_lab.measure.stages import BATCH, StageClock, stream_batches
 from effnet_lab.names import UserError
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from effnet_lab.measure.classify import picture_reader
-from effnet_lab.measure.stages import BATCH, StageClock, stream_batches
+from effnet_lab.evaluate.classify import picture_reader
+from effnet_lab.evaluate.image_stream import BATCH, StageClock, stream_batches
 from effnet_lab.models import LoadedModel
 from effnet_lab.models.features import features_model
 from effnet_lab.paths import write_atomically

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from effnet_lab import frames
+from effnet_lab.bench.latency import N_RUNS, measure_latency
 from effnet_lab.images import open_images
 from effnet_lab.litert import read_info
-from effnet_lab.measure.latency import N_RUNS, measure_latency
 from effnet_lab.names import lookup
 from effnet_lab.scaling import LITE, published
 

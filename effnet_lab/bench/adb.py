@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from effnet_lab import frames
+from effnet_lab.bench.compare import judge
+from effnet_lab.bench.machine import DRIFT
 from effnet_lab.litert import read_info, tell_apart
-from effnet_lab.measure.judge import judge
-from effnet_lab.measure.machine import DRIFT
 from effnet_lab.names import UserError, lookup
 
 FOLDER = "/data/local/tmp"  # the one place where the shell user may execute a program

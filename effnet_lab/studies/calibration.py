@@ -13,13 +13,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from effnet_lab import frames
+from effnet_lab.evaluate.compare import SIGNIFICANT, compare_predictions
+from effnet_lab.evaluate.predictions import Predictions, collect_predictions
+from effnet_lab.evaluate.predictors import FilePredictor
 from effnet_lab.images import ImageSet
 from effnet_lab.intervals import wilson
 from effnet_lab.litert import Runner, read_graph, read_info
 from effnet_lab.litert.flatbuffer import read_bytes
-from effnet_lab.measure.answers import Answers, collect_answers
-from effnet_lab.measure.paired import SIGNIFICANT, compare_answers
-from effnet_lab.measure.predictor import FilePredictor
 from effnet_lab.names import UserError, lookup
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def calibration_study(
     for draw in progress(choices) if progress else choices:
         chosen, quantized = _calibrate(content, scheme, statistics, draw)
         info = replace(info, scheme=scheme)
-        answers = collect_answers(FilePredictor(info=info, runner=Runner(quantized)), evaluation)
+        answers = collect_predictions(FilePredictor(info=info, runner=Runner(quantized)), evaluation)
         reference = reference or answers
         about = {"method": draw.method, "n_calibration": len(draw.rows), "draw": draw.number, "drawn": draw.drawn}
         ranges += _range_rows(info.model, statistics.layers, chosen, widest, about)
@@ -248,12 +248,12 @@ def _range_rows(model: str, layers: Sequence[str], chosen: dict, widest: dict, a
     return rows
 
 
-def _accuracy_row(answers: Answers, reference: Answers, about: dict) -> dict:
+def _accuracy_row(answers: Predictions, reference: Predictions, about: dict) -> dict:
     hits, n = int(answers.hits.sum()), len(answers)
     low, high = wilson(hits, n)
     row = answers.info.key | {"data": answers.images.name, "n_images": n} | about
     row |= {"top1": hits / n, "top1_lo": low, "top1_hi": high}
     if answers is not reference:
-        compared = compare_answers(answers, reference).iloc[0]
+        compared = compare_predictions(answers, reference).iloc[0]
         row |= {name: compared[name] for name in ("difference", "difference_lo", "difference_hi", "p_value")}
     return row

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from effnet_lab.analysis.pairs import Pair
+from effnet_lab.analysis.twins import Pair
 from effnet_lab.litert import Op
 from effnet_lab.litert.graph import CHANGES_OF_TYPE
 from effnet_lab.litert.runner import invoke, open_interpreter
@@ -33,13 +33,13 @@ Values = dict[int, NDArray]  # of one image, by index of the float tensor
 class Sums(Protocol):
     """Where the errors go."""
 
-    def see_local(self, step: Step, reference: NDArray, codes: NDArray) -> None: ...
+    def see_local(self, step: OpStep, reference: NDArray, codes: NDArray) -> None: ...
 
     def see_end(self, variant: Variant, logits: NDArray, output: NDArray) -> None: ...
 
 
 @dataclass
-class Step:
+class OpStep:
     """One op of the float network, with its quantized counterpart where it has one."""
 
     op: Op
@@ -75,7 +75,7 @@ class Plan:
         self._matched = {pair.quantized.index: pair.reference.index for pair in pairs}
         ops = [op for op in reference.graph.ops if not all(map(reference.constant, op.outputs))]
         self.steps = [
-            Step(op=op, inputs=tuple(dict.fromkeys(reference.activations(op))), pair=of.get(op.index)) for op in ops
+            OpStep(op=op, inputs=tuple(dict.fromkeys(reference.activations(op))), pair=of.get(op.index)) for op in ops
         ]
         for step in self.steps:
             self._pair_inputs(step)
@@ -83,7 +83,7 @@ class Plan:
         self.logits = self._logits()
         self.alive = self._alive()
 
-    def _pair_inputs(self, step: Step) -> None:
+    def _pair_inputs(self, step: OpStep) -> None:
         """Which float tensor each input of the quantized op stands for; no pair where that cannot be told."""
         if step.pair is None or not self._real(step.op.outputs[0]):
             step.pair = None
@@ -102,7 +102,7 @@ class Plan:
         """Whether a float tensor holds numbers to be quantized, and not a shape or an index."""
         return self.reference.graph.tensors[index].dtype == np.float32
 
-    def rounded(self, step: Step) -> dict[int, int]:
+    def rounded(self, step: OpStep) -> dict[int, int]:
         """Inputs of the quantized op that stand for numbers, and the float tensors that they stand for."""
         return {index: taken for index, taken in step.taken.items() if self._real(taken)}
 
@@ -169,7 +169,7 @@ class Piece:
 class StepRunner:
     """The small interpreter of one step: the float op, and whatever is quantized of it; of several outputs, the first."""
 
-    def __init__(self, plan: Plan, step: Step, kernels: str) -> None:
+    def __init__(self, plan: Plan, step: OpStep, kernels: str) -> None:
         self._step, self._plan = step, plan
         source, assembly = plan.reference, Assembly()
         self._inputs = {i: assembly.value(source.main.tensors[i]) for i in step.inputs}
@@ -243,7 +243,7 @@ class StepRunner:
         return made
 
 
-class Walk:
+class OpWalk:
     """Take a chunk of images through all steps.
 
     Parameters

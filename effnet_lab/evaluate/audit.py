@@ -10,14 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from effnet_lab import frames
+from effnet_lab.evaluate.audit_words import sentence, ties
+from effnet_lab.evaluate.class_order import class_order
+from effnet_lab.evaluate.compare import SIGNIFICANT, mcnemar
+from effnet_lab.evaluate.pipelines import OFFSETS, Pipeline, tones, views
+from effnet_lab.evaluate.predictors import Predictor
 from effnet_lab.images import ImageSet
 from effnet_lab.images.imageset import spread
 from effnet_lab.intervals import wilson
-from effnet_lab.measure.audit_words import sentence, ties
-from effnet_lab.measure.class_order import class_order
-from effnet_lab.measure.paired import SIGNIFICANT, mcnemar
-from effnet_lab.measure.pipelines import OFFSETS, Pipeline, tones, views
-from effnet_lab.measure.predictor import Predictor
 from effnet_lab.names import UserError
 
 SCREEN = 0.3  # share of the images on which candidates are screened

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from effnet_lab import frames
+from effnet_lab.board.footprint import footprint
 from effnet_lab.images import open_images
 from effnet_lab.litert import Graph, read_graph
-from effnet_lab.measure.footprint import footprint
 
 ST = ("st_lc_v1_128", "st_lc_v1_224")
 KERAS = ("mobilenet_v2", "resnet50", "inception_v3")

@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from effnet_lab import frames
+from effnet_lab.evaluate.predictions import Predictions
 from effnet_lab.intervals import LEVEL
-from effnet_lab.measure.answers import Answers
 from effnet_lab.names import UserError
 
 SIGNIFICANT = 0.05  # a p-value below it tells two apart
@@ -77,7 +77,7 @@ def images_needed(first: NDArray, second: NDArray) -> float:
     return float(math.ceil(n))
 
 
-def compare_answers(first: Answers, second: Answers) -> pd.DataFrame:
+def compare_predictions(first: Predictions, second: Predictions) -> pd.DataFrame:
     """COMPARISON frame with one row, first against second, on the same images; ``attrs["sentence"]`` says it in words.
 
     Raises

@@ -8,14 +8,14 @@ from pathlib import Path
 import pandas as pd
 
 from effnet_lab import frames
+from effnet_lab.evaluate.compare import compare_predictions
+from effnet_lab.evaluate.predictions import Predictions, collect_predictions
+from effnet_lab.evaluate.predictors import FilePredictor
 from effnet_lab.images import ImageSet
 from effnet_lab.intervals import wilson
 from effnet_lab.litert import Graph, Runner, read_graph, read_info
 from effnet_lab.litert.flatbuffer import read_bytes
 from effnet_lab.litert.layer_names import computing, layer_names
-from effnet_lab.measure.answers import Answers, collect_answers
-from effnet_lab.measure.paired import compare_answers
-from effnet_lab.measure.predictor import FilePredictor
 from effnet_lab.scaling import get_spec
 
 SCHEMES = {"channel": "static_wi8_ai8", "tensor": "static_wi8_ai8_per_tensor"}  # by granularity of the weights
@@ -57,7 +57,7 @@ def activation_style(
 
     rows = []
     for path in progress(float_files) if progress else float_files:
-        reference = collect_answers(path, images)
+        reference = collect_predictions(path, images)
         own = Ranging(images=calibration).measure(read_bytes(path), reference.info.preprocess).ranges()
         for widening in widenings:
             ranges = widen(read_graph(path), own, widening)
@@ -79,14 +79,14 @@ def widen(graph: Graph, ranges: Ranges, factor: float) -> Ranges:
     return wide
 
 
-def _row(path: Path | str, reference: Answers, ranges: Ranges, granularity: str) -> dict:
+def _row(path: Path | str, reference: Predictions, ranges: Ranges, granularity: str) -> dict:
     from effnet_lab.quantize.requantize import requantize
     from effnet_lab.quantize.schemes import get_scheme
 
     info, names = read_info(path), layer_names(read_graph(path))
     content = requantize(read_bytes(path), get_scheme(SCHEMES[granularity]), ranges)
-    answers = collect_answers(FilePredictor(info=info, runner=Runner(content)), reference.images)
-    compared = compare_answers(answers, reference).iloc[0]
+    answers = collect_predictions(FilePredictor(info=info, runner=Runner(content)), reference.images)
+    compared = compare_predictions(answers, reference).iloc[0]
     spec, n = get_spec(info.variant), len(answers)
     widest = max((tensor for tensor in ranges if tensor in names), key=lambda name: ranges[name][1] - ranges[name][0])
     row = {"model": info.model, "granularity": granularity, "activation": spec.activation}

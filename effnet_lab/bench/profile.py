@@ -11,7 +11,7 @@ from effnet_lab import frames
 from effnet_lab.litert import read_graph, read_info
 from effnet_lab.litert.delegation import XNNPACK
 from effnet_lab.litert.layer_names import layer_names
-from effnet_lab.litert.profiler import Node, profile
+from effnet_lab.litert.profiler import ProfiledOp, profile
 
 _RUNS_AS = {  # words in the name of an operator -> kinds of op that it may stand for; XNNPACK runs 1x1 convolutions as dense
     "dwconv": ("depthwise",), "depthwise": ("depthwise",), "convolution": ("conv", "depthwise"), "conv_2d": ("conv",),
@@ -46,7 +46,7 @@ def profile_ops(model: Path | str, n_runs: int = 30) -> pd.DataFrame:
     return frames.build(frames.PROFILE, rows)
 
 
-def _layers(model: Path | str, nodes: list[Node]) -> list[tuple[str, str]]:
+def _layers(model: Path | str, nodes: list[ProfiledOp]) -> list[tuple[str, str]]:
     """(layer, kind) of every operator, ("", "") where it stands for none: both lists are in forward order."""
     graph = read_graph(model)
     names = layer_names(graph)

@@ -7,7 +7,7 @@ import re
 import pandas as pd
 
 from effnet_lab.intervals import wilson
-from effnet_lab.measure.claims.recounts import Claim
+from effnet_lab.studies.claims.recounts import Claim
 
 IMAGENET = 50_000
 _COUNT = re.compile(r"([\d,]+)(?: validation)? images")

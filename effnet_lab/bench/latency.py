@@ -12,9 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from effnet_lab import frames
+from effnet_lab.bench.compare import judge
+from effnet_lab.bench.machine import Machine, Watch
 from effnet_lab.litert import Runner, delegate_of, read_info, tell_apart
-from effnet_lab.measure.judge import judge
-from effnet_lab.measure.machine import Machine, Watch
 from effnet_lab.names import UserError
 
 N_RUNS, N_BLOCKS = 48, 8

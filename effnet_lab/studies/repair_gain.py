@@ -7,18 +7,18 @@ from collections.abc import Mapping
 import pandas as pd
 
 from effnet_lab import frames
+from effnet_lab.evaluate.compare import compare_predictions
+from effnet_lab.evaluate.predictions import Predictions
 from effnet_lab.intervals import wilson
-from effnet_lab.measure.answers import Answers
-from effnet_lab.measure.paired import compare_answers
 from effnet_lab.names import UserError
 
 
-def repair_gain(answers: Mapping[str, Answers], *, unrepaired: str = "none") -> pd.DataFrame:
+def repair_gain(answers: Mapping[str, Predictions], *, unrepaired: str = "none") -> pd.DataFrame:
     """REPAIR frame: one row per entry, in their order.
 
     Parameters
     ----------
-    answers : mapping of repair steps ("none", "equalize", "equalize+bias") to Answers
+    answers : mapping of repair steps ("none", "equalize", "equalize+bias") to Predictions
         Of the quantized files; they may include the float file.
     unrepaired : str
         Which entry the others are compared with; its own row has no difference and no p-value (NaN).
@@ -37,7 +37,7 @@ def repair_gain(answers: Mapping[str, Answers], *, unrepaired: str = "none") -> 
         row = said.info.key | {"steps": steps, "data": said.images.name, "n_images": len(said)}
         row |= {"top1": float(said.hits.mean()), "top1_lo": low, "top1_hi": high}
         if steps != unrepaired:
-            against = compare_answers(said, answers[unrepaired]).iloc[0]
+            against = compare_predictions(said, answers[unrepaired]).iloc[0]
             row |= {name: against[name] for name in ("difference", "difference_lo", "difference_hi", "p_value")}
         rows.append(row)
     return frames.build(frames.REPAIR, rows)

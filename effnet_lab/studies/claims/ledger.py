@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from effnet_lab import frames
-from effnet_lab.measure.claims.accuracies import judge_accuracy
-from effnet_lab.measure.claims.recounts import RECOUNTS, Claim, Recount
 from effnet_lab.scaling import published
+from effnet_lab.studies.claims.accuracies import judge_accuracy
+from effnet_lab.studies.claims.recounts import RECOUNTS, Claim, Recount
 
 REPRODUCED, EXPLAINED, CONTRADICTED, UNCHECKED = (
     "reproduced", "explained difference", "contradicted", "not checkable here",

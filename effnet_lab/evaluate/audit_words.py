@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from effnet_lab.measure.pipelines import FACTORS
+from effnet_lab.evaluate.pipelines import FACTORS
 
 
 def describe(row: pd.Series) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from effnet_lab import frames
 from effnet_lab.analysis.verdicts import faults
 from effnet_lab.analysis.verdicts.evidence import Evidence
-from effnet_lab.analysis.verdicts.faults import Finding
+from effnet_lab.analysis.verdicts.faults import Fault
 from effnet_lab.names import UserError
 
 BAD_DB = 20.0  # accumulated error from 10 % of the signal on
@@ -35,7 +35,7 @@ class _Case:
     parents: list[_Case]
     accumulated_db: float
     local_db: float  # as measured, or NaN
-    findings: list[Finding] = field(default_factory=list)  # worst first
+    findings: list[Fault] = field(default_factory=list)  # worst first
     culprit: str = ""  # another layer, whose fault this one passes on
     carries: dict[str, str] = field(default_factory=dict)  # verdict passed on to what reads this layer -> its origin
     ancestors: frozenset[str] = frozenset()
@@ -148,11 +148,11 @@ def _shadow(case: _Case, cases: dict[str, _Case]) -> str:
     return max(sick, key=lambda other: other.evidence.layer_index).layer if sick else ""
 
 
-def _mild(finding: Finding, shadow: str) -> bool:
+def _mild(finding: Fault, shadow: str) -> bool:
     return bool(shadow) and finding.verdict != "clipped" and finding.margin < SHADOW_BITS
 
 
-def _severity(finding: Finding) -> tuple[bool, float]:
+def _severity(finding: Fault) -> tuple[bool, float]:
     """A dead layer first: whatever else one may say about constant values is of no use."""
     return finding.verdict == "dead", finding.bits_lost
 
@@ -175,7 +175,7 @@ def _constant_origin(case: _Case, inherited: NDArray[np.bool_]) -> str:
     return case.carries.get("dead", "")
 
 
-def _passed_on(finding: Finding, case: _Case) -> bool:
+def _passed_on(finding: Fault, case: _Case) -> bool:
     """Whether the finding is a trait of an input that is at fault itself; then the layer carries it on."""
     for parent in case.parents:
         origin = parent.carries.get(finding.verdict)

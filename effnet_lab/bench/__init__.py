@@ -1,0 +1,9 @@
+"""A file and a clock: latency with a guard, the profile of each operator, phones."""
+
+from __future__ import annotations
+
+from effnet_lab.bench.adb import measure_on_device
+from effnet_lab.bench.latency import measure_latency
+from effnet_lab.bench.profile import profile_ops
+
+__all__ = ["measure_latency", "measure_on_device", "profile_ops"]

@@ -1,0 +1,25 @@
+"""Questions that need several rooms: trade-offs, calibration, rivals, repairs, activation style, claims."""
+
+from __future__ import annotations
+
+from effnet_lab.studies.activation_style import activation_style
+from effnet_lab.studies.calibration import calibration_study, enough
+from effnet_lab.studies.claims import claims_ledger, measure_claims
+from effnet_lab.studies.repair_gain import repair_gain
+from effnet_lab.studies.rivals import rivals
+from effnet_lab.studies.tradeoffs import BETTER, Needs, choose, on_front, tradeoffs
+
+__all__ = [
+    "BETTER",
+    "Needs",
+    "activation_style",
+    "calibration_study",
+    "choose",
+    "claims_ledger",
+    "enough",
+    "measure_claims",
+    "on_front",
+    "repair_gain",
+    "rivals",
+    "tradeoffs",
+]
