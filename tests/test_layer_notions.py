@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from effnet_lab.analysis import layer_error, local
+from effnet_lab.analysis import layer_error, op_by_op
 from effnet_lab.analysis.error_sums import ErrorTotals
 from effnet_lab.analysis.match import match_ops
 from effnet_lab.analysis.metrics import ErrorSums
@@ -286,7 +286,7 @@ def test_where_xnnpack_refuses_the_plain_kernels_run_and_the_table_says_so(files
 
 
 def test_an_interrupt_keeps_the_images_that_all_ops_have_seen(files, scenes, errors, monkeypatch):
-    monkeypatch.setattr(local, "MOST_IMAGES", 2)
+    monkeypatch.setattr(op_by_op, "MOST_IMAGES", 2)
     bar, stop = [], 50
 
     def stopped(work, total):
@@ -310,7 +310,7 @@ def test_an_interrupt_keeps_the_images_that_all_ops_have_seen(files, scenes, err
 def test_what_waits_between_two_ops_stays_within_its_bound(files, scenes, monkeypatch):
     twins = TwinRunner(files[FLOAT], files[INT8])
     plan = local.Plan(*twins.sources, twins.pairs, (local.WHOLE,))
-    monkeypatch.setattr(local, "CHUNK_BYTES", 3 * plan.bytes_per_image() + 1)
+    monkeypatch.setattr(op_by_op, "CHUNK_BYTES", 3 * plan.bytes_per_image() + 1)
     assert plan.chunk() == 3
     images = np.stack([image for (image,) in feed(scenes, read_info(files[INT8]).preprocess)])[:3, 0]
     walk, most = local.Walk(plan, images, "xnnpack", ErrorTotals()), 0
@@ -319,7 +319,7 @@ def test_what_waits_between_two_ops_stays_within_its_bound(files, scenes, monkey
         most = max(most, sum(values.nbytes for state in walk.states for values in state.values()))
     assert 0.3 * local.CHUNK_BYTES < most <= local.CHUNK_BYTES
     assert all(state.keys() == {plan.logits, plan.output} for state in walk.states)
-    monkeypatch.setattr(local, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(op_by_op, "CHUNK_BYTES", 1)
     assert plan.chunk() == 1  # an image larger than the bound goes alone
 
 
