@@ -309,15 +309,15 @@ def test_an_interrupt_keeps_the_images_that_all_ops_have_seen(files, scenes, err
 
 def test_what_waits_between_two_ops_stays_within_its_bound(files, scenes, monkeypatch):
     twins = TwinRunner(files[FLOAT], files[INT8])
-    plan = local.Plan(*twins.sources, twins.pairs, (local.WHOLE,))
+    plan = op_by_op.Plan(*twins.sources, twins.pairs, (op_by_op.WHOLE,))
     monkeypatch.setattr(op_by_op, "CHUNK_BYTES", 3 * plan.bytes_per_image() + 1)
     assert plan.chunk() == 3
     images = np.stack([image for (image,) in feed(scenes, read_info(files[INT8]).preprocess)])[:3, 0]
-    walk, most = local.Walk(plan, images, "xnnpack", ErrorTotals()), 0
+    walk, most = op_by_op.OpWalk(plan, images, "xnnpack", ErrorTotals()), 0
     for do in walk:
         do()
         most = max(most, sum(values.nbytes for state in walk.states for values in state.values()))
-    assert 0.3 * local.CHUNK_BYTES < most <= local.CHUNK_BYTES
+    assert 0.3 * op_by_op.CHUNK_BYTES < most <= op_by_op.CHUNK_BYTES
     assert all(state.keys() == {plan.logits, plan.output} for state in walk.states)
     monkeypatch.setattr(op_by_op, "CHUNK_BYTES", 1)
     assert plan.chunk() == 1  # an image larger than the bound goes alone

@@ -50,7 +50,7 @@ class ErrorSums:
         return ErrorSums(joined)
 
     def __getattr__(self, name: str) -> float:
-        from effnet_lab.analysis import fused
+        from effnet_lab.analysis import error_kernels
 
         if name.startswith("_") or not isinstance(getattr(fused, name.upper(), None), int):
             raise AttributeError(f"ErrorSums has no attribute {name!r}.")
