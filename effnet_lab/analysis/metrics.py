@@ -52,9 +52,9 @@ class ErrorSums:
     def __getattr__(self, name: str) -> float:
         from effnet_lab.analysis import error_kernels
 
-        if name.startswith("_") or not isinstance(getattr(fused, name.upper(), None), int):
+        if name.startswith("_") or not isinstance(getattr(error_kernels, name.upper(), None), int):
             raise AttributeError(f"ErrorSums has no attribute {name!r}.")
-        return float(self.values[getattr(fused, name.upper())])
+        return float(self.values[getattr(error_kernels, name.upper())])
 
     @property
     def sqnr_db(self) -> float:
