@@ -1,5 +1,9 @@
 # Two commands matter: `make run` and `make test`. Both set up .venv from requirements.lock first.
-PYTHON ?= python3.11
+# The first of these that runs and is 3.11, 3.12 or 3.13; `make PYTHON=/path/to/python3.12` takes another.
+ifndef PYTHON
+PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3 python; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$python && break; done)
+endif
 BIN := .venv/bin
 READY := .venv/ready
 
@@ -8,7 +12,7 @@ READY := .venv/ready
 help:
 	@echo "make run       set up .venv, execute the notebooks, write results/, compare with data/baselines"
 	@echo "make test      set up .venv, run the test suite"
-	@echo "make lab       JupyterLab on notebooks/, loopback only, token on"
+	@echo "make lab       JupyterLab on a copy of the notebooks, loopback only, token on"
 	@echo "make lint      ruff: rules and format"
 	@echo "make bench     speed against named rivals"
 	@echo "make lock      compile requirements.lock from pyproject.toml"
@@ -35,17 +39,20 @@ pictures: $(READY)
 	$(BIN)/python tests/draw_pictures.py results data/pictures
 
 lock: $(READY)
-	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-emit-index-url \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--quiet --output-file requirements.lock
 
 # The stamp is written last: without it the environment is incomplete (a first or an interrupted install) or older than
 # the lock, and is made anew.
 $(READY): requirements.lock pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { \
-		echo "effnet-lab needs Python 3.11, and there is no '$(PYTHON)'. Install it, or say where it is: make PYTHON=/path/to/python3.11" >&2; \
+	@test -n "$(PYTHON)" || { \
+		echo "effnet-lab needs Python 3.11, 3.12 or 3.13, and none is on the PATH. Install one, or say where it is: make PYTHON=/path/to/python3.12" >&2; \
 		exit 2; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
-		echo "effnet-lab needs Python 3.11; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Say where 3.11 is: make PYTHON=/path/to/python3.11" >&2; \
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "effnet-lab needs Python 3.11, 3.12 or 3.13, and there is no '$(PYTHON)'. Say where one is: make PYTHON=/path/to/python3.12" >&2; \
+		exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+		echo "effnet-lab needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Say where one is: make PYTHON=/path/to/python3.12" >&2; \
 		exit 2; }
 	@echo "Setting up .venv (about 3 GB, a few minutes the first time)"
 	@$(PYTHON) -m venv --clear .venv

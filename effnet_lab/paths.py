@@ -6,6 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+import platformdirs
+
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -20,9 +22,9 @@ def notebooks_dir() -> Path:
 
 
 def cache_dir() -> Path:
-    """What was downloaded: ``$EFFNET_LAB_CACHE``, or ``~/.cache/effnet-lab``."""
+    """Where downloads are kept: ``$EFFNET_LAB_CACHE``, or the system's place (Linux: ``~/.cache/effnet-lab``)."""
     chosen = os.environ.get("EFFNET_LAB_CACHE")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "effnet-lab"
+    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("effnet-lab", appauthor=False)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -166,7 +166,9 @@ def host() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         lines = (
-            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
+            line.split(":", 1)[1].strip()
+            for line in cpuinfo.read_text(encoding="utf-8").splitlines()
+            if line.startswith("model name")
         )
         return f"{next(lines, platform.processor())} ({' '.join(sorted(names))})"
     return f"{platform.processor()} ({' '.join(sorted(names))})"

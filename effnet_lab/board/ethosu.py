@@ -93,8 +93,8 @@ def ethosu(
     with tempfile.TemporaryDirectory(prefix="effnet-lab-") as name:
         folder = Path(name)
         said = _compile(model, folder, accelerator, system, mode)
-        (summary,) = csv.DictReader(_found(folder, "*_summary_*.csv", said).read_text().splitlines())
-        rows = list(csv.DictReader(_found(folder, "*_per-layer.csv", said).read_text().splitlines()))
+        (summary,) = csv.DictReader(_found(folder, "*_summary_*.csv", said).read_text(encoding="utf-8").splitlines())
+        rows = list(csv.DictReader(_found(folder, "*_per-layer.csv", said).read_text(encoding="utf-8").splitlines()))
         content = _found(folder, "*_vela.tflite", said).read_bytes()
     compiled = Compiled(
         summary=frames.build(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pooch
+from filelock import FileLock
 
 from effnet_lab.models.weights.mapping import reason
 from effnet_lab.names import UserError, lookup
@@ -101,7 +101,8 @@ def _explained(error: OSError, remote: Remote, target: Path) -> UserError:
 def _verify(remote: Remote, target: Path) -> None:
     """A file that somebody put there by hand is trusted on first use, too."""
     note, found = _note(target), pooch.file_hash(str(target))
-    expected = note.read_text().split()[0] if note.exists() and note.read_text().strip() else remote.sha256
+    noted = note.read_text(encoding="utf-8").split() if note.exists() else []
+    expected = noted[0] if noted else remote.sha256
     if not found.startswith(expected) or not found.startswith(remote.sha256):
         raise UserError(
             f"{target} has SHA-256 {found}, but {expected} was expected. Remove it and {note.name}, and try again."
@@ -116,19 +117,11 @@ def _note(target: Path) -> Path:
 
 @contextmanager
 def _only_one(target: Path) -> Iterator[None]:
-    """Wait until no other process is at this file. The lock file goes away with its last holder."""
+    """Wait until no other process is at this file. The lock file goes away with its holder: those who wait make a new one."""
     path = target.with_name(f".{target.name}.lock")
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        try:  # who held it before may have removed it
-            if os.fstat(handle).st_ino == path.stat().st_ino:
-                break
-        except FileNotFoundError:
-            pass
-        os.close(handle)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(handle)
+    with FileLock(path):
+        try:
+            yield
+        finally:
+            if os.name == "posix":  # Windows removes no open file; there the lock removes it when it is released
+                path.unlink(missing_ok=True)
