@@ -50,7 +50,7 @@ def _layers(model: Path | str, nodes: list[ProfiledOp]) -> list[tuple[str, str]]
     """(layer, kind) of every operator, ("", "") where it stands for none: both lists are in forward order."""
     graph = read_graph(model)
     names = layer_names(graph)
-    waiting = [(names.get(graph.tensors[op.outputs[0]].name, ""), op.kind) for op in graph.ops]
+    waiting = [(names.get(graph.tensors[op.outputs[0]].name, ""), op.kind) for op in graph.computing_ops]
     found = []
     for node in nodes:
         words = node.name.lower()

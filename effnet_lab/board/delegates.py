@@ -25,7 +25,7 @@ def delegation_table(model: Path | str, *, kernels: str = "xnnpack") -> pd.DataF
     graph, taken = runner.graph, delegation(runner)
     names = layer_names(graph)
     rows = []
-    for op in graph.ops:
+    for op in graph.computing_ops:
         output = graph.tensors[op.outputs[0]]
         row = {"layer_index": op.index, "layer": names.get(output.name, output.name), "op": op.kind}
         rows.append(key | row | {"type": output.dtype.name, "delegate": taken[op.index]})

@@ -67,7 +67,7 @@ def high_water(model: Path | str) -> pd.DataFrame:
     graph, info = read_graph(model), read_info(model)
     names, table = layer_names(graph), arena_map(model)
     rows = []
-    for op in graph.ops:
+    for op in graph.computing_ops:
         alive = table[(table["first_op"] <= op.index) & (table["last_op"] >= op.index)]
         output = graph.tensors[op.outputs[0]].name
         rows.append(

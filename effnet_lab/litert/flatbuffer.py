@@ -8,6 +8,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from effnet_lab.litert.soundness import check
 from effnet_lab.names import UserError
 
 IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every .tflite file
@@ -40,19 +41,30 @@ def read_bytes(model: Path | str | bytes) -> bytes:
 def parse(model: Path | str | bytes, name: Path | str = "") -> schema.ModelT:
     """Object tree of a file; `UserError` where the content is damaged, with `name` where content is given.
 
-    Buffers that a tool has put behind the tree (as AI Edge Quantizer does with large ones) are taken into it.
+    What a tool has put behind the tree (as AI Edge Quantizer does with large buffers) is taken into it. LiteRT's own
+    `flatbuffer_utils.read_model` is not used for that: it cuts off what ends outside the file without a word, and numbers
+    the buffers anew.
     """
-    content = read_bytes(model)
+    content, name = read_bytes(model), str(name or ("model" if isinstance(model, bytes) else model))
     try:
         tree = schema.ModelT.InitFromPackedBuf(content, 0)
-        for buffer in tree.buffers or []:
-            if buffer.offset > 1:  # 0 and 1 mean: no data outside
-                buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
-                buffer.offset = buffer.size = 0
-        return tree
+        _take_in(tree, content)
     except Exception as error:  # noqa: BLE001  the generated reader has no error of its own: struct.error, IndexError, TypeError...
-        name = str(name or ("model" if isinstance(model, bytes) else model))
-        raise UserError(f"{name!r} is damaged: {error}. Export or download it again.") from None
+        raise UserError(f"{name!r} is damaged: {str(error)[:100]}. Export or download it again.") from None
+    check(tree, name)
+    return tree
+
+
+def _take_in(tree: schema.ModelT, content: bytes) -> None:
+    """Buffers and options of custom ops that stand outside the tree, by offset and size."""
+    for buffer in tree.buffers or []:
+        if buffer.offset > 1:  # 0 and 1 mean: no data outside
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    for op in (op for graph in tree.subgraphs or [] for op in graph.operators or []):
+        if op.largeCustomOptionsOffset > 1:
+            op.customOptions = np.frombuffer(content, np.uint8, op.largeCustomOptionsSize, op.largeCustomOptionsOffset)
+            op.largeCustomOptionsOffset = op.largeCustomOptionsSize = 0
 
 
 def pack(tree: schema.ModelT) -> bytes:

@@ -30,7 +30,8 @@ def float_twin(model: Path | str | bytes) -> bytes:
     for op in graph.ops:
         if op.kind in CHANGES_OF_TYPE:
             same[op.outputs[0]] = same.get(op.inputs[0], op.inputs[0])
-    main.operators = [stored for op, stored in zip(graph.ops, main.operators, strict=True) if op.outputs[0] not in same]
+    kept = [not same.keys() & set(op.outputs) for op in graph.ops]
+    main.operators = [stored for stored, keep in zip(main.operators, kept, strict=True) if keep]
     for stored in main.operators:
         stored.inputs = [same.get(int(i), int(i)) for i in stored.inputs]
     main.outputs = [same.get(int(i), int(i)) for i in main.outputs]

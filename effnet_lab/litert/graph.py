@@ -12,17 +12,11 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from effnet_lab.litert.flatbuffer import decode, parse
-from effnet_lab.names import UserError
+from effnet_lab.litert.soundness import DTYPES, INTEGERS, OPAQUE, shape_of
 
-_DTYPES = {
-    getattr(schema.TensorType, name): np.dtype(dtype)
-    for name, dtype in (
-        ("FLOAT32", "float32"), ("FLOAT16", "float16"), ("INT8", "int8"), ("UINT8", "uint8"), ("INT16", "int16"),
-        ("INT32", "int32"), ("INT64", "int64"), ("BOOL", "bool"), ("INT4", ml_dtypes.int4),
-    )
-}  # fmt: skip
 _OP_NAMES = {value: name.lower() for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
 _KINDS = {"conv_2d": "conv", "depthwise_conv_2d": "depthwise", "fully_connected": "dense"}
+_WITH_STATE = ("var_handle", "svdf", "lstm", "rnn", "unidirectional_sequence_lstm", "unidirectional_sequence_rnn")
 CHANGES_OF_TYPE = ("quantize", "dequantize", "cast")  # ops that move a value between types and compute nothing
 
 
@@ -82,7 +76,17 @@ class Graph:
     @cached_property
     def produced(self) -> dict[str, Op]:
         """The op that computes each tensor, by the tensor's name."""
-        return {self.tensors[op.outputs[0]].name: op for op in self.ops}
+        return {self.tensors[op.outputs[0]].name: op for op in self.computing_ops}
+
+    @cached_property
+    def computing_ops(self) -> tuple[Op, ...]:
+        """The ops that have an output: not those that only store a state."""
+        return tuple(op for op in self.ops if op.outputs)
+
+    @cached_property
+    def keeps_state(self) -> bool:
+        """Whether an answer depends on what was asked before."""
+        return any(op.kind in _WITH_STATE for op in self.ops)
 
     def weights(self, op: Op) -> Tensor | None:
         """The kernel of a convolution or dense layer; None for other ops."""
@@ -98,7 +102,9 @@ class Graph:
     @cached_property
     def scheme(self) -> str:
         """Scheme that the types of the activations and weights amount to."""
-        activations = {self.tensors[op.outputs[0]].dtype.name for op in self.ops if op.kind not in CHANGES_OF_TYPE}
+        activations = {
+            self.tensors[op.outputs[0]].dtype.name for op in self.computing_ops if op.kind not in CHANGES_OF_TYPE
+        }
         kernels = [(kernel, self.weights(op)) for op in self.ops if (kernel := self.stored_weights(op)) is not None]
         stored = {kernel.dtype.name for kernel, _ in kernels}
         if "int16" in activations:
@@ -145,9 +151,7 @@ def read_graph(model: Path | str | bytes) -> Graph:
 
 
 def graph_of(tree: schema.ModelT, name: str = "model") -> Graph:
-    """Main graph of a parsed file; its stored tensors are views into the tree's buffers."""
-    if not tree.subgraphs:
-        raise UserError(f"{name!r} holds no graph. Export it again.")
+    """Main graph of a file that `parse` has read; its stored tensors are views into the tree's buffers."""
     main = tree.subgraphs[0]
     names = [decode(tensor.name) for tensor in main.tensors]
     times = Counter(names)
@@ -161,25 +165,28 @@ def graph_of(tree: schema.ModelT, name: str = "model") -> Graph:
 
 
 def _tensor(index: int, name: str, tensor: schema.TensorT, tree: schema.ModelT) -> Tensor:
-    if tensor.type not in _DTYPES:
-        raise UserError(f"Tensor {name!r} has element type {tensor.type}, which is not supported yet.")
-    dtype, q = _DTYPES[tensor.type], tensor.quantization
-    shape = tuple(int(n) for n in tensor.shape) if tensor.shape is not None else ()
+    dtype, shape = DTYPES[tensor.type], shape_of(tensor)
+    q = tensor.quantization if tensor.type in INTEGERS else None  # a float's would mean nothing
     raw = tree.buffers[tensor.buffer].data
+    scale, zero_point = _array(q and q.scale, np.float32), _array(q and q.zeroPoint, np.int64)
+    if zero_point.size != scale.size:  # one for all channels, or none, which is 0
+        zero_point = np.full(scale.size, zero_point[0] if zero_point.size else 0, np.int64)
     return Tensor(
         index=index,
         name=name,
         shape=shape,
         dtype=dtype,
-        scale=_array(q and q.scale, np.float32),
-        zero_point=_array(q and q.zeroPoint, np.int64),
-        axis=q.quantizedDimension if q else 0,
-        data=None if raw is None else _stored(np.asarray(raw), dtype, shape),
+        scale=scale,
+        zero_point=zero_point,
+        axis=q.quantizedDimension if q and 0 <= q.quantizedDimension < len(shape) else 0,
+        data=_stored(np.asarray(raw), dtype, shape) if raw is not None and (len(raw) or 0 in shape) else None,
     )
 
 
 def _stored(raw: np.ndarray, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     """Bytes of a buffer to the tensor's values; two 4-bit values share a byte, the first in its lower half."""
+    if dtype == OPAQUE:
+        return raw
     if dtype != ml_dtypes.int4:
         return raw.view(dtype).reshape(shape)
     halves = np.stack([raw & 15, raw >> 4], axis=-1).reshape(-1)[: int(np.prod(shape, dtype=np.int64))]

@@ -1,15 +1,18 @@
-"""Run a .tflite file on real-valued images, whatever its own input and output types are."""
+"""Run a .tflite file on real values, whatever the types of its own inputs and outputs are."""
 
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from numpy.typing import NDArray
 
 from effnet_lab.litert.flatbuffer import read_bytes
 from effnet_lab.litert.graph import Graph, Tensor, read_graph
+from effnet_lab.litert.soundness import OPAQUE
 from effnet_lab.names import UserError, lookup
 from effnet_lab.quiet import quiet
 
@@ -60,7 +63,7 @@ def _refused_by_delegate(error: Exception) -> DelegateError:
 
 
 class Runner:
-    """One interpreter over one file with one input and one output.
+    """One interpreter over one file.
 
     Parameters
     ----------
@@ -86,27 +89,54 @@ class Runner:
     ) -> None:
         if threads < 1:
             raise UserError(f"threads must be >= 1. Got {threads}.")
-        name = "model" if isinstance(model, bytes) else str(model)
         self.graph: Graph = graph or read_graph(model)
-        if len(self.graph.inputs) != 1 or len(self.graph.outputs) != 1:
-            raise UserError(
-                f"{name!r} has {len(self.graph.inputs)} inputs and {len(self.graph.outputs)} outputs; need one of each."
-            )
-        self._interpreter = open_interpreter(read_bytes(model), threads=threads, kernels=kernels, keep_all=keep_all)
+        self._name = "model" if isinstance(model, bytes) else str(model)
+        self._open = partial(open_interpreter, read_bytes(model), threads=threads, kernels=kernels, keep_all=keep_all)
+        self._interpreter = self._open()
         self.kernels = kernels
-        self.input: Tensor = self.graph.tensors[self.graph.inputs[0]]
-        self.output: Tensor = self.graph.tensors[self.graph.outputs[0]]
+        self.inputs: tuple[Tensor, ...] = tuple(self.graph.tensors[i] for i in self.graph.inputs)
+        self.outputs: tuple[Tensor, ...] = tuple(self.graph.tensors[i] for i in self.graph.outputs)
+
+    @property
+    def input(self) -> Tensor:
+        """The only input."""
+        return self._only(self.inputs, "inputs")
+
+    @property
+    def output(self) -> Tensor:
+        """The only output."""
+        return self._only(self.outputs, "outputs")
+
+    def _only(self, ends: tuple[Tensor, ...], what: str) -> Tensor:
+        if len(ends) != 1:
+            raise UserError(f"{self._name!r} has {len(ends)} {what}; this question needs one.")
+        return ends[0]
 
     @property
     def side_px(self) -> int:
         """Side of the square input."""
         return self.input.shape[1]
 
-    def feed(self, image: np.ndarray) -> None:
-        """Set the input, float32 (h, w, 3): quantized with the model's own scale and zero point, saturated."""
-        if image.shape != self.input.shape[1:]:
-            raise UserError(f"The model takes images of shape {self.input.shape[1:]}. Got {image.shape}.")
-        self._interpreter.set_tensor(self.input.index, to_codes(image, self.input)[np.newaxis])
+    def feed(self, *values: NDArray[np.floating]) -> None:
+        """Set the inputs, real values: quantized with the model's own scale and zero point, saturated.
+
+        One array for each input, of its shape; a leading axis of length 1, the batch, may be left out.
+        """
+        if len(values) != len(self.inputs):
+            raise UserError(f"{self._name!r} has {len(self.inputs)} inputs. Got values for {len(values)}.")
+        for array, tensor in zip(values, self.inputs, strict=True):
+            if tensor.dtype == OPAQUE:
+                raise UserError(f"{self._name!r} takes texts or handles in {tensor.name!r}, which cannot be fed.")
+            if array.shape != tensor.shape and (1, *array.shape) != tensor.shape:
+                takes = tensor.shape[1:] if tensor.shape[:1] == (1,) else tensor.shape
+                what = "images" if len(takes) == 3 else "values"
+                raise UserError(f"The model takes {what} of shape {takes}. Got {array.shape}.")
+            self._interpreter.set_tensor(tensor.index, to_codes(array, tensor).reshape(tensor.shape))
+
+    def reset(self) -> None:
+        """Forget what earlier runs left behind in a network with a state."""
+        if self.graph.keeps_state:
+            self._interpreter = self._open()  # `reset_all_variables` does not reach resource variables
 
     def invoke(self) -> None:
         """Run the graph once; `DelegateError` where XNNPACK does not take it."""

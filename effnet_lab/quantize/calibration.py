@@ -121,7 +121,7 @@ def collect(
     if len(images) == 0:
         raise UserError(f"{images.name} holds no calibration image. Give another source.")
     runner = Runner(float_content, keep_all=True)
-    tensors = [runner.input, *(runner.graph.tensors[op.outputs[0]] for op in runner.graph.ops)]
+    tensors = [runner.input, *(runner.graph.tensors[op.outputs[0]] for op in runner.graph.computing_ops)]
     names = layer_names(runner.graph)
     layers = tuple(names.get(tensor.name, INPUT if tensor is runner.input else tensor.name) for tensor in tensors)
     rows, seen = [], []
@@ -158,7 +158,7 @@ def network_digest(graph: Graph) -> str:
     Not of the file's bytes: two conversions of the same weights, or the same file with other metadata, are one network.
     """
     parts = []
-    for op in graph.ops:
+    for op in graph.computing_ops:
         output = graph.tensors[op.outputs[0]]
         parts.append(f"{op.kind} {output.name} {output.shape}".encode())
         constants = (graph.tensors[index].data for index in op.inputs if index >= 0)
