@@ -121,7 +121,9 @@ def test_one_flipped_weight_scale_shows_in_that_layer_alone(files, scenes, error
 def test_histograms_count_every_value(files, scenes):
     few = scenes.take(3)
     table = layer_histogram(files[INT8], few, ["stem_conv"], float_model=files[FLOAT])
-    assert table.groupby("precision")["count"].sum().to_dict() == dict.fromkeys(("float", "quantized"), 3 * 16 * 16 * 8)
+    assert table.groupby("computed_in")["count"].sum().to_dict() == dict.fromkeys(
+        ("float", "quantized"), 3 * 16 * 16 * 8
+    )
     assert (table["bin_right"] > table["bin_left"]).all()
     twins = [TwinFiles(float_model=files[FLOAT], quantized=files[name]) for name in (INT8, AEQ)]
     asked = HistogramOf(twins, few)("micro0", "static_wi8_ai8", "converter", "stem_conv")

@@ -14,7 +14,7 @@ from test_view_measured import MEASURED
 from effnet_lab import frames, view
 from effnet_lab.names import UserError
 from effnet_lab.view import LayerErrorView, ScalingView, TradeoffView
-from effnet_lab.view.axes import AXES, axis, interval
+from effnet_lab.view.axes import axis, interval
 from effnet_lab.view.text import short_layer, wrapped_layer
 from effnet_lab.view.widgets.canvas import PLOTLY_MIME
 
@@ -176,7 +176,7 @@ def test_histogram_overlays_float_and_quantized():
     assert [t.name for t in figure.data] == ["quantized", "float"]
     assert figure.layout.barmode == "overlay"
     drawn = np.asarray(trace(figure, "float").y, dtype=float)[::2]
-    counts = table[table["precision"] == "float"]["count"]
+    counts = table[table["computed_in"] == "float"]["count"]
     assert np.nansum(drawn) == counts.sum() == 4000
     assert trace(figure, "quantized").width[0] == pytest.approx(0.15)
 
@@ -238,7 +238,7 @@ def test_every_number_of_a_drawn_frame_has_an_axis():
     words = {"op", "data", "kernels", "model", "scheme", "backend", "layer", "layer_index", "granularity"}
     columns = {column for frame in drawn for column in frame.columns}
     ends = {end for column in columns for end in interval(column)}
-    assert columns - words - ends - AXES.keys() == set()
+    assert columns - words - ends - frames.COLUMNS.keys() == set()
 
 
 def test_long_layer_names_are_cut():

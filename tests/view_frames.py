@@ -142,7 +142,7 @@ def histogram(model: str, scheme: str, backend: str, layer: str) -> pd.DataFrame
     for precision, data in (("float", values), ("quantized", np.round(values / 0.2) * 0.2)):
         file = {"model": model, "scheme": scheme, "backend": backend, "layer_index": index, "layer": layer}
         bins = zip(edges[:-1], edges[1:], np.histogram(data, edges)[0], strict=True)
-        rows += [file | {"precision": precision, "bin_left": lo, "bin_right": hi, "count": n} for lo, hi, n in bins]
+        rows += [file | {"computed_in": precision, "bin_left": lo, "bin_right": hi, "count": n} for lo, hi, n in bins]
     return frames.build(frames.HISTOGRAM, rows)
 
 

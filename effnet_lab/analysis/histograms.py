@@ -74,6 +74,6 @@ def _bins(pair: Pair, seen: list[tuple[np.ndarray, np.ndarray]]) -> Iterator[dic
         counts, _ = np.histogram(values, bins=edges)
         for left, right, count in zip(edges[:-1], edges[1:], counts, strict=True):
             yield {
-                "layer_index": pair.index, "layer": pair.layer, "precision": precision,
+                "layer_index": pair.index, "layer": pair.layer, "computed_in": precision,
                 "bin_left": float(left), "bin_right": float(right), "count": int(count),
             }  # fmt: skip

@@ -19,8 +19,13 @@ def show(table: pd.DataFrame, as_json: bool, columns: Iterable[str] | None = Non
     if as_json:
         typer.echo(json.dumps([_plain(row) for row in table.to_dict("records")], indent=2))
         return
-    chosen = [column for column in (columns or table.columns) if column in table.columns]
-    typer.echo(table[chosen].map(_text).to_string(index=False))
+    import pandas as pd
+
+    from effnet_lab.frames import column
+
+    chosen = [name for name in (columns or table.columns) if name in table.columns]
+    shown = {name: [column(name).write(value, missing="-") for value in table[name]] for name in chosen}
+    typer.echo(pd.DataFrame(shown).to_string(index=False))
 
 
 def show_all(tables: dict[str, pd.DataFrame], as_json: bool) -> None:
@@ -62,11 +67,3 @@ def _number(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
     return value
-
-
-def _text(value: object) -> str:
-    if isinstance(value, float):
-        if math.isnan(value):
-            return "-"
-        return f"{value:,.0f}" if value.is_integer() and abs(value) >= 1000 else f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

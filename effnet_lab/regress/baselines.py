@@ -9,7 +9,8 @@ import pandas as pd
 
 from effnet_lab.frames import FRAMES, MODEL_FILE, Frame
 from effnet_lab.names import UserError
-from effnet_lab.regress.recording import frame_path, read_csv, write_csv
+from effnet_lab.regress.csv_files import read_csv, write_csv
+from effnet_lab.regress.recording import frame_path
 from effnet_lab.regress.rules import Exact, Ratio, Rule, Within
 
 PROFILE = "smoke"  # only these rows are baseline rows
@@ -127,7 +128,7 @@ def _smoke_rows(results: Path) -> dict[str, pd.DataFrame]:
     for name in RULES:
         path = frame_path(results, name)
         if path.exists():
-            rows = read_csv(path, FRAMES[name])
+            rows = read_csv(path)
             found[name] = rows[rows["profile"] == PROFILE].set_index(list(FRAMES[name].keys))
     if not any(len(rows) for rows in found.values()):
         raise UserError(
@@ -139,11 +140,7 @@ def _smoke_rows(results: Path) -> dict[str, pd.DataFrame]:
 def _blessed_rows(baselines: Path) -> dict[str, pd.DataFrame]:
     """Baseline rows per frame, indexed by key."""
     paths = {name: baselines / f"{name}.csv" for name in RULES}
-    return {
-        name: read_csv(path, FRAMES[name]).set_index(list(FRAMES[name].keys))
-        for name, path in paths.items()
-        if path.exists()
-    }
+    return {name: read_csv(path).set_index(list(FRAMES[name].keys)) for name, path in paths.items() if path.exists()}
 
 
 def _empty(frame: Frame) -> pd.DataFrame:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from effnet_lab.frames import FRAMES, PROVENANCE, Frame, require
+from effnet_lab.frames import FRAMES, Frame, require
 from effnet_lab.names import UserError, lookup
 from effnet_lab.paths import write_atomically
+from effnet_lab.regress.csv_files import as_read, read_csv, write_csv
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -24,16 +25,6 @@ _DISTRIBUTIONS = {  # provenance column -> distribution whose version it holds
     "litert": "ai-edge-litert",
     "quantizer": "ai-edge-quantizer",
 }
-_TEXT = (  # columns that are never numbers, in whatever frame they stand
-    "accelerator", "activation", "against", "backend", "because", "conditions", "crop", "culprit", "data", "delegate",
-    "evidence", "evidence_unit", "explanation", "file", "granularity", "guard", "host", "how", "id", "interpolation",
-    "kernels", "label", "layer", "mark", "memory_mode", "model", "normalisation", "notes", "npu_op", "op", "operator",
-    "precision", "predicted", "quantity", "reason", "reference", "remedy", "rule", "runs_on", "scheme", "sentence",
-    "severity", "source", "steps", "system_config", "taken_for", "type", "unit", "verdict", "widest_layer", "part", "at",
-    "channels", "method", *PROVENANCE,
-)  # fmt: skip
-_INTEGER = re.compile(r"(published_)?(params|madds)|count|batch|n_\w+|\w+_bytes")
-_EXACT = 2**53  # the largest float64 that still counts one by one
 
 
 def record(table: pd.DataFrame, frame_name: str, out_dir: str | Path, *, notebook: str, profile: str) -> Path:
@@ -70,8 +61,8 @@ def record(table: pd.DataFrame, frame_name: str, out_dir: str | Path, *, noteboo
     rows = table[list(frame.columns)].assign(notebook=notebook, profile=profile, **versions())
     path = frame_path(out_dir, frame_name)
     if path.exists():
-        before = read_csv(path, frame)
-        rows = _last_wins(before, _as_read(rows, frame), frame)
+        before = read_csv(path)
+        rows = _last_wins(before, as_read(rows), frame)
     return write_csv(rows, path)
 
 
@@ -108,21 +99,21 @@ def read_frame(out_dir: str | Path, name: str) -> pd.DataFrame:
     UserError
         If the name is unknown or nothing was recorded under it.
     """
-    frame = lookup("frame", name, FRAMES)
+    lookup("frame", name, FRAMES)
     path = frame_path(out_dir, name)
     if not path.exists():
         raise UserError(
             f"No {name} frame in {out_dir}. Run the notebook that records it: effnet-lab run --out {out_dir}."
         )
-    return read_csv(path, frame)
+    return read_csv(path)
 
 
 def forget(out_dir: str | Path, *, notebook: str, profile: str) -> None:
     """Drop the rows that a notebook recorded under a profile, because it is about to record them again."""
-    for name, frame in FRAMES.items():
+    for name in FRAMES:
         path = frame_path(out_dir, name)
         if path.exists():
-            rows = read_csv(path, frame)
+            rows = read_csv(path)
             kept = rows[(rows["notebook"] != notebook) | (rows["profile"] != profile)]
             if len(kept) < len(rows):
                 write_csv(kept, path)
@@ -137,37 +128,6 @@ def frame_path(out_dir: str | Path, name: str) -> Path:
 def versions() -> dict[str, str]:
     """Version per provenance column, from the installed metadata: nothing heavy is imported."""
     return {column: _version(distribution) for column, distribution in _DISTRIBUTIONS.items()}
-
-
-def read_csv(path: Path, frame: Frame) -> pd.DataFrame:
-    """Floats to the last bit, empty numbers as NaN, text as text."""
-    text = {column: "str" for column in (*frame.columns, *PROVENANCE) if column in _TEXT}
-    table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
-    present = [column for column in text if column in table.columns]
-    return table.assign(**{column: table[column].fillna("") for column in present})
-
-
-def write_csv(table: pd.DataFrame, path: Path) -> Path:
-    """Shortest digits that read back as the same float, NaN empty, counts without a decimal point; in one step."""
-    whole = {
-        column: table[column].astype("Int64")
-        for column in table.columns
-        if _INTEGER.fullmatch(column)
-        and pd.api.types.is_float_dtype(table[column])
-        and _is_whole(table[column].dropna())
-    }
-    write_atomically(path, table.assign(**whole).to_csv(index=False, lineterminator="\n").encode())
-    return path
-
-
-def _is_whole(values: pd.Series) -> bool:
-    return bool(((values % 1 == 0) & (values.abs() < _EXACT)).all())
-
-
-def _as_read(rows: pd.DataFrame, frame: Frame) -> pd.DataFrame:
-    """Text columns as `read_csv` gives them, so that keys compare."""
-    text = [column for column in (*frame.columns, *PROVENANCE) if column in _TEXT]
-    return rows.assign(**{column: rows[column].astype("object").fillna("").astype("str") for column in text})
 
 
 def _last_wins(before: pd.DataFrame, rows: pd.DataFrame, frame: Frame) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from effnet_lab.regress.baselines import check
 from effnet_lab.regress.overview import summary
 from effnet_lab.regress.recording import frame_path, read_frame, versions
 from effnet_lab.regress.suspects import layer_summary
-from effnet_lab.regress.text import NUMBER, cell_text, interval_text, plain
+from effnet_lab.regress.text import NUMBER, cell_text, cells_text, interval_text, plain
 
 if TYPE_CHECKING:
     import jinja2
@@ -185,7 +185,7 @@ def _comparison(out: Path, moved: pd.DataFrame | None) -> dict:
         "state": "bad",
         "text": text,
         "layers": layer_summary(moved),
-        "table": _table(moved.head(MAX_ROWS).map(cell_text)),
+        "table": _table(cells_text(moved.head(MAX_ROWS))),
     }
 
 
@@ -199,7 +199,7 @@ def _frame_table(name: str, rows: pd.DataFrame) -> dict:
         "n_rows": len(rows),
         "n_shown": len(body),
         "notebooks": notebooks,
-        **_table(body.map(cell_text)),
+        **_table(cells_text(body)),
     }
 
 

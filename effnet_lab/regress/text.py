@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 import re
 
 import pandas as pd
 
+from effnet_lab.frames import column
+
 NOT_MEASURED = "–"
 _THIN_SPACE = "\u202f"
-NUMBER = rf"-?[\d.{_THIN_SPACE}]+(e[-+]\d+)?( %)?( \(.*\))?|-?∞|{NOT_MEASURED}"
+NUMBER = rf"-?[\d.{_THIN_SPACE}]+(e[-+]\d+)?( ?%)?( \(.*\))?|-?∞|{NOT_MEASURED}"
 
 
-def cell_text(value: object) -> str:
-    """A count with its thousands apart, a float with four digits, a dash for what was not measured."""
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
-        return NOT_MEASURED
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        return str(value) or NOT_MEASURED
-    if math.isinf(value):
-        return "∞" if value > 0 else "-∞"
-    if float(value).is_integer() and abs(value) < 1e15:
-        return f"{int(value):,}".replace(",", _THIN_SPACE)
-    return f"{value:,.0f}".replace(",", _THIN_SPACE) if abs(value) >= 1e4 else f"{value:.4g}"
+def cell_text(value: object, name: str = "") -> str:
+    """The cell of a column as `frames.columns` has its numbers written; a dash for what was not measured."""
+    return column(name).write(value, missing=NOT_MEASURED, thousands=_THIN_SPACE) or NOT_MEASURED
+
+
+def cells_text(table: pd.DataFrame) -> pd.DataFrame:
+    """Every cell of a table, each by its column."""
+    return pd.DataFrame({name: [cell_text(value, name) for value in table[name]] for name in table.columns})
 
 
 def interval_text(table: pd.DataFrame, name: str, *, unit: str = "", percent: bool = False) -> pd.Series:

@@ -11,9 +11,8 @@ from effnet_lab import frames
 from effnet_lab.names import UserError, lookup
 
 BETTER = {  # which way is better, for every axis that a trade-off can have
-    "top1": "high", "p50_ms": "low", "relative_p50": "low", "size_bytes": "low", "arena_bytes": "low",
-    "peak_activation_bytes": "low", "params": "low", "madds": "low",
-}  # fmt: skip
+    name: better for name in frames.TRADEOFFS.columns if (better := frames.column(name).better)
+}
 KIB = 1024
 
 
@@ -48,19 +47,13 @@ def on_front(table: pd.DataFrame, x: str, y: str) -> pd.Series:
 def _ends(table: pd.DataFrame, axis: str) -> tuple[np.ndarray, np.ndarray]:
     """Best and worst case of every row as a cost; the number itself where it has no interval."""
     sign = -1 if lookup("axis", axis, BETTER) == "high" else 1
-    ends = [name for name in interval_columns(axis) if name in table]
+    ends = [name for name in frames.column(axis).ends if name in table]
     value = sign * table[axis].to_numpy(float)
     if len(ends) < 2:
         return value, value
     costs = sign * table[ends].to_numpy(float)
     costs = np.where(np.isnan(costs), value[:, None], costs)
     return costs.min(axis=1), costs.max(axis=1)
-
-
-def interval_columns(column: str) -> tuple[str, str]:
-    """Names of the columns with the ends of its interval: top1 -> top1_lo, top1_hi; p50_ms -> p50_lo_ms, p50_hi_ms."""
-    stem, unit = (column.removesuffix("_ms"), "_ms") if column.endswith("_ms") else (column, "")
-    return f"{stem}_lo{unit}", f"{stem}_hi{unit}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,12 +7,15 @@ import math
 import pandas as pd
 import plotly.graph_objects as go
 
-from effnet_lab.frames import ACTIVATION_STYLE, require
+from effnet_lab.frames import ACTIVATION_STYLE, Column, require
 from effnet_lab.view import theme
-from effnet_lab.view.axes import axis, error_bars
+from effnet_lab.view.axes import Axis, axis, error_bars
 from effnet_lab.view.text import hover
 
 PUBLISHED_RANGE = (-168.0, 204.0)  # of EfficientNet with swish. Source: TensorFlow blog, EfficientNet-Lite, March 2020
+_WIDTH = Axis(
+    Column("width", "number", "width of the widest activation range", "real units", log=True, digits=".3g", ticks="~g")
+)
 _GRANULARITY = {"channel": ("solid", "circle"), "tensor": ("dot", "circle-open")}
 
 
@@ -52,7 +55,7 @@ def plot_activation_style(styles: pd.DataFrame) -> go.Figure:
         x=math.log10(high - low), y=0.99, yref="paper", xanchor="right", showarrow=False,
         text=f"published for swish: {low:g} to {high:g} ",
     )  # fmt: skip
-    fig.update_xaxes(**axis("width_of_range").layout(rows["width"]))
+    fig.update_xaxes(**_WIDTH.layout(rows["width"]))
     return fig.update_yaxes(**axis("top1").layout() | {"title_text": "top-1 accuracy, int8 (bars on the left: float)"})
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from effnet_lab.frames import HISTOGRAM, LAYER_ERROR, MODEL_FILE, require
+from effnet_lab.frames import HISTOGRAM, LAYER_ERROR, MODEL_FILE, column, require
 from effnet_lab.names import UserError
 from effnet_lab.view import theme
 from effnet_lab.view.axes import Axis, axis, choose
@@ -97,9 +97,9 @@ def plot_notions(errors: pd.DataFrame, *, layer: str | None = None) -> go.Figure
     if len(files) != 1:
         raise UserError(f"plot_notions draws one file. Got {len(files)}. Select one model, scheme and backend.")
     fig = theme.new_figure(f"Three notions of error, {file_label(*files.iloc[0])}")
-    shown = {name: column for name, column in NOTIONS.items() if errors[column].notna().any()}
-    for (name, column), color in zip(shown.items(), theme.PALETTE, strict=False):
-        values = errors[column].astype(float)
+    shown = {name: metric for name, metric in NOTIONS.items() if errors[metric].notna().any()}
+    for (name, metric), color in zip(shown.items(), theme.PALETTE, strict=False):
+        values = errors[metric].astype(float)
         fig.add_scatter(
             x=errors["layer_index"], y=values.where(np.isfinite(values)), mode="lines+markers", name=name,
             line={"width": 1.5, "color": color}, marker={"size": 5, "color": color},
@@ -197,7 +197,7 @@ def plot_histogram(histogram: pd.DataFrame, *, log_counts: bool = True) -> go.Fi
         )
     fig = theme.new_figure(f"Values of {short_layer(which['layer'].iloc[0])}", theme.DETAIL_HEIGHT_PX)
     rows = histogram.sort_values("bin_left")
-    before, after = rows[rows["precision"] == "float"], rows[rows["precision"] == "quantized"]
+    before, after = rows[rows["computed_in"] == "float"], rows[rows["computed_in"] == "quantized"]
     fig.add_bar(
         x=after["bin_left"], y=after["count"], width=after["bin_right"] - after["bin_left"], offset=0, name="quantized",
         marker={"color": theme.ORANGE, "opacity": 0.75, "line": {"width": 0}}, customdata=after["bin_right"],
@@ -210,7 +210,7 @@ def plot_histogram(histogram: pd.DataFrame, *, log_counts: bool = True) -> go.Fi
     )  # fmt: skip
     fig.update_layout(barmode="overlay", bargap=0)
     fig.update_xaxes(title_text="activation (real value)")
-    counts = Axis(title="values (count)", log=log_counts, ticks="~s")
+    counts = Axis(replace(column("count"), log=log_counts, ticks="~s"))
     fig.update_yaxes(**counts.layout(histogram["count"]))
     if log_counts:  # the axis starts below one, or a bin with a single value would have no height
         fig.update_yaxes(range=[-0.15, None], autorange="max")

@@ -1,0 +1,101 @@
+"""The columns of every table that crosses a border: between rooms, into a CSV, into a baseline.
+
+Units stand in the names (``_ms _bytes _db _px``), fractions lie in [0, 1], counts are raw integers, and what was not
+measured is NaN (JSON ``null``), never 0. A *row* is one observation; `keys` are the columns that tell rows apart. A column
+is declared once, in `columns`: what reads a file, draws an axis or prints a table follows from that.
+"""
+
+from effnet_lab.frames import answers, costs, errors, networks
+from effnet_lab.frames.answers import ACCURACY, AUDIT, CLASSIFICATION, COMPARISON, CONFUSION, PER_CLASS, RELIABILITY
+from effnet_lab.frames.columns import COLUMNS, DECLARED, PROVENANCE, column
+from effnet_lab.frames.costs import (
+    ARENA,
+    DELEGATION,
+    ETHOSU,
+    ETHOSU_LAYERS,
+    FOOTPRINT,
+    HIGH_WATER,
+    LATENCY,
+    MEMORY,
+    PROFILE,
+    RIVALS,
+    TRADEOFFS,
+)
+from effnet_lab.frames.errors import (
+    ACTIVATION_STYLE,
+    CALIBRATION_ACCURACY,
+    CALIBRATION_RANGES,
+    CHANNEL_RANGES,
+    EVIDENCE,
+    FINDINGS,
+    HISTOGRAM,
+    INTEGER,
+    INTEGER_STEPS,
+    LAYER_ERROR,
+    RANGES,
+    REPAIR,
+    VERDICT_NAMES,
+    VERDICTS,
+)
+from effnet_lab.frames.kinds import Column
+from effnet_lab.frames.networks import CANDIDATES, CLAIMS, COUNTS, HISTORY, MEASURED, PUBLISHED, VARIANTS
+from effnet_lab.frames.tables import MODEL_FILE, Frame, build, require
+
+FRAMES = {
+    frame.name: frame
+    for group in (networks, errors, answers, costs)
+    for frame in vars(group).values()
+    if isinstance(frame, Frame)
+}
+
+__all__ = [
+    "ACCURACY",
+    "ACTIVATION_STYLE",
+    "ARENA",
+    "AUDIT",
+    "CALIBRATION_ACCURACY",
+    "CALIBRATION_RANGES",
+    "CANDIDATES",
+    "CHANNEL_RANGES",
+    "CLAIMS",
+    "CLASSIFICATION",
+    "COLUMNS",
+    "COMPARISON",
+    "CONFUSION",
+    "COUNTS",
+    "DECLARED",
+    "DELEGATION",
+    "ETHOSU",
+    "ETHOSU_LAYERS",
+    "EVIDENCE",
+    "FINDINGS",
+    "FOOTPRINT",
+    "FRAMES",
+    "HIGH_WATER",
+    "HISTOGRAM",
+    "HISTORY",
+    "INTEGER",
+    "INTEGER_STEPS",
+    "LATENCY",
+    "LAYER_ERROR",
+    "MEASURED",
+    "MEMORY",
+    "MODEL_FILE",
+    "PER_CLASS",
+    "PROFILE",
+    "PROVENANCE",
+    "PUBLISHED",
+    "RANGES",
+    "RELIABILITY",
+    "REPAIR",
+    "RIVALS",
+    "TRADEOFFS",
+    "VARIANTS",
+    "VERDICTS",
+    "VERDICT_NAMES",
+    "Column",
+    "Frame",
+    "build",
+    "column",
+    "require",
+]

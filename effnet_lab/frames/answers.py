@@ -1,0 +1,41 @@
+"""Tables about a network's answers on images."""
+
+from __future__ import annotations
+
+from effnet_lab.frames.tables import MODEL_FILE, Frame
+
+ACCURACY = Frame(  # one row per file and data set; the interval is Wilson's, 95 %
+    name="accuracy",
+    keys=(*MODEL_FILE, "data"),
+    values=("n_images", "top1", "top1_lo", "top1_hi", "top5", "calibration_error"),
+)
+PER_CLASS = Frame(  # one row per class; top1 is the share of its images that were recognised
+    name="per_class",
+    keys=(*MODEL_FILE, "data", "label"),
+    values=("n_images", "top1", "top1_lo", "top1_hi", "precision", "taken_for", "n_taken_for"),
+)
+# One row per true and predicted class that occur together.
+CONFUSION = Frame(name="confusion", keys=(*MODEL_FILE, "data", "label", "predicted"), values=("n_images",))
+RELIABILITY = Frame(  # one row per bin of confidence, the probability of the first class
+    name="reliability",
+    keys=(*MODEL_FILE, "data", "confidence_left"),
+    values=("confidence_right", "n_images", "confidence", "top1", "top1_lo", "top1_hi"),
+)
+COMPARISON = Frame(  # one row per pair of files on the same images; difference is this file's top-1 less the other's
+    name="comparison",
+    keys=(*MODEL_FILE, "against", "data"),
+    values=(
+        "n_images", "agreement", "top1", "against_top1", "difference", "difference_lo", "difference_hi",
+        "n_only_this", "n_only_other", "p_value", "n_images_needed",
+    ),
+)  # fmt: skip
+CLASSIFICATION = Frame(  # one row per picture and rank, best first; score is a probability
+    name="classification",
+    keys=(*MODEL_FILE, "file", "rank"),
+    values=("class_index", "label", "score"),
+)
+AUDIT = Frame(  # one row per preprocessing tried; mark A is the best, B the stated one; p_value against the best
+    name="audit",
+    keys=(*MODEL_FILE, "data", "normalisation", "crop", "interpolation", "channels", "label_offset"),
+    values=("rank", "mark", "n_images", "top1", "top1_lo", "top1_hi", "p_value", "tied"),
+)

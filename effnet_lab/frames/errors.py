@@ -1,0 +1,94 @@
+"""Tables about what quantization does to each layer, why, and what mends it."""
+
+from __future__ import annotations
+
+from effnet_lab.frames.tables import MODEL_FILE, Frame
+
+LAYER_ERROR = Frame(  # one row per op output of the quantized graph, in forward order; what was not asked for is NaN
+    name="layer_error",
+    keys=(*MODEL_FILE, "layer_index", "layer"),
+    values=(
+        "op", "data", "n_images", "kernels", "scale", "zero_point",
+        # accumulated: this activation in the whole quantized graph against the float graph
+        "sqnr_accumulated_db", "mse", "cosine", "max_error", "bias", "rmse_over_scale", "effective_bits",
+        # local: the op alone in integers, fed with the float graph's inputs
+        "sqnr_local_db", "local_mse", "local_bias", "local_rmse_over_scale",
+        # effect: the logits when this op alone is quantized
+        "sqnr_effect_db", "effect_changed_top1", "sqnr_effect_weights_db", "sqnr_effect_activations_db",
+        "weight_sqnr_db", "weight_worst_channel_sqnr_db", "granularity",
+        "float_min", "float_max", "saturation_share", "n_channels", "n_dead_channels",
+    ),
+)  # fmt: skip
+HISTOGRAM = Frame(  # one row per bin of one layer's output; computed_in is "float" or "quantized"
+    name="histogram",
+    keys=(*MODEL_FILE, "layer_index", "layer", "computed_in", "bin_left"),
+    values=("bin_right", "count"),
+)
+# What `analysis.verdicts` says of a layer; the order is that of tables and legends.
+VERDICT_NAMES = (
+    "healthy", "clipped", "wasted range", "outlier channel", "dead", "bimodal", "unlike residual", "upstream",
+)  # fmt: skip
+VERDICTS = Frame(  # one row per layer of the quantized graph; evidence_value is a number, evidence_unit says of what
+    name="verdicts",
+    keys=(*MODEL_FILE, "layer_index", "layer"),
+    values=(
+        "op", "verdict", "bits_lost", "evidence_value", "evidence_unit", "culprit", "sentence", "remedy", "notes",
+        "sqnr_accumulated_db", "sqnr_local_db",
+    ),
+)  # fmt: skip
+EVIDENCE = Frame(  # behind a verdict; part: "grid", "values" (counted on it), range of a "channel", "kernel", "input"
+    name="evidence",
+    keys=(*MODEL_FILE, "layer_index", "layer", "part", "position"),
+    values=("low", "high", "count"),
+)
+INTEGER = Frame(  # one row per op whose integer arithmetic was recomputed; n_different counts unequal output codes
+    name="integer",
+    keys=(*MODEL_FILE, "layer_index", "layer"),
+    values=(
+        "op", "kernels", "n_values", "n_different", "accumulator_min", "accumulator_max", "multiplier_max", "rounding",
+    ),
+)  # fmt: skip
+INTEGER_STEPS = Frame(  # one row per step from the codes to one output value; `at` is its position, "y,x,channel"
+    name="integer_steps",
+    keys=(*MODEL_FILE, "layer", "at", "kernels", "step"),
+    values=("op", "quantity", "value", "how"),
+)
+FINDINGS = Frame(  # one row per finding of the lint, gravest first; layer is empty where the whole file is meant
+    name="findings",
+    keys=(*MODEL_FILE, "id", "layer_index", "layer"),
+    values=("severity", "op", "evidence", "remedy"),
+)
+REPAIR = Frame(  # one row per quantized file; steps are its repairs, difference is its top-1 less the unrepaired file's
+    name="repair",
+    keys=(*MODEL_FILE, "steps", "data"),
+    values=("n_images", "top1", "top1_lo", "top1_hi", "difference", "difference_lo", "difference_hi", "p_value"),
+)
+CHANNEL_RANGES = Frame(  # one row per output channel of a float kernel; share is its largest weight over the tensor's
+    name="channel_ranges",
+    keys=("model", "steps", "layer_index", "layer", "channel"),
+    values=("op", "range", "share", "bits_left"),
+)
+ACTIVATION_STYLE = Frame(  # one row per network, granularity of the weights and factor on its calibrated ranges
+    name="activation_style",
+    keys=("model", "granularity", "widening"),
+    values=(
+        "activation", "squeeze_excite", "n_images", "float_top1", "float_top1_lo", "float_top1_hi",
+        "int8_top1", "int8_top1_lo", "int8_top1_hi", "difference", "difference_lo", "difference_hi", "p_value",
+        "widest_layer", "range_min", "range_max",  # of the activations, real units, after widening
+    ),
+)  # fmt: skip
+RANGES = Frame(  # one row per layer: its range by two calibrations; width_ratio is this one's width over the other's
+    name="ranges",
+    keys=("data", "against", "method", "layer_index", "layer"),
+    values=("n_images", "against_n_images", "low", "high", "against_low", "against_high", "width_ratio"),
+)
+CALIBRATION_RANGES = Frame(  # one row per draw of images and layer; width over that of min-max with all images
+    name="calibration_ranges",
+    keys=("model", "method", "n_calibration", "draw", "layer_index", "layer"),
+    values=("drawn", "low", "high", "relative_width"),
+)
+CALIBRATION_ACCURACY = Frame(  # one row per file: method and draw; difference and p_value against min-max with all images
+    name="calibration_accuracy",
+    keys=(*MODEL_FILE, "data", "method", "n_calibration", "draw"),
+    values=("drawn", "n_images", "top1", "top1_lo", "top1_hi", "difference", "difference_lo", "difference_hi", "p_value"),
+)  # fmt: skip
