@@ -10,6 +10,7 @@ import pytest
 
 from effnet_lab.paths import notebooks_dir
 from effnet_lab.regress import read_frame, run_notebooks
+from effnet_lab.regress.manifest import read_manifests
 from effnet_lab.regress.parameters import check_parameters, read_parameters
 
 NOTEBOOKS = sorted(notebooks_dir().glob("*.ipynb"))
@@ -23,9 +24,6 @@ QUICK = {  # states that a hand would reach with a control, and smaller numbers 
         "backend": "ai_edge_quantizer",
         "notions": "['accumulated', 'local', 'effect']",
         "kernels": "builtin",
-        "calibrated": "",
-        "repaired": "",
-        "styles": "[]",
     },
     "03_tradeoffs": {
         "models": "['micro0', 'micro1']",
@@ -45,6 +43,9 @@ QUICK = {  # states that a hand would reach with a control, and smaller numbers 
         "accelerator": "ethos-u55-128",
     },
     "07_claims": {"model": "lite0", "verdict": "contradicted", "measure_arena": "False"},
+    "08_calibration": {"model": "micro0", "sizes": "[1, 4]", "draws": "1", "n_calibration": "8", "n_answers": "40"},
+    "09_repair": {"target": "int8", "n_calibration": "8", "n_answers": "40"},
+    "10_why_lite": {"styles": "['micro1']", "widenings": "[1]", "n_calibration": "8", "n_answers": "40"},
     "04_classify": {"weights": "micro0", "n_images": "40", "endpoint": "block_1/expansion_output", "top": "3"},
 }
 
@@ -89,7 +90,14 @@ def test_it_runs_headless_with_other_parameters(name, tmp_path):
     (executed,) = run_notebooks([name], parameters=QUICK[name], out=tmp_path, progress=False)
     assert not [out for cell in cells(executed, "code") for out in cell.outputs if out.output_type == "error"]
     assert list((tmp_path / "frames").glob("*.csv"))
-    assert list((tmp_path / "figures").glob("*.html"))
+    (shown,) = read_manifests(tmp_path)
+    assert shown.notebook == name
+    figures = [item.name for item in shown.items if item.kind == "figure"]
+    assert figures
+    assert all((tmp_path / "figures" / f"{figure}.html").exists() for figure in figures)
+    assert len(set(figures)) == len(figures)
+    counts = {cell.execution_count for cell in cells(executed, "code")}
+    assert {item.cell for item in shown.items} <= counts
     if name == "02_quantization_error":
         histogram = read_frame(tmp_path, "histogram")
         assert set(histogram["layer"]) == {"stem_conv"}

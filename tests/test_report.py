@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import lab_driver
 import nbformat
@@ -12,14 +13,17 @@ import pytest
 
 from effnet_lab import frames
 from effnet_lab.names import UserError
+from effnet_lab.regress import recording
 from effnet_lab.regress.baselines import bless, check
+from effnet_lab.regress.chapters import read_answers, read_chapters
 from effnet_lab.regress.overview import COLUMNS, summary
-from effnet_lab.regress.recording import record, record_figure
-from effnet_lab.regress.report import MAX_ROWS, write_report
-from effnet_lab.regress.text import cell_text, interval_text, plain
+from effnet_lab.regress.recording import record
+from effnet_lab.regress.report import write_report
+from effnet_lab.regress.text import inline, prose, split_heading
+from effnet_lab.view import table as shown_table
 
 SMOKE = {"notebook": "02_layers", "profile": "smoke"}
-FILES = [("micro0", "float32"), ("micro0", "static_wi8_ai8"), ("micro1", "float32")]
+FILES = [("mine0", "float32"), ("mine0", "static_wi8_ai8"), ("mine1", "float32")]
 
 
 def table(frame: frames.Frame, rows: list[dict]) -> pd.DataFrame:
@@ -29,8 +33,6 @@ def table(frame: frames.Frame, rows: list[dict]) -> pd.DataFrame:
 @pytest.fixture
 def results(tmp_path):
     """A small results folder with every part of a report."""
-    import plotly.graph_objects as go
-
     files = [{"model": model, "scheme": scheme} for model, scheme in FILES]
     hit = {"data": "scenes", "n_images": 600, "top1": 0.84, "top1_lo": 0.81, "top1_hi": 0.868}
     time = {"threads": 1, "host": "desk", "p50_ms": 1.25, "p50_lo_ms": 1.2, "p50_hi_ms": 1.3, "relative_p50": 1.0}
@@ -42,16 +44,29 @@ def results(tmp_path):
         files[1] | {"layer_index": i, "layer": f"b{i}<i>", "sqnr_accumulated_db": 30.0 - i % 50} for i in range(70)
     ]
     record(table(frames.LAYER_ERROR, layers), "layer_error", tmp_path, **SMOKE)
-    for name in ("layers", "unclaimed"):
-        line = go.Scatter(x=np.arange(5), y=np.arange(5.0) ** 2, mode="markers", name="</script>")
-        record_figure(go.Figure(line, layout={"title": name}), name, tmp_path)
-    cells = [
-        nbformat.v4.new_markdown_cell("# Where does **int8** hurt?\n\nSee [the docs](https://example.org)."),
-        nbformat.v4.new_code_cell('record_figure(figure, "layers", out_dir)'),
-    ]
-    (tmp_path / "notebooks").mkdir()
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "notebooks" / "02_layers.ipynb")
+    show_first(tmp_path)
     return tmp_path
+
+
+def show_first(out):
+    """What a notebook of four cells shows, and the executed notebook."""
+    import plotly.graph_objects as go
+
+    show = recording(out, "smoke", "02_layers")
+    for name in ("layers", "more"):
+        line = go.Scatter(x=np.arange(5), y=np.arange(5.0) ** 2, mode="markers", name="</script>")
+        show(go.Figure(line, layout={"title": f"Title of <b>{name}</b>"}), name)
+    show.say("Layer **b49** is worst.", answers="Which layer is worst, and why?", about="layers")
+    show.say("Take micro0.", answers="Which network for the budget?")
+    show(shown_table(pd.DataFrame({"layer": ["b<i>"], "n_images": [6000]}), title="Some layers", name="some"))
+    items = [replace(item, cell=cell) for item, cell in zip(show.manifest.items, (1, 2, 2, 2, 3), strict=True)]
+    replace(show.manifest, items=items).save(out)
+    texts = ["# Where does **int8** hurt?\n\nSee [the docs](#x).", "", "## Then *more*", "", "### A table", ""]
+    cells = [nbformat.v4.new_markdown_cell(t) if t else nbformat.v4.new_code_cell("1") for t in texts]
+    for number, cell in enumerate([cell for cell in cells if cell.cell_type == "code"], start=1):
+        cell.execution_count = number
+    (out / "notebooks").mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), out / "notebooks" / "02_layers.ipynb")
 
 
 def test_summary_has_one_row_per_file(results):
@@ -63,17 +78,44 @@ def test_summary_has_one_row_per_file(results):
     assert got["threads"].isna().tolist() == [False, False, True]
 
 
-def test_report_says_what_a_reader_needs(results):
-    text = write_report(results).read_text()
+def test_report_answers_first_and_then_follows_the_notebook(results):
+    text = write_report(results).read_text(encoding="utf-8")
     page = text[: text.index('<script type="application/json"')]
-    assert "Where does int8 hurt?" in page
-    assert "84.0 % (81.0 – 86.8)" in page
-    assert "1.25 (1.2 – 1.3)" in page
-    assert "The first 60 of 70 rows" in page
-    assert page.count("b49&lt;i&gt;") >= 2
-    assert "desk" in page
-    assert re.findall(r'data-figure="(\w+)"', page) == ["layers", "unclaimed"]
-    assert page.index('data-figure="layers"') < page.index("<h2>Figures</h2>") < page.index('data-figure="unclaimed"')
+    first, rest = page[page.index("<header>") : page.index("<nav>")], page[page.index("<main>") :]
+    assert re.findall(r"<h2>(.*?)</h2>", first) == [
+        "Which network for the budget?", "Which layer is worst, and why?",
+    ]  # fmt: skip
+    assert "Layer <strong>b49</strong> is worst." in first
+    assert 'href="#figure-layers"' in first
+    order = [
+        "Where does <strong>int8</strong> hurt?", 'href="#x"', 'data-figure="layers"', "Then <em>more</em>",
+        'data-figure="more"', "Take micro0.", "A table", "Some layers", "b&lt;i&gt;", "6,000", "84.00%",
+    ]  # fmt: skip
+    places = [rest.index(words) for words in order]
+    assert places == sorted(places)
+    assert "[81.00% … 86.80%]" in rest
+    assert "b49&lt;i&gt;" in rest
+    assert "desk" in rest
+    assert re.findall(r'href="(frames/\w+.csv)"', rest) == [f"frames/{name}.csv" for name in frames.FRAMES
+                                                           if (results / "frames" / f"{name}.csv").exists()]  # fmt: skip
+
+
+def test_what_was_shown_is_read_back_in_its_order(results):
+    (chapter,) = read_chapters(results)
+    assert [(block.kind, block.name) for block in chapter.blocks] == [
+        ("prose", ""), ("figure", "layers"), ("prose", ""), ("figure", "more"), ("sentence", ""), ("sentence", ""),
+        ("prose", ""), ("table", "some"),
+    ]  # fmt: skip
+    assert [(answer.figure, answer.chapter) for answer in read_answers(results)] == [
+        ("layers", "02_layers"), ("more", "02_layers"),
+    ]  # fmt: skip
+    show = recording(results, "smoke", "02_layers")  # the notebook begins again
+    assert show.manifest.items == []
+    assert [block.kind for block in read_chapters(results)[0].blocks] == ["prose"] * 3
+
+
+def test_a_file_without_a_baseline_is_not_called_unmoved(results):
+    assert "since the baseline" not in write_report(results).read_text(encoding="utf-8")
 
 
 def test_report_is_one_self_contained_file(results):
@@ -90,13 +132,14 @@ def test_report_is_one_self_contained_file(results):
 def test_report_shows_the_comparison(results, tmp_path):
     baselines = tmp_path / "baselines"
     bless(results, baselines)
-    assert "Nothing moved: " in write_report(results, moved=check(results, baselines)).read_text()
+    report = write_report(results, moved=check(results, baselines)).read_text(encoding="utf-8")
+    assert "Nothing moved since the baseline: " in report
     worse = table(
-        frames.LAYER_ERROR, [{"model": "micro0", "scheme": "static_wi8_ai8", "layer_index": 3, "layer": "b3<i>"}]
+        frames.LAYER_ERROR, [{"model": "mine0", "scheme": "static_wi8_ai8", "layer_index": 3, "layer": "b3<i>"}]
     )
     record(worse.assign(sqnr_accumulated_db=10.0), "layer_error", results, **SMOKE)
     text = write_report(results, moved=check(results, baselines)).read_text()
-    assert "something moved" in text
+    assert "1 number moved since the baseline" in text
     assert "look at layer 3 &#39;b3&lt;i&gt;&#39;" in text
 
 
@@ -107,13 +150,11 @@ def test_an_empty_folder_is_refused(tmp_path):
     assert summary(tmp_path).empty
 
 
-def test_text_of_cells():
-    values = [4_652_008, 3.0, 0.123456, np.inf, -np.inf, np.nan, None, "", "name", 123_456.7]
-    texts = ["4\u202f652\u202f008", "3", "0.1235", "∞", "-∞", "–", "–", "–", "name", "123\u202f457"]
-    assert [cell_text(value) for value in values] == texts
-    assert interval_text(pd.DataFrame({"a": [0.5], "a_lo": [np.nan], "a_hi": [1.0]}), "a").tolist() == ["0.5"]
-    assert plain("**A** `b` [c](d) *e* n_images") == "A b c e n_images"
-    assert MAX_ROWS == 60
+def test_text_is_rendered_and_html_in_it_is_not():
+    assert inline("**A** `b` [c](#d) <i>") == '<strong>A</strong> <code>b</code> <a href="#d">c</a> &lt;i&gt;'
+    assert prose("## H\n\n| a | b |\n|---|---|\n| 1 | 2 |").startswith("<h3>H</h3>\n<table>")
+    assert split_heading("# Why *so*?\n\nBecause.") == ("Why <em>so</em>?", "\nBecause.")
+    assert split_heading("Because.") == ("", "Because.")
 
 
 @pytest.mark.browser
@@ -131,7 +172,6 @@ def test_a_browser_draws_the_report_without_a_network(results, width):
         page.wait_for_function("document.querySelectorAll('.plot svg.main-svg').length >= 2")
         points = page.locator(".plot svg.main-svg .scatterlayer .point").count()
         page.locator(".plot .nsewdrag").first.hover()
-        page.locator("details summary").first.click()
         scrolls = page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
     assert points == 10
     assert said == []

@@ -12,8 +12,10 @@ from pathlib import Path
 from effnet_lab.names import UserError, lookup, suggest
 from effnet_lab.paths import notebooks_dir, write_atomically
 from effnet_lab.regress.kernel import sliced_polling
+from effnet_lab.regress.manifest import forget_shown
 from effnet_lab.regress.parameters import Parameter, check_parameters, read_parameters
 from effnet_lab.regress.recording import forget
+from effnet_lab.regress.showing import NOTEBOOK
 from effnet_lab.regress.widget_state import keep_valid_widgets
 
 PROFILES = {  # profile -> seconds that one cell may take; None: as long as it needs
@@ -76,6 +78,7 @@ def run_notebooks(
     for path, values in plan.items():
         if not set(values) - set(STANDARD):
             forget(out, notebook=path.stem, profile=profile)
+        forget_shown(out, path.stem)
         executed.append(_run(path, values, out / "notebooks" / path.name, timeout_s, progress))
     return executed
 
@@ -139,7 +142,7 @@ def _execute(source: Path, draft: Path, values: Mapping[str, object], timeout_s:
     import papermill
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of `int | None`, which our own parser reads
-    with sliced_polling(), _environment(_ENVIRONMENT):
+    with sliced_polling(), _environment(_ENVIRONMENT | {NOTEBOOK: source.stem}):
         papermill.execute_notebook(
             source,
             draft,

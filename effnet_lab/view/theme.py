@@ -72,3 +72,36 @@ def message_figure(text: str, height: int = HEIGHT_PX) -> go.Figure:
 def assign(keys: Iterable[T], styles: tuple[str, ...]) -> dict[T, str]:
     """One style per distinct key, in order of appearance; they repeat when there are more keys than styles."""
     return {key: styles[i % len(styles)] for i, key in enumerate(dict.fromkeys(keys))}
+
+
+DARK = {  # neutral colours of the template, and what they are on a dark page
+    INK: "#E4E7EB", "#444": "#E4E7EB", FAINT: "#2C3642", RULE: "#6B7785", GREY: "#A9B4C0", BLUE: "#4DA3E0",
+    "#FFFFFF": "#111418",
+}  # fmt: skip
+
+
+def dark_style(scope: str) -> str:
+    """CSS that gives figures inside `scope` (a selector) the colours of a dark page, whatever draws them.
+
+    Plotly writes colours into the style of each element, and a rule marked important wins over those: so figures that
+    were drawn light, also in an executed notebook, follow the theme of the page as soon as it changes.
+    """
+    plot = f"{scope} .js-plotly-plot"
+    rules = [
+        f"{plot} .main-svg {{ background: transparent !important; }}",
+        f"{plot} .main-svg .bg {{ fill-opacity: 0 !important; }}",
+        f"{plot} .modebar-btn path {{ fill: {DARK[GREY]} !important; }}",
+        f"{plot} .annotation-text-g rect.bg {{ fill: {DARK['#FFFFFF']} !important; fill-opacity: .85 !important; }}",
+    ]
+    for light, dark in DARK.items():
+        written = _as_written(light)
+        for part in ("fill", "stroke"):
+            rules.append(f'{plot} [style*="{part}: {written}"] {{ {part}: {dark} !important; }}')
+    return "\n".join(rules)
+
+
+def _as_written(color: str) -> str:
+    """``#1F2933`` as a browser spells it in a style: ``rgb(31, 41, 51)``."""
+    digits = color.lstrip("#")
+    pairs = [digits[i] * 2 for i in range(3)] if len(digits) == 3 else [digits[i : i + 2] for i in (0, 2, 4)]
+    return f"rgb({', '.join(str(int(pair, 16)) for pair in pairs)})"

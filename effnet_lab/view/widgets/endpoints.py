@@ -38,6 +38,11 @@ class EndpointView(ipw.VBox):
         self._draw()
 
     @property
+    def figures(self) -> dict[str, go.Figure]:
+        """What is on show, by the names under which it is recorded."""
+        return {"endpoint": self.figure}
+
+    @property
     def figure(self) -> go.Figure:
         """The figure on show."""
         return self.canvas.figure

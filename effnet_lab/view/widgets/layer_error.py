@@ -62,6 +62,11 @@ class LayerErrorView(ipw.VBox):
         self._draw()
 
     @property
+    def figures(self) -> dict[str, go.Figure]:
+        """What is on show, by the names under which it is recorded."""
+        return {"opened_file": self.figure, "opened_layer": self.detail}
+
+    @property
     def figure(self) -> go.Figure:
         """The error along the network, the chosen layer marked."""
         return self.canvas.figure

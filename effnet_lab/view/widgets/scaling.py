@@ -95,6 +95,11 @@ class ScalingView(ipw.VBox):
         return {name: getattr(self, name).value for name in names}
 
     @property
+    def figures(self) -> dict[str, go.Figure]:
+        """What is on show, by the names under which it is recorded."""
+        return {"your_network": self.figure, "your_layers": self.detail}
+
+    @property
     def figure(self) -> go.Figure:
         """The family with the network of the sliders."""
         return self.canvas.figure

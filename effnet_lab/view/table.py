@@ -1,0 +1,171 @@
+"""Tables that a person reads: titles with units, numbers as their column writes them, the interval beside its number.
+
+The HTML is made by great-tables. It was chosen over itables because its table is there without a script: in a notebook that
+is not trusted yet, in a printed report and on an exported page; itables shows "Loading" until half a megabyte of
+JavaScript has run. What is missing, sorting by a click on a head, is `SCRIPT`, which a page without scripts does without.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+from effnet_lab.frames import column
+from effnet_lab.view.text import short_layer
+
+NOT_MEASURED = "–"
+LONG_TEXT = 46  # characters from which on a column of text is wide
+_NAMES = ("layer", "culprit", "worst_layer", "widest_layer")  # columns with names of layers
+_ATTRIBUTES = re.compile(r' (?:id|headers|rowspan|aria-labelledby|data-quarto-[\w-]+)="[^"]*"')
+_STYLE = re.compile(r"<style>.*?</style>", re.DOTALL)
+_PAGE_STYLE = """
+.effnet-table { --ink: #1F2933; --soft: #5B6470; --line: #DFE3E8; --ground: #fff; max-height: 72vh; overflow: auto;
+  margin: .5rem 0; color: var(--ink); }
+.effnet-table table { border-collapse: collapse; width: auto; margin: 0; font-size: 13px; line-height: 1.4;
+  font-variant-numeric: tabular-nums; text-align: left; background: transparent; color: inherit; }
+.effnet-table thead th { position: sticky; top: 0; background: var(--ground); color: var(--soft); font-weight: 600;
+  vertical-align: bottom; cursor: pointer; border-bottom: 2px solid var(--line); padding: 4px 10px; max-width: 11rem; }
+.effnet-table tbody td { padding: 4px 10px; border: 0; border-bottom: 1px solid var(--line); vertical-align: top;
+  overflow-wrap: break-word; background: transparent; }
+.effnet-table .gt_right { text-align: right; } .effnet-table .gt_left { text-align: left; }
+.effnet-table td.gt_right { white-space: nowrap; }
+.effnet-table td .long { display: block; min-width: 16rem; max-width: 34rem; }
+.effnet-table i { color: var(--soft); font-style: normal; }
+.effnet-table caption, .effnet-table .gt_title { text-align: left; font-weight: 600; padding: 2px 10px; }
+.effnet-table th[aria-sort=ascending]::after { content: " ▲"; } .effnet-table th[aria-sort=descending]::after { content: " ▼"; }
+@media print { .effnet-table { max-height: none; overflow: visible; } }
+"""
+_DARK = ".effnet-table { --ink: #E4E7EB; --soft: #A9B4C0; --line: #3A4654; --ground: #111; }"
+STYLE = (
+    f"{_PAGE_STYLE}body[data-jp-theme-light=false] {_DARK}\n@media (prefers-color-scheme: dark) {{ .report {_DARK} }}\n"
+)
+SCRIPT = """
+if (!window.effnetSort) { window.effnetSort = true; document.addEventListener("click", (event) => {
+  const head = event.target.closest(".effnet-table thead th"); if (!head) return;
+  const column = [...head.parentNode.children].indexOf(head), body = head.closest("table").tBodies[0];
+  const up = head.getAttribute("aria-sort") !== "ascending";
+  const text = (row) => row.cells[column].textContent.trim(), value = (row) => parseFloat(text(row).replace(/,/g, ""));
+  const rows = [...body.rows], numeric = rows.every((row) => text(row) === "–" || !Number.isNaN(value(row)));
+  rows.sort((a, b) => numeric ? (value(a) || 0) - (value(b) || 0) : text(a).localeCompare(text(b)));
+  for (const other of head.parentNode.children) other.removeAttribute("aria-sort");
+  head.setAttribute("aria-sort", up ? "ascending" : "descending");
+  body.append(...(up ? rows : rows.reverse()));
+}); }
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows of a frame, as a person reads them; a notebook shows it by itself."""
+
+    rows: pd.DataFrame
+    columns: tuple[str, ...]  # which of them, in this order
+    title: str = ""
+    frame: str = ""  # whose rows these are; recorded under this name
+    name: str = ""  # of the file beside the report; empty: the frame's
+    empty: str = "No rows."  # what it means that there are none
+
+    def html(self) -> str:
+        """The table alone: a page brings `STYLE` and `SCRIPT` once."""
+        if self.rows.empty:
+            return f'<div class="effnet-table"><p>{escape(self.empty)}</p></div>'
+        from great_tables import GT
+
+        shown = self.rows[_with_ends(self.columns, self.rows)].reset_index(drop=True)
+        text = pd.DataFrame({name: _cells(shown, name) for name in self.columns})
+        made = GT(text).fmt(str).cols_label({name: heading(name) for name in self.columns})
+        made = made.cols_align("left", [name for name in self.columns if not _is_number(shown[name])])
+        made = made.cols_align("right", [name for name in self.columns if _is_number(shown[name])])
+        made = made.tab_header(title=self.title) if self.title else made
+        html = _ATTRIBUTES.sub("", _STYLE.sub("", made.as_raw_html()))
+        inside = html[html.index("<table") : html.rindex("</table>")]
+        return f'<div class="effnet-table">{inside}</table></div>'
+
+    def _repr_html_(self) -> str:
+        return f"<style>{STYLE}</style>{self.html()}<script>{SCRIPT}</script>"
+
+    def __repr__(self) -> str:
+        return str(self.rows[list(self.columns)])
+
+
+def table(
+    rows: pd.DataFrame, columns: Iterable[str] | None = None, *, title: str = "", frame: str = "", name: str = "",
+    empty: str = "No rows.",
+) -> Table:  # fmt: skip
+    """Rows as a person reads them.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        With columns of `frames.py` as far as possible: those have a title and a way to write numbers.
+    columns : iterable of str, optional
+        Which to show; by default all but those without any value. The ends of an interval stand beside their number.
+    title : str
+    frame : str
+        Frame under which `rows` are recorded, all columns of it; empty: they are shown only.
+    name : str
+        File name beside the report, where the frame's will not do.
+    empty : str
+        What it means that there are no rows.
+    """
+    ends = {end for known in rows.columns for end in column(str(known)).ends}
+    filled = [known for known in rows.columns if known not in ends and rows[known].notna().any()]
+    return Table(rows=rows, columns=tuple(columns or filled), title=title, frame=frame, name=name, empty=empty)
+
+
+def one_row(rows: pd.DataFrame, *, title: str = "", name: str = "") -> Table:
+    """The first row as a list, a line per quantity that was measured: for a row that is wider than a page."""
+    known = [name for name in rows.columns if pd.notna(rows[name].iloc[0]) and rows[name].iloc[0] != ""]
+    cells = [write_value(name, rows[name].iloc[0]) for name in known]
+    listed = pd.DataFrame({"quantity": [heading(name) for name in known], "value": cells})
+    return Table(rows=listed, columns=("quantity", "value"), title=title, name=name)
+
+
+def heading(name: str) -> str:
+    """What stands above a column: its title, with its unit."""
+    return column(name).heading.replace("_", " ")
+
+
+def write_value(name: str, value: object) -> str:
+    """A cell's text as the column writes it; a dash for what was not measured."""
+    return column(name).write(value, missing=NOT_MEASURED) or NOT_MEASURED
+
+
+def _writer(name: str) -> Callable[[object], str]:
+    """HTML of a column's cells: layers are cut to their last parts, long text wraps between words."""
+
+    def write(value: object) -> str:
+        text = write_value(name, value)
+        if name in _NAMES:
+            return f'<span title="{escape(text)}">{escape(short_layer(text, 60))}</span>'
+        return f'<span class="long">{escape(text)}</span>' if len(text) > LONG_TEXT else escape(text)
+
+    return write
+
+
+def _with_ends(columns: Iterable[str], rows: pd.DataFrame) -> list[str]:
+    """The columns, and the ends of their intervals as far as the rows have them."""
+    wanted = [part for name in columns for part in (name, *column(name).ends)]
+    return list(dict.fromkeys(part for part in wanted if part in rows.columns))
+
+
+def _cells(shown: pd.DataFrame, name: str) -> list[str]:
+    """HTML of every cell of a column, its interval beside its number."""
+    write, (low, high) = _writer(name), column(name).ends
+    texts = [write(value) for value in shown[name]]
+    if low not in shown or high not in shown:
+        return texts
+    ends = zip(shown[low], shown[high], texts, strict=True)
+    return [
+        f"{text} <i>[{write(below)} … {write(above)}]</i>" if pd.notna(below) and pd.notna(above) else text
+        for below, above, text in ends
+    ]
+
+
+def _is_number(cells: pd.Series[Any]) -> bool:
+    return bool(pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells))
