@@ -26,11 +26,12 @@ from effnet_lab.evaluate import (
 )
 from effnet_lab.evaluate.class_order import class_order
 from effnet_lab.evaluate.classify import find_pictures, probabilities
-from effnet_lab.evaluate.compare import difference_interval, images_needed, mcnemar
+from effnet_lab.evaluate.compare import images_needed
 from effnet_lab.evaluate.image_stream import StageClock, stream_batches
 from effnet_lab.evaluate.pipelines import Pipeline
 from effnet_lab.images import ImageSet, Preprocess, open_images
 from effnet_lab.images.labels import imagenet_synsets
+from effnet_lab.intervals import difference_interval, mcnemar
 from effnet_lab.litert import ModelInfo
 from effnet_lab.names import UserError
 

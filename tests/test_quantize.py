@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from effnet_lab.evaluate.compare import difference_interval
 from effnet_lab.images import open_images
+from effnet_lab.intervals import difference_interval
 from effnet_lab.litert import Runner, read_graph, read_info
 from effnet_lab.models import load_model
 from effnet_lab.names import UserError

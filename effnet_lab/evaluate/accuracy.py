@@ -12,7 +12,7 @@ from effnet_lab import frames
 from effnet_lab.evaluate.predictions import Predictions, collect_predictions
 from effnet_lab.evaluate.predictors import Predictor
 from effnet_lab.images import ImageSet
-from effnet_lab.intervals import wilson
+from effnet_lab.intervals import share_row
 
 BINS = 15  # of confidence, equally wide
 
@@ -34,11 +34,8 @@ def accuracy(answers: Predictions) -> pd.DataFrame:
     ``attrs`` say ``images_per_s``, ``slowest_stage`` ("decode", "preprocess" or "inference") and ``seconds`` per stage.
     """
     hits, n = int(answers.hits.sum()), len(answers)
-    low, high = wilson(hits, n)
-    row = _key(answers) | {
-        "n_images": n, "top1": hits / n, "top1_lo": low, "top1_hi": high, "top5": float(answers.hits5.mean()),
-        "calibration_error": calibration_error(answers),
-    }  # fmt: skip
+    row = _key(answers) | {"n_images": n} | share_row(hits, n)
+    row |= {"top5": float(answers.hits5.mean()), "calibration_error": calibration_error(answers)}
     table, clock = frames.build(frames.ACCURACY, [row]), answers.clock
     table.attrs |= {"images_per_s": clock.images_per_s, "slowest_stage": clock.slowest, "seconds": clock.seconds}
     return table
@@ -56,12 +53,12 @@ def per_class(answers: Predictions) -> pd.DataFrame:
         n, hits, named = int(matrix[i].sum()), int(matrix[i, i]), int(matrix[:, i].sum())
         if not n:
             continue
-        low, high = wilson(hits, n)
         mistakes = np.where(np.arange(matrix.shape[1]) == i, 0, matrix[i])
         worst = int(mistakes.argmax())
         rows.append(
             _key(answers)
-            | {"label": label, "n_images": n, "top1": hits / n, "top1_lo": low, "top1_hi": high}
+            | {"label": label, "n_images": n}
+            | share_row(hits, n)
             | {"precision": hits / named if named else float("nan")}
             | {"taken_for": _name(answers, worst) if mistakes[worst] else "", "n_taken_for": int(mistakes[worst])}
         )
@@ -86,12 +83,11 @@ def reliability(answers: Predictions) -> pd.DataFrame:
     for i in range(BINS):
         here = index == i
         n, hits = int(here.sum()), int((here & answers.hits).sum())
-        low, high = wilson(hits, n) if n else (float("nan"),) * 2
         rows.append(
             _key(answers)
             | {"confidence_left": i / BINS, "confidence_right": (i + 1) / BINS, "n_images": n}
             | {"confidence": float(answers.confidence[here].mean(dtype=np.float64)) if n else float("nan")}
-            | {"top1": hits / n if n else float("nan"), "top1_lo": low, "top1_hi": high}
+            | share_row(hits, n)
         )
     return frames.build(frames.RELIABILITY, rows)
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from effnet_lab import frames
 from effnet_lab.evaluate.audit_words import sentence, ties
 from effnet_lab.evaluate.class_order import class_order
-from effnet_lab.evaluate.compare import SIGNIFICANT, mcnemar
+from effnet_lab.evaluate.compare import SIGNIFICANT
 from effnet_lab.evaluate.pipelines import OFFSETS, Pipeline, tones, views
 from effnet_lab.evaluate.predictors import Predictor
 from effnet_lab.images import ImageSet
 from effnet_lab.images.imageset import spread
-from effnet_lab.intervals import wilson
+from effnet_lab.intervals import mcnemar, share_row
 from effnet_lab.names import UserError
 
 SCREEN = 0.3  # share of the images on which candidates are screened
@@ -146,14 +146,14 @@ def _table(trial: _Trial) -> pd.DataFrame:
     for rank, pipeline in enumerate(ranked, start=1):
         hits = hits_of[pipeline]
         n = len(hits)
-        low, high = wilson(int(hits.sum()), n)
         p_value = mcnemar(best[:n], hits)
         mark = "A" if rank == 1 else "B" if pipeline == trial.yours else ""
         rows.append(
             info.key
             | {"data": trial.images.name}
             | pipeline.row()
-            | {"rank": rank, "mark": mark, "n_images": n, "top1": hits.mean(), "top1_lo": low, "top1_hi": high}
+            | {"rank": rank, "mark": mark, "n_images": n}
+            | share_row(int(hits.sum()), n)
             | {"p_value": p_value, "tied": p_value >= SIGNIFICANT}
         )
     return frames.build(frames.AUDIT, rows)

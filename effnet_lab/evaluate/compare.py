@@ -10,55 +10,11 @@ from numpy.typing import NDArray
 
 from effnet_lab import frames
 from effnet_lab.evaluate.predictions import Predictions
-from effnet_lab.intervals import LEVEL
+from effnet_lab.intervals import LEVEL, difference_row
 from effnet_lab.names import UserError
 
 SIGNIFICANT = 0.05  # a p-value below it tells two apart
 POWER = 0.8  # with which `images_needed` would tell them apart
-RESAMPLES = 20_000
-
-
-def mcnemar(first: NDArray, second: NDArray) -> float:
-    """Two-sided p-value of McNemar's exact test. Source: McNemar, Psychometrika 12, 1947.
-
-    Parameters
-    ----------
-    first, second : bool (n,)
-        Whether each image was classified correctly.
-
-    Examples
-    --------
-    >>> mcnemar(np.array([1, 1, 1, 1, 1, 1, 0], bool), np.array([0, 0, 0, 0, 0, 0, 0], bool))
-    0.03125
-    """
-    from scipy.stats import binomtest
-
-    only_first = int(np.sum(first & ~second))
-    only_second = int(np.sum(second & ~first))
-    if only_first + only_second == 0:
-        return 1.0
-    return float(binomtest(only_first, only_first + only_second).pvalue)
-
-
-def difference_interval(first: NDArray, second: NDArray) -> tuple[float, float]:
-    """95 % interval of the difference of two top-1 on the same images, first minus second, fractions.
-
-    Bayesian bootstrap over the images: the shares of those that only the first, only the second, and both or neither get
-    right are drawn from a Dirichlet distribution around what was counted, with half an image more of each kind. The plain
-    bootstrap cannot draw what it has not seen, and would call two networks equal because they were on these images.
-    Source: Rubin, "The Bayesian Bootstrap", Annals of Statistics 9, 1981.
-
-    Parameters
-    ----------
-    first, second : bool (n,)
-        Whether each image was classified correctly.
-    """
-    n = len(first)
-    only_first, only_second = int(np.sum(first & ~second)), int(np.sum(second & ~first))
-    counts = np.array([only_first, only_second, n - only_first - only_second]) + 0.5
-    shares = np.random.default_rng(0).dirichlet(counts, RESAMPLES)
-    low, high = np.quantile(shares[:, 0] - shares[:, 1], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
 
 
 def images_needed(first: NDArray, second: NDArray) -> float:
@@ -77,6 +33,13 @@ def images_needed(first: NDArray, second: NDArray) -> float:
     return float(math.ceil(n))
 
 
+def paired_difference(first: Predictions, second: Predictions) -> dict[str, float]:
+    """The cells of `intervals.difference_row`, first minus second; refused unless both saw the same images."""
+    if first.images.fingerprint != second.images.fingerprint or len(first) != len(second):
+        raise UserError("Two networks can only be compared on the same images. Give both the same --data and --limit.")
+    return difference_row(first.hits, second.hits)
+
+
 def compare_predictions(first: Predictions, second: Predictions) -> pd.DataFrame:
     """COMPARISON frame with one row, first against second, on the same images; ``attrs["sentence"]`` says it in words.
 
@@ -85,10 +48,8 @@ def compare_predictions(first: Predictions, second: Predictions) -> pd.DataFrame
     UserError
         If they did not see the same images.
     """
-    if first.images.fingerprint != second.images.fingerprint or len(first) != len(second):
-        raise UserError("Two networks can only be compared on the same images. Give both the same --data and --limit.")
+    difference = paired_difference(first, second)
     a, b = first.hits, second.hits
-    low, high = difference_interval(a, b)
     row = first.info.key | {
         "against": " ".join(filter(None, second.info.key.values())),
         "data": first.images.name,
@@ -96,14 +57,11 @@ def compare_predictions(first: Predictions, second: Predictions) -> pd.DataFrame
         "agreement": float((first.ranked[:, 0] == second.ranked[:, 0]).mean()),
         "top1": float(a.mean()),
         "against_top1": float(b.mean()),
-        "difference": float(a.mean() - b.mean()),
-        "difference_lo": low,
-        "difference_hi": high,
         "n_only_this": int((a & ~b).sum()),
         "n_only_other": int((b & ~a).sum()),
-        "p_value": mcnemar(a, b),
         "n_images_needed": images_needed(a, b),
     }
+    row |= difference
     table = frames.build(frames.COMPARISON, [row])
     table.attrs["sentence"] = _sentence(row)
     return table

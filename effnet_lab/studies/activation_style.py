@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from effnet_lab import frames
-from effnet_lab.evaluate.compare import compare_predictions
+from effnet_lab.evaluate.compare import paired_difference
 from effnet_lab.evaluate.predictions import Predictions, collect_predictions
 from effnet_lab.evaluate.predictors import FilePredictor
 from effnet_lab.images import ImageSet
-from effnet_lab.intervals import wilson
+from effnet_lab.intervals import share_row
 from effnet_lab.litert import Graph, Runner, read_graph, read_info
 from effnet_lab.litert.flatbuffer import read_bytes
 from effnet_lab.litert.layer_names import computing, layer_names
@@ -86,14 +86,11 @@ def _row(path: Path | str, reference: Predictions, ranges: Ranges, granularity: 
     info, names = read_info(path), layer_names(read_graph(path))
     content = requantize(read_bytes(path), get_scheme(SCHEMES[granularity]), ranges)
     answers = collect_predictions(FilePredictor(info=info, runner=Runner(content)), reference.images)
-    compared = compare_predictions(answers, reference).iloc[0]
     spec, n = get_spec(info.variant), len(answers)
     widest = max((tensor for tensor in ranges if tensor in names), key=lambda name: ranges[name][1] - ranges[name][0])
     row = {"model": info.model, "granularity": granularity, "activation": spec.activation}
     row |= {"squeeze_excite": bool(spec.se_ratio), "n_images": n}
     for kind, seen in (("float", reference), ("int8", answers)):
-        hits = int(seen.hits.sum())
-        low, high = wilson(hits, n)
-        row |= {f"{kind}_top1": hits / n, f"{kind}_top1_lo": low, f"{kind}_top1_hi": high}
-    row |= {name: compared[name] for name in ("difference", "difference_lo", "difference_hi", "p_value")}
+        row |= share_row(int(seen.hits.sum()), n, f"{kind}_top1")
+    row |= paired_difference(answers, reference)
     return row | {"widest_layer": names[widest], "range_min": ranges[widest][0], "range_max": ranges[widest][1]}

@@ -13,11 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from effnet_lab import frames
-from effnet_lab.evaluate.compare import SIGNIFICANT, compare_predictions
+from effnet_lab.evaluate.compare import SIGNIFICANT, paired_difference
 from effnet_lab.evaluate.predictions import Predictions, collect_predictions
 from effnet_lab.evaluate.predictors import FilePredictor
 from effnet_lab.images import ImageSet
-from effnet_lab.intervals import wilson
+from effnet_lab.intervals import share_row
 from effnet_lab.litert import Runner, read_graph, read_info
 from effnet_lab.litert.flatbuffer import read_bytes
 from effnet_lab.names import UserError, lookup
@@ -249,11 +249,9 @@ def _range_rows(model: str, layers: Sequence[str], chosen: dict, widest: dict, a
 
 
 def _accuracy_row(answers: Predictions, reference: Predictions, about: dict) -> dict:
-    hits, n = int(answers.hits.sum()), len(answers)
-    low, high = wilson(hits, n)
+    n = len(answers)
     row = answers.info.key | {"data": answers.images.name, "n_images": n} | about
-    row |= {"top1": hits / n, "top1_lo": low, "top1_hi": high}
+    row |= share_row(int(answers.hits.sum()), n)
     if answers is not reference:
-        compared = compare_predictions(answers, reference).iloc[0]
-        row |= {name: compared[name] for name in ("difference", "difference_lo", "difference_hi", "p_value")}
+        row |= paired_difference(answers, reference)
     return row

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import pandas as pd
 
 from effnet_lab import frames
-from effnet_lab.evaluate.compare import compare_predictions
+from effnet_lab.evaluate.compare import paired_difference
 from effnet_lab.evaluate.predictions import Predictions
-from effnet_lab.intervals import wilson
+from effnet_lab.intervals import share_row
 from effnet_lab.names import UserError
 
 
@@ -33,11 +33,9 @@ def repair_gain(answers: Mapping[str, Predictions], *, unrepaired: str = "none")
         raise UserError(f"There is no {unrepaired!r} among the repairs: nothing to compare with.")
     rows = []
     for steps, said in answers.items():
-        low, high = wilson(int(said.hits.sum()), len(said))
         row = said.info.key | {"steps": steps, "data": said.images.name, "n_images": len(said)}
-        row |= {"top1": float(said.hits.mean()), "top1_lo": low, "top1_hi": high}
+        row |= share_row(int(said.hits.sum()), len(said))
         if steps != unrepaired:
-            against = compare_predictions(said, answers[unrepaired]).iloc[0]
-            row |= {name: against[name] for name in ("difference", "difference_lo", "difference_hi", "p_value")}
+            row |= paired_difference(said, answers[unrepaired])
         rows.append(row)
     return frames.build(frames.REPAIR, rows)

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from effnet_lab.images import ImageSet
-from effnet_lab.intervals import wilson
+from effnet_lab.intervals import share_row
 from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.models.weights.native import to_bytes
 from effnet_lab.paths import write_atomically
@@ -37,7 +37,6 @@ def make_card(model: LoadedModel, evaluation: ImageSet, *, train: dict, seed: in
         Plain values.
     """
     right = int((predict(model, evaluation).argmax(axis=1) == evaluation.labels).sum())
-    low, high = wilson(right, len(evaluation))
     cost = totals(model.spec, len(model.classes))
     return {
         "name": model.name,
@@ -53,9 +52,7 @@ def make_card(model: LoadedModel, evaluation: ImageSet, *, train: dict, seed: in
         "madds": cost.madds,
         "evaluation": {"name": evaluation.name, "split": evaluation.split, "fingerprint": evaluation.fingerprint},
         "n_images": len(evaluation),
-        "top1": right / len(evaluation),
-        "top1_lo": low,
-        "top1_hi": high,
+        **share_row(right, len(evaluation)),
         "weights_sha256": hashlib.sha256(to_bytes(model)).hexdigest(),
         "licence": LICENCE,
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
