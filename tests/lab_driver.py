@@ -1,20 +1,17 @@
-"""Drive JupyterLab in a headless Chromium: start a server, open a notebook, run it, read the plots on the page.
+"""Drive JupyterLab and the app in a headless Chromium: start a server, open a notebook, run it, read the plots.
 
 For any test of a notebook in a browser. Selectors and the retry were found by trial on JupyterLab 4.6.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import secrets
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,7 +27,7 @@ FLAGS = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 LOCAL = {"127.0.0.1", "localhost", "[::1]", "::1"}
-NO_NEWS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+ROOT = Path(__file__).parents[1]
 NOTEBOOK = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook"
 ERROR = '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]'
 # Every finished plot on the page as {title, xaxis, yaxis, traces: [{name, x, y}]}; typed arrays become lists.
@@ -51,41 +48,35 @@ class Traffic:
     errors: list[str] = field(default_factory=list)  # console errors and uncaught exceptions
 
 
-def start_lab(directory: Path, *, python_path: Path | None = None) -> tuple[str, subprocess.Popen]:
-    """Start `jupyter lab` on `directory`: loopback, free port, token. Returns its URL with the token, and the process.
+def start_server(command: str, folder: Path, *options: str) -> tuple[str, subprocess.Popen]:
+    """`effnet-lab lab` or `app` on a work folder. Returns its address with the token, and the process.
 
-    Settings, runtime files and IPython's profile live under `directory`/.home: nobody's own are read or written.
+    Settings, runtime files and IPython's profile live beside the folder: nobody's own are read or written.
     """
-    home = directory / ".home"
-    config = home / "config"
-    (config / "labconfig").mkdir(parents=True)
-    (config / "labconfig" / "default_setting_overrides.json").write_text(json.dumps(NO_NEWS))
-    token, port = secrets.token_hex(16), _free_port()
-    env = os.environ | {
-        "JUPYTER_CONFIG_DIR": str(config), "JUPYTER_DATA_DIR": str(home / "data"), "IPYTHONDIR": str(home / "ipython"),
-        "JUPYTER_RUNTIME_DIR": str(home / "runtime"), "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
-        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "JUPYTER_TOKEN": token,
+    home = folder.with_name(f"{folder.name}.home")
+    home.mkdir(exist_ok=True)
+    places = {
+        "JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython",
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
     }  # fmt: skip
-    if python_path is not None:
-        env["PYTHONPATH"] = str(python_path)
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
-    command += ["--ServerApp.port_retries=0", f"--ServerApp.root_dir={directory}", "--allow-root"]
-    with (directory / "lab.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=directory, env=env, stdout=log, stderr=subprocess.STDOUT)
-    url = f"http://127.0.0.1:{port}/lab?token={token}"
+    env = os.environ | {name: str(home / place) for name, place in places.items()}
+    env |= {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    words = [sys.executable, "-c", "from effnet_lab.cli import main; main()", command, "--folder", str(folder)]
+    words += ["--port", str(_free_port()), "--no-browser", *options]
+    with (home / f"{command}.log").open("wb") as log:
+        process = subprocess.Popen(words, cwd=home, env=env, stdout=log, stderr=subprocess.STDOUT)
     try:
-        _wait_for(url.replace("/lab?", "/api/status?"), process, directory / "lab.log")
+        return _wait_for_address(home / f"{command}.log", process), process
     except BaseException:
-        stop_lab(process)
+        stop_server(process)
         raise
-    return url, process
 
 
-def stop_lab(process: subprocess.Popen) -> None:
+def stop_server(process: subprocess.Popen) -> None:
     """End the server, which ends its kernels."""
     process.terminate()
     try:
-        process.wait(timeout=10)
+        process.wait(timeout=30)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
@@ -111,9 +102,15 @@ def new_page(browser: Browser, *, width: int = 1280, height: int = 1600) -> tupl
     return page, traffic
 
 
+def address(url: str, path: str) -> str:
+    """Another page of the same server, with the token."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}/{path}{'&' if '?' in path else '?'}{parts.query}"
+
+
 def open_notebook(page: Page, url: str, name: str) -> None:
     """Open a notebook by its path below the server's directory, and wait until its kernel is idle."""
-    page.goto(url.replace("/lab?", f"/lab/tree/{name}?reset&"))
+    page.goto(address(url, f"lab/tree/{name}?reset"))
     page.wait_for_selector(NOTEBOOK, timeout=60_000)
     page.wait_for_selector("#jp-main-statusbar :text('| Idle')", timeout=60_000)
 
@@ -174,14 +171,11 @@ def _is_local(url: str) -> bool:
     return parts.scheme in ("data", "blob", "about") or parts.hostname in LOCAL
 
 
-def _wait_for(url: str, process: subprocess.Popen, log: Path, timeout_s: float = 60) -> None:
+def _wait_for_address(log: Path, process: subprocess.Popen, timeout_s: float = 120) -> str:
+    """The address that the server prints, once it answers."""
     deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise RuntimeError(f"JupyterLab did not answer within {timeout_s} s:\n{log.read_text()[-2000:]}")
+    while time.monotonic() < deadline and process.poll() is None:
+        if found := re.search(r"http://127\.0\.0\.1:\d+/\S*token=\w+", log.read_text()):
+            return found.group()
+        time.sleep(0.1)
+    raise RuntimeError(f"No address after {timeout_s} s:\n{log.read_text()[-2000:]}")

@@ -27,14 +27,15 @@ FAMILY, COUNTS, CURVE, VALUES, PARETO = range(5)  # plots from the top of the pa
 @pytest.fixture(scope="module")
 def session(tmp_path_factory):
     """A notebook with the three widgets, run in JupyterLab: (page, traffic, directory)."""
-    directory = tmp_path_factory.mktemp("lab")
+    directory = tmp_path_factory.mktemp("lab") / "work"
+    directory.mkdir()
     shutil.copy(Path(__file__).with_name("view_frames.py"), directory)
     book = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(source) for source in CELLS],
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
     )
     nbformat.write(book, directory / "widgets.ipynb")
-    url, process = lab.start_lab(directory, python_path=Path(__file__).parents[1])
+    url, process = lab.start_server("lab", directory)
     try:
         with lab.open_browser() as browser:
             page, traffic = lab.new_page(browser, height=3600)
@@ -43,7 +44,7 @@ def session(tmp_path_factory):
             lab.wait_for_plots(page, 5)
             yield page, traffic, directory
     finally:
-        lab.stop_lab(process)
+        lab.stop_server(process)
 
 
 def trace(plot: dict, name: str) -> dict:

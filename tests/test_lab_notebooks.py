@@ -5,8 +5,6 @@ from __future__ import annotations
 import nbformat
 import pytest
 
-from effnet_lab.paths import notebooks_dir
-
 lab = pytest.importorskip("lab_driver", reason="playwright is not installed (pip install effnet-lab[dev])")
 
 pytestmark = [
@@ -27,19 +25,19 @@ SMALL = {  # what a reader would type into the parameters cell to be quick
 @pytest.fixture(scope="module")
 def session(tmp_path_factory):
     """A server on small copies of the notebooks, and a browser: (url, browser, folder)."""
-    folder = tmp_path_factory.mktemp("notebooks")
-    for path in notebooks_dir().glob("*.ipynb"):
+    folder = tmp_path_factory.mktemp("notebooks") / "work"
+    url, process = lab.start_server("lab", folder)
+    for path in folder.glob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
         for cell in notebook.cells:
             for was, now in SMALL.items():
                 cell.source = cell.source.replace(was, now)
-        nbformat.write(notebook, folder / path.name)
-    url, process = lab.start_lab(folder)
+        nbformat.write(notebook, path)
     try:
         with lab.open_browser() as browser:
             yield url, browser, folder
     finally:
-        lab.stop_lab(process)
+        lab.stop_server(process)
 
 
 def opened(session, name: str, n_plots: int):

@@ -16,6 +16,7 @@ from effnet_lab.regress.parameters import check_parameters, read_parameters
 NOTEBOOKS = sorted(notebooks_dir().glob("*.ipynb"))
 LONGEST_CELL = 15
 QUICK = {  # states that a hand would reach with a control, and smaller numbers where those are enough
+    "00_first_steps": {"variant": "micro3"},
     "01_scaling": {"mode": "compound", "phi": "1.5", "column": "params"},
     "02_quantization_error": {
         "models": "['micro0']",
@@ -89,7 +90,7 @@ class TestForm:
 def test_it_runs_headless_with_other_parameters(name, tmp_path):
     (executed,) = run_notebooks([name], parameters=QUICK[name], out=tmp_path, progress=False)
     assert not [out for cell in cells(executed, "code") for out in cell.outputs if out.output_type == "error"]
-    assert list((tmp_path / "frames").glob("*.csv"))
+    assert name == "00_first_steps" or list((tmp_path / "frames").glob("*.csv"))
     (shown,) = read_manifests(tmp_path)
     assert shown.notebook == name
     figures = [item.name for item in shown.items if item.kind == "figure"]

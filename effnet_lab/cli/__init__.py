@@ -18,6 +18,7 @@ from effnet_lab.cli import (
     notebooks,
     pictures,
     repairing,
+    serving,
     training,
     verdicts,
 )
@@ -44,6 +45,7 @@ for room in (
     verdicts,
     repairing,
     notebooks,
+    serving,
 ):
     for command in room.COMMANDS:
         app.command(command.__name__.rstrip("_").replace("_", "-"))(command)

@@ -1,4 +1,4 @@
-"""Commands about notebooks and their numbers: run, check, bless, lab."""
+"""Commands about notebooks and their numbers: run, check, bless."""
 
 from __future__ import annotations
 
@@ -89,27 +89,6 @@ def bless(results: Results = Path("results"), baselines: Baselines = None, compl
     typer.echo(f"bless: {len(changed)} baseline files changed.")
 
 
-def lab(
-    port: Annotated[int, typer.Option(help="Of the server; the next free one if it is taken.")] = 8888,
-    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
-) -> int:
-    """JupyterLab on the notebooks: this machine only (127.0.0.1), with a token."""
-    import os
-    import subprocess
-    import sys
-
-    from effnet_lab.paths import notebooks_dir
-
-    command = [sys.executable, "-m", "jupyterlab", f"--port={port}", "--ServerApp.ip=127.0.0.1"]
-    command += [f"--ServerApp.root_dir={notebooks_dir()}", *([] if browser else ["--no-browser"])]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:  # in a container; Jupyter refuses without
-        command.append("--allow-root")
-    try:
-        return subprocess.call(command)
-    except KeyboardInterrupt:
-        return 0
-
-
 def join_pairs(args: list[str]) -> list[str]:
     """``-p NAME VALUE`` to ``-p NAME=VALUE``: typer has no option that takes two values and may be repeated."""
     args, joined = list(args), []
@@ -122,4 +101,4 @@ def join_pairs(args: list[str]) -> list[str]:
     return joined
 
 
-COMMANDS = (run, check, bless, lab)
+COMMANDS = (run, check, bless)

@@ -8,10 +8,29 @@ from effnet_lab.regress.overview import summary
 from effnet_lab.regress.parameters import Parameter, check_parameters, read_parameters
 from effnet_lab.regress.recording import read_frame, record, record_figure
 from effnet_lab.regress.report import write_report
+from effnet_lab.regress.servers import serve_app, serve_lab
 from effnet_lab.regress.showing import recording
 from effnet_lab.regress.suspects import layer_summary
+from effnet_lab.regress.work_folder import WorkFolder, prepare_work_folder
 
 __all__ = [
-    "RULES", "NotebookError", "Parameter", "bless", "check", "check_parameters", "layer_summary", "read_frame",
-    "read_parameters", "record", "record_figure", "recording", "run_notebooks", "summary", "write_report",
-]  # fmt: skip
+    "RULES",
+    "NotebookError",
+    "Parameter",
+    "WorkFolder",
+    "bless",
+    "check",
+    "check_parameters",
+    "layer_summary",
+    "prepare_work_folder",
+    "read_frame",
+    "read_parameters",
+    "record",
+    "record_figure",
+    "recording",
+    "run_notebooks",
+    "serve_app",
+    "serve_lab",
+    "summary",
+    "write_report",
+]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from effnet_lab.names import UserError, lookup, suggest
 from effnet_lab.paths import notebooks_dir, write_atomically
-from effnet_lab.regress.kernel import sliced_polling
+from effnet_lab.regress.kernel import KERNEL_ENVIRONMENT, sliced_polling
 from effnet_lab.regress.manifest import forget_shown
 from effnet_lab.regress.parameters import Parameter, check_parameters, read_parameters
 from effnet_lab.regress.recording import forget
@@ -22,12 +22,8 @@ PROFILES = {  # profile -> seconds that one cell may take; None: as long as it n
     "smoke": 900,
     "full": None,
 }
+FIRST_STEPS = "00_first_steps.ipynb"  # for readers; a run of everything leaves it out
 STANDARD = ("profile", "out_dir")  # parameters of every notebook, set by the runner
-_ENVIRONMENT = {
-    "PLOTLY_RENDERER": "plotly_mimetype",  # 136 kB for six figures, where "notebook" takes 5.2 MB
-    "TF_CPP_MIN_LOG_LEVEL": "2",
-    "JUPYTER_PREFER_ENV_PATH": "1",  # this interpreter's python3 kernel, not one registered in the user's home
-}
 _KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=40"]  # else a warning about TCP on every start
 
 
@@ -50,7 +46,7 @@ def run_notebooks(
     Parameters
     ----------
     notebooks : sequence of str or None
-        Names such as ``"01_scaling"``, or paths; None: all of them.
+        Names such as ``"01_scaling"``, or paths; None: all that answer a question.
     profile : "smoke" or "full"
         Set as the notebooks' parameter of that name.
     parameters : mapping of str to object
@@ -72,7 +68,11 @@ def run_notebooks(
     """
     timeout_s = lookup("profile", profile, PROFILES)
     out = Path(out).resolve()
-    paths = [find_notebook(name) for name in notebooks] if notebooks else all_notebooks()
+    paths = (
+        [find_notebook(name) for name in notebooks]
+        if notebooks
+        else [path for path in all_notebooks() if path.name != FIRST_STEPS]
+    )
     plan = plan_parameters(paths, parameters or {}, profile=profile, out=out)
     executed = []
     for path, values in plan.items():
@@ -142,7 +142,7 @@ def _execute(source: Path, draft: Path, values: Mapping[str, object], timeout_s:
     import papermill
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of `int | None`, which our own parser reads
-    with sliced_polling(), _environment(_ENVIRONMENT | {NOTEBOOK: source.stem}):
+    with sliced_polling(), _environment(KERNEL_ENVIRONMENT | {NOTEBOOK: source.stem}):
         papermill.execute_notebook(
             source,
             draft,
