@@ -328,23 +328,27 @@ def test_calibration_images_need_no_class_folders(tmp_path):
     assert len(images) == 8
     assert images.split == "all"
     assert [int(images.read(i)[0, 0, 0]) for i in range(8)] == [0, 1, 3, 4, 6, 7, 9, 10]  # spread over the folder
-    with pytest.raises(UserError, match="lies in no class folder"):
+    everything = open_images(tmp_path)
+    assert (len(everything), everything.labelled, everything.classes) == (12, False, ())
+    with pytest.raises(UserError, match="has no evaluation split"):
         open_images(tmp_path, "evaluation")
+    (tmp_path / "cats").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "cats" / "x.png")
+    with pytest.raises(UserError, match="lies in no class folder"):
+        open_images(tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["empty", "no images", "loose", "compressed"])
+@pytest.mark.parametrize("kind", ["empty", "no images", "compressed"])
 def test_trees_that_are_none(tmp_path, kind):
     path = tmp_path / "t"
     path.mkdir()
     if kind == "no images":
         (path / "notes.txt").write_text("x")
-    if kind == "loose":
-        Image.new("RGB", (4, 4)).save(path / "x.png")
     if kind == "compressed":
         path = tmp_path / "t.tar.gz"
         with tarfile.open(path, "w:gz") as tar:
             tar.add(tmp_path / "t")
-    with pytest.raises(UserError, match=r"holds no image|lies in no class folder|uncompressed .tar"):
+    with pytest.raises(UserError, match=r"holds no image|uncompressed .tar"):
         open_images(path)
 
 

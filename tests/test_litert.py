@@ -10,7 +10,8 @@ from effnet_lab.images import open_images
 from effnet_lab.litert import Runner, embed_info, float_twin, read_graph, read_info
 from effnet_lab.litert.flatbuffer import pack, parse
 from effnet_lab.litert.graph import Tensor
-from effnet_lab.litert.metadata import KEY, _usual
+from effnet_lab.litert.input_values import by_scale
+from effnet_lab.litert.metadata import KEY
 from effnet_lab.litert.runner import to_codes
 from effnet_lab.names import UserError
 from effnet_lab.scaling import get_spec, layer_counts, totals
@@ -125,10 +126,12 @@ def test_what_a_file_from_elsewhere_says_about_itself(flowers_model):
         (1 / 255, 0, (0.0, 255.0)),
         (1.0, 0, (0.0, 1.0)),
         (0.0042, 0, (0.0, 255.0)),
+        (0.5847, 211, None),  # of speech: no pictures have these values
     ],
 )
 def test_usual_normalisations_are_seen_in_an_input(scale, zero, expected):
-    assert _usual(scale, zero) == expected
+    codes = {"scale": np.float32([scale]), "zero_point": np.int64([zero]), "dtype": np.dtype("uint8"), "axis": 0}
+    assert by_scale(Tensor(index=0, name="x", shape=(1, 8, 8, 3), data=None, **codes)) == expected
 
 
 @pytest.mark.real

@@ -1,8 +1,27 @@
-"""Labelled images from every source, their splits, and what happens to them before a network sees them."""
+"""Images and inputs of other kinds from every source, their splits, and what happens to them before a network sees them."""
+
+from __future__ import annotations
 
 from effnet_lab.images.imageset import SPLITS, ImageSet
+from effnet_lab.images.inputs import ArraySet
 from effnet_lab.images.labels import imagenet_synsets, read_labels
 from effnet_lab.images.preprocess import ORIGINAL, Preprocess
-from effnet_lab.images.sources import open_images
+from effnet_lab.images.samples import Samples
+from effnet_lab.images.sources import Source, open_images, open_samples
+from effnet_lab.images.stated import Stated, StatedInput
 
-__all__ = ["ORIGINAL", "SPLITS", "ImageSet", "Preprocess", "imagenet_synsets", "open_images", "read_labels"]
+__all__ = [
+    "ORIGINAL",
+    "SPLITS",
+    "ArraySet",
+    "ImageSet",
+    "Preprocess",
+    "Samples",
+    "Source",
+    "Stated",
+    "StatedInput",
+    "imagenet_synsets",
+    "open_images",
+    "open_samples",
+    "read_labels",
+]

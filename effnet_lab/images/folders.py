@@ -44,8 +44,8 @@ def open_tree(source: Path, split: str = "all", name: str | None = None) -> Imag
         Folder or .tar archive. Hidden files and files that are neither JPEG nor PNG by their name are ignored.
     split : str
         "all", or one of `SPLITS`: by the tree's `split.tsv` if it has one (val is calibration, test is evaluation),
-        otherwise 80/10/10 by the SHA-256 of the path relative to the folder that holds the class folders. For
-        "calibration" the images may lie there without class folders; then all of them are taken.
+        otherwise 80/10/10 by the SHA-256 of the path relative to the folder that holds the class folders. Images without
+        class folders are one unlabelled set without splits: "all" and "calibration" take all of them.
     name : str, optional
         By default the folder's name, or the archive's without .tar.
     """
@@ -54,9 +54,8 @@ def open_tree(source: Path, split: str = "all", name: str | None = None) -> Imag
     source = Path(source)
     name = name or (source.resolve().name if source.is_dir() else source.stem)
     files, folders = _list_folder(source) if source.is_dir() else _list_tar(source)
-    if split == "calibration" and all(len(path.parts) == 1 for path in files):  # labels do not matter to it
-        files = {PurePosixPath(name) / path: entry for path, entry in files.items()}
-        split = "all"
+    if loose := _unlabelled(files):
+        return _open_loose(loose, split, source, name)
     images, table = _images(files, folders, source)
     classes = tuple(sorted({path.parent.name for path in images}))
     paths = [path for path in images if split == "all" or split_of(path, table, source) == split]
@@ -71,6 +70,26 @@ def open_tree(source: Path, split: str = "all", name: str | None = None) -> Imag
     return ImageSet(
         name=name, split=split, classes=classes, labels=labels, read=read,
         fingerprint=_fingerprint(paths, entries, classes), mixed=split == "all" and table is not None,
+    )  # fmt: skip
+
+
+def _unlabelled(files: dict[PurePosixPath, Entry]) -> dict[PurePosixPath, Entry]:
+    """The pictures, if all lie directly in what was opened and no file says which split each belongs to; else none."""
+    pictures = {path: files[path] for path in sorted(files) if path.suffix.lower() in SUFFIXES}
+    flat = all(len(path.parts) == 1 for path in pictures) and PurePosixPath(_SPLIT_FILE) not in files
+    return pictures if flat else {}
+
+
+def _open_loose(pictures: dict[PurePosixPath, Entry], split: str, source: Path, name: str) -> ImageSet:
+    """Pictures side by side: what they show is not known."""
+    if split not in ("all", "calibration"):
+        raise UserError(
+            f"{source} holds pictures without class folders, so it has no {split} split. Use the split 'all'."
+        )
+    paths, entries = list(pictures), list(pictures.values())
+    return ImageSet(
+        name=name, split="all", classes=(), labels=np.zeros(len(paths), np.int64),
+        read=lambda i: decode(entries[i].read(), f"{source}: {paths[i]}"), fingerprint=_fingerprint(paths, entries, ()),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Labelled images that are read one at a time."""
+"""Images that are read one at a time, and what they show."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class ImageSet:
 
     name: str
     split: str
-    classes: tuple[str, ...]
-    labels: NDArray  # int64 (n,), indices into classes
+    classes: tuple[str, ...]  # empty: nobody has said what the images show
+    labels: NDArray  # int64 (n,), indices into classes; zeros where there are none
     read: Callable[[int], NDArray]  # index -> uint8 (h, w, 3) RGB; safe to call from several threads
     fingerprint: str  # 16 hex digits of a SHA-256 over what determines the pixels and the labels
     positional: bool = False  # labels are outputs of a network by number (ImageNet), whatever the classes are called
@@ -31,10 +31,24 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def labelled(self) -> bool:
+        """Whether somebody has said what the images show."""
+        return bool(self.classes)
+
+    def sample(self, index: int, preprocess: Preprocess | None) -> tuple[NDArray, ...]:
+        """One image as a network with one input takes it, without the batch axis."""
+        if preprocess is None:
+            raise UserError(f"{self.name} holds pictures, and the network takes none. Give its inputs as .npy or .npz.")
+        return (preprocess(self.read(index)),)
+
+    def samples(self, preprocess: Preprocess | None) -> Iterator[tuple[NDArray, ...]]:
+        """Every image as the network takes it, in order."""
+        return (self.sample(i, preprocess) for i in range(len(self)))
+
     def take(self, limit: int | None) -> ImageSet:
         """The same `limit` images every time, spread evenly over the classes; None takes all, in their order."""
-        if limit is not None and limit < 1:
-            raise UserError(f"limit must be >= 1 image, or None for all of them. Got {limit}.")
+        require_limit(limit)
         if limit is None or limit >= len(self):
             return self
         return self.pick(spread(self.labels, limit))
@@ -63,6 +77,12 @@ class ImageSet:
         for start in range(0, len(self), size):
             indices = range(start, min(start + size, len(self)))
             yield np.stack([preprocess(self.read(i)) for i in indices]), self.labels[start : start + size]
+
+
+def require_limit(limit: int | None) -> None:
+    """Refuse a limit that leaves nothing."""
+    if limit is not None and limit < 1:
+        raise UserError(f"limit must be >= 1 image, or None for all of them. Got {limit}.")
 
 
 def spread(labels: NDArray, limit: int) -> NDArray:

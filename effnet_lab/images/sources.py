@@ -1,4 +1,4 @@
-"""Every name under which images are found."""
+"""Every name under which images, and inputs of other kinds, are found."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from effnet_lab.images.digits import open_digits
 from effnet_lab.images.folders import open_tree
 from effnet_lab.images.imagenet import is_validation_folder, open_validation_folder
 from effnet_lab.images.imageset import SPLITS, ImageSet
+from effnet_lab.images.inputs import SUFFIXES as ARRAYS
+from effnet_lab.images.inputs import ArraySet, open_arrays
+from effnet_lab.images.samples import Samples
 from effnet_lab.images.scenes import open_scenes
 from effnet_lab.images.tfrecords import is_shard, open_tfrecords
 from effnet_lab.names import UserError, suggest
@@ -21,6 +24,7 @@ EMBEDDED: dict[str, tuple[Callable[..., ImageSet], tuple[str, ...]]] = {  # name
     "scenes": (open_scenes, ("side_px", "n", "seed")),
 }
 _OPTIONS = re.compile(r"(.*?)\?([a-z_]+=.*)")
+Source = str | Path | ImageSet | ArraySet  # what functions take as images
 CACHED = ("flowers160",)  # trees in the cache directory, unpacked or as .tar
 
 
@@ -61,10 +65,36 @@ def open_images(source: str | Path, split: str | None = None, limit: int | None 
         images = open_tree(_in_cache(name), split or "all", name)
     elif (images := _open_path(str(source), split or "all")) is None:
         known = suggest("image source", str(source), (*EMBEDDED, *CACHED))
-        raise UserError(
-            f"{known} Or give a folder, or a .tar, with one folder of images per class; no such path exists."
-        )
+        raise UserError(f"{known} Or give a folder or a .tar of images; no such path exists.")
     return images.take(limit)
+
+
+def open_samples(source: Source | Samples, split: str | None = None, limit: int | None = None) -> ImageSet | ArraySet:
+    """Images as `open_images` opens them, or arrays from an .npy or .npz file; what is open already comes back, limited.
+
+    Parameters
+    ----------
+    source : str, Path, ImageSet or ArraySet
+        An .npz holds one array for each input of the network, and perhaps "labels". Integers of a quantized input's own type
+        are ambiguous: "data.npy?values=codes", or "?values=real".
+    split : str, optional
+        Of images; arrays have none.
+    limit : int, optional
+        At most so many, always the same.
+    """
+    if isinstance(source, ImageSet | ArraySet):
+        return source.take(limit)
+    if not isinstance(source, str | Path):
+        raise UserError(f"Images are a name, a path or an ImageSet. Got {type(source).__name__}.")
+    text, _, options = str(source).partition("?")
+    path = Path(text)
+    if path.suffix.lower() not in ARRAYS:
+        return open_images(source, split, limit)
+    if not path.is_file():
+        raise UserError(f"There is no file {text!r}. Give an .npy or .npz file of inputs.")
+    if split not in (None, "all"):
+        raise UserError(f"{path.name} has no splits. Got split {split!r}; leave it out.")
+    return open_arrays(path, dict(parse_qsl(options, keep_blank_values=True))).take(limit)
 
 
 def _open_path(source: str, split: str) -> ImageSet | None:

@@ -6,6 +6,7 @@ from effnet_lab.litert.graph import Graph, Op, Tensor, read_graph
 from effnet_lab.litert.metadata import ModelInfo, embed_info, read_info, tell_apart
 from effnet_lab.litert.micro import Allocation, allocate, run_micro
 from effnet_lab.litert.runner import KERNELS, Runner
+from effnet_lab.litert.settle import describe, pair_preprocess, settle, settle_pair
 
 __all__ = [
     "KERNELS",
@@ -18,10 +19,14 @@ __all__ = [
     "allocate",
     "delegate_of",
     "delegation",
+    "describe",
     "embed_info",
     "float_twin",
+    "pair_preprocess",
     "read_graph",
     "read_info",
     "run_micro",
+    "settle",
+    "settle_pair",
     "tell_apart",
 ]

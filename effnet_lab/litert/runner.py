@@ -159,13 +159,19 @@ class Runner:
         return self._interpreter._get_ops_details()  # there is no public way to ask
 
     def predict(self, batch: np.ndarray) -> np.ndarray:
-        """Real-valued outputs, float32 (n, classes), of a batch (n, h, w, 3); images run one by one."""
+        """Real values of the only output, float32 (n, values), of a batch for the only input; samples run one by one."""
         rows = []
-        for image in batch:
-            self.feed(image)
+        for values in batch:
+            self.feed(values)
             self.invoke()
             rows.append(self.activation(self.output).reshape(-1))
         return np.stack(rows)
+
+    def run(self, *values: NDArray[np.floating]) -> list[NDArray[np.floating]]:
+        """Real values of every output, float32, for one sample."""
+        self.feed(*values)
+        self.invoke()
+        return [self.activation(tensor) for tensor in self.outputs]
 
 
 def to_codes(values: np.ndarray, tensor: Tensor) -> np.ndarray:

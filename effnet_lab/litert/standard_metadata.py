@@ -8,6 +8,8 @@ positions of the fields in its tables.
 from __future__ import annotations
 
 import io
+import math
+import struct
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +17,8 @@ from dataclasses import dataclass
 import flatbuffers
 from flatbuffers import encode, number_types
 from flatbuffers.table import Table
+
+from effnet_lab.images.preprocess import Grey
 
 ENTRY = "TFLITE_METADATA"
 _IDENTIFIER, _PARSER_VERSION = b"M001", "1.0.0"
@@ -31,27 +35,35 @@ class Standard:
 
     name: str
     description: str
-    size_px: int
-    mean: float  # in the values that the standard calls [0, 255]
-    std: float
+    size: tuple[int, int]  # height and width, px
+    grey: bool  # one channel instead of three
+    tone: tuple[Grey, Grey] | None  # mean and std in the values that the standard calls [0, 255]; None: not known
     labels: tuple[str, ...]
 
 
 def write_standard(standard: Standard) -> bytes:
     """The flatbuffer for the entry `ENTRY`."""
     builder = flatbuffers.Builder(1024)
-    low, high = ((grey - standard.mean) / standard.std for grey in (0.0, 255.0))
-    size = _table(builder, 2, [(i, builder.PrependUint32Slot, standard.size_px) for i in (0, 1)])
-    image = _table(builder, 2, [(0, builder.PrependInt8Slot, 1), (1, _offset(builder), size)])  # 1: RGB
-    normalisation = _table(
-        builder, 2, [(i, _offset(builder), _floats(builder, v)) for i, v in ((0, standard.mean), (1, standard.std))]
-    )
-    unit = _table(builder, 2, [(0, builder.PrependUint8Slot, _NORMALISATION), (1, _offset(builder), normalisation)])
-    given = _tensor(builder, ("image", "RGB image to classify"), (_IMAGE, image), [unit], (low, high), [])
+    size = _table(builder, 2, [(i, builder.PrependUint32Slot, side) for i, side in enumerate(reversed(standard.size))])
+    colours = 2 if standard.grey else 1  # of the standard's ColorSpaceType
+    image = _table(builder, 2, [(0, builder.PrependInt8Slot, colours), (1, _offset(builder), size)])
+    units, limits = [], None
+    if standard.tone is not None:
+        mean, std = (_each(values) for values in standard.tone)
+        normalisation = _table(
+            builder, 2, [(i, _offset(builder), _floats(builder, v)) for i, v in ((0, mean), (1, std))]
+        )
+        units.append(
+            _table(builder, 2, [(0, builder.PrependUint8Slot, _NORMALISATION), (1, _offset(builder), normalisation)])
+        )
+        lows, highs = ([(grey - m) / s for m, s in zip(*_even(mean, std), strict=True)] for grey in (0.0, 255.0))
+        limits = (lows, highs)
+    words = ("image", f"{'Grey' if standard.grey else 'RGB'} image to classify")
+    given = _tensor(builder, words, (_IMAGE, image), units, limits, [])
     files = [_labels_file(builder)] if standard.labels else []
     words = ("probability", f"Probabilities of {len(standard.labels)} labels") if files else ("features", "Features")
     feature = _table(builder, 0, [])
-    returned = _tensor(builder, words, (_FEATURE, feature), [], (0.0, 1.0) if files else None, files)
+    returned = _tensor(builder, words, (_FEATURE, feature), [], ([0.0], [1.0]) if files else None, files)
     subgraph = _fields(
         builder, 8, {_SUBGRAPH["inputs"]: _vector(builder, [given]), _SUBGRAPH["outputs"]: _vector(builder, [returned])}
     )
@@ -88,11 +100,17 @@ def read_labels(content: bytes) -> tuple[str, ...]:
         return tuple(archive.read(names[0]).decode("utf-8").rstrip().splitlines()) if names else ()
 
 
-def read_normalisation(data: bytes) -> tuple[float, float] | None:
-    """(mean, standard deviation) of the first input as the standard states them; None if it does not, or per channel."""
+def read_normalisation(data: bytes) -> tuple[Grey, Grey] | None:
+    """(mean, standard deviation) of the first input as the standard states them, per channel where it does; None if not."""
     if data[4:8] != _IDENTIFIER:
         return None
-    table = Table(data, encode.Get(number_types.UOffsetTFlags.packer_type, data, 0))
+    try:
+        return _normalisation(Table(data, encode.Get(number_types.UOffsetTFlags.packer_type, data, 0)))
+    except (struct.error, IndexError, TypeError, ValueError):  # a damaged table states nothing
+        return None
+
+
+def _normalisation(table: Table) -> tuple[Grey, Grey] | None:
     for slot in (_MODEL["subgraphs"], _SUBGRAPH["inputs"]):
         found = _tables(table, slot)
         if not found:
@@ -102,11 +120,17 @@ def read_normalisation(data: bytes) -> tuple[float, float] | None:
         kind = unit.Offset(4)
         if not kind or unit.Get(number_types.Uint8Flags, kind + unit.Pos) != _NORMALISATION:
             continue
-        options = Table(data, 0)
+        options = Table(table.Bytes, 0)
         unit.Union(options, unit.Offset(6))
-        mean, std = (set(_numbers(options, slot)) for slot in (0, 1))
-        return (mean.pop(), std.pop()) if len(mean) == len(std) == 1 else None
+        mean, std = (_one_or_three(_numbers(options, slot)) for slot in (0, 1))
+        return None if mean is None or std is None else (mean, std)
     return None
+
+
+def _one_or_three(numbers: list[float]) -> Grey | None:
+    if not all(math.isfinite(number) for number in numbers) or len(numbers) not in (1, 3):
+        return None
+    return numbers[0] if len(set(numbers)) == 1 else tuple(numbers)
 
 
 def _labels_file(builder: flatbuffers.Builder) -> int:
@@ -126,7 +150,7 @@ def _tensor(
     words: tuple[str, str],
     properties: tuple[int, int],
     units: list[int],
-    limits: tuple[float, float] | None,
+    limits: tuple[list[float], list[float]] | None,
     files: list[int],
 ) -> int:
     kind, table = properties
@@ -163,10 +187,21 @@ def _vector(builder: flatbuffers.Builder, offsets: list[int]) -> int:
     return builder.EndVector()
 
 
-def _floats(builder: flatbuffers.Builder, value: float) -> int:
-    """One value, which the standard spreads over all channels."""
-    builder.StartVector(4, 1, 4)
-    builder.PrependFloat32(value)
+def _each(values: Grey) -> list[float]:
+    """One value, which the standard spreads over all channels, or one for each."""
+    return list(values) if isinstance(values, tuple) else [values]
+
+
+def _even(mean: list[float], std: list[float]) -> tuple[list[float], list[float]]:
+    """Both with as many values as the longer has."""
+    n = max(len(mean), len(std))
+    return mean * (n // len(mean)), std * (n // len(std))
+
+
+def _floats(builder: flatbuffers.Builder, values: list[float]) -> int:
+    builder.StartVector(4, len(values), 4)
+    for value in reversed(values):
+        builder.PrependFloat32(value)
     return builder.EndVector()
 
 

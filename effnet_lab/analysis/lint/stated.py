@@ -8,7 +8,7 @@ import numpy as np
 
 from effnet_lab.analysis.lint.rules import Finding
 from effnet_lab.litert import Graph, ModelInfo, Tensor
-from effnet_lab.litert.metadata import LITE, RAW, SYMMETRIC, UNIT
+from effnet_lab.litert.input_values import LITE, RAW, SYMMETRIC, UNIT
 
 _MISSED = 0.1  # share of the grey levels that an input may clip: few calibration images reach black and white
 _UNUSED = 0.35  # share of the input's codes that no grey level needs; the bicubic kernel overshoots by up to 0.25
@@ -32,13 +32,17 @@ def check(graph: Graph, info: ModelInfo, *, stated: bool) -> Iterator[Finding]:
 
 
 def _against_statement(graph: Graph, info: ModelInfo, image: Tensor) -> Iterator[Finding]:
-    if image.quantized and (why := _misfit(image, info.preprocess.mean, info.preprocess.std)):
-        yield Finding(id="M803", op=None, evidence=why)
+    said = info.preprocess
+    if said and image.quantized:
+        mean, std = np.broadcast_arrays(said.mean, said.std)
+        whys = [_misfit(image, float(m), float(s)) for m, s in zip(mean.flat, std.flat, strict=True)]
+        if why := next(filter(None, whys), None):
+            yield Finding(id="M803", op=None, evidence=why)
     found, named = graph.scheme, info.scheme
     if found != named and not (found.startswith(named) or named.startswith(found)) and not info.recipe:
         yield Finding(id="M804", op=None, evidence=f"stated {named}, the types say {found}")
-    if len(image.shape) == 4 and info.preprocess.size_px not in image.shape[1:3]:
-        evidence = f"stated {info.preprocess.size_px} px, the input takes {image.shape[1]}x{image.shape[2]}"
+    if said and len(image.shape) == 4 and said.size_px not in image.shape[1:]:
+        evidence = f"stated {said.size_px} px, the input takes {image.shape[1]}x{image.shape[2]}"
         yield Finding(id="M805", op=None, evidence=evidence)
 
 

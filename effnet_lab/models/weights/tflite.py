@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 
 from effnet_lab.images.preprocess import Preprocess
 from effnet_lab.litert import Op, read_info
-from effnet_lab.litert.flatbuffer import decode, parse
 from effnet_lab.models.build import BN_EPSILON
 from effnet_lab.models.loaded import LoadedModel
-from effnet_lab.models.weights.about import KEY
 from effnet_lab.models.weights.assemble import assemble
 from effnet_lab.models.weights.mapping import RELU6_NETWORKS, listed
 from effnet_lab.models.weights.tflite_walk import Affine, Walk
@@ -37,15 +35,14 @@ def load(path: Path, variant: str | None = None) -> LoadedModel:
     must be the network exactly: kinds and shapes of the ops, strides, padding, activations, and what is added to what.
     """
     info, walk = read_info(path), Walk(path)
-    shape, quantized = walk.input.shape, walk.input.quantized
+    shape = walk.input.shape
     if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:
         raise UserError(f"{path} takes {shape}, not square RGB images. Give an image classifier.")
     spec, classes = _recognise(walk, path, variant)
     steps = list(zip(layers(spec, max(classes, 1), shape[1]), walk.layers, strict=classes > 0))
     _check_wiring(walk, steps, path)
-    embedded = any(decode(entry.name) == KEY for entry in parse(path).metadata or [])
-    base = info.preprocess if embedded or quantized else _guess(info.preprocess, walk.before)
-    preprocess = replace(_fold(base, walk.before, path), size_px=shape[1])
+    assert info.preprocess is not None
+    preprocess = replace(_fold(info.preprocess, walk.before, path), size_px=shape[1])
     tensors = {name: values for layer, op in steps for name, values in _variables(walk, layer, op).items()}
     return assemble(spec, tensors, preprocess, source=str(path), name=info.model, classes=info.classes)
 
@@ -144,16 +141,11 @@ def _variables(walk: Walk, layer: Layer, op: Op) -> dict[str, NDArray]:
     return {own: kernel} | {f"{layer.name}_bn/{name}": values for name, values in norm.items()}
 
 
-def _guess(preprocess: Preprocess, before: Affine) -> Preprocess:
-    """A float input that the file itself normalises: it scales up what lies in [0, 1], and shifts or scales down grey levels."""
-    if before == Affine():
-        return preprocess
-    return replace(preprocess, mean=0.0, std=255.0 if before.factor > 1 else 1.0)
-
-
 def _fold(preprocess: Preprocess, before: Affine, path: Path) -> Preprocess:
     """Preprocessing followed by ``factor * x + shift``, as one preprocessing."""
     if not before.factor > 0:
         raise UserError(f"{path} multiplies its input by {before.factor:g}. Only positive factors can be imported.")
+    if isinstance(preprocess.mean, tuple) or isinstance(preprocess.std, tuple):
+        raise UserError(f"{path} has a mean or std for each channel. The weights of this family have one for all.")
     mean = preprocess.mean - before.shift * preprocess.std / before.factor
     return replace(preprocess, mean=round(mean, 6), std=preprocess.std / before.factor)
