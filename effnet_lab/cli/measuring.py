@@ -7,23 +7,16 @@ from typing import Annotated
 
 import typer
 
+from effnet_lab.cli.inputs import DATA, Limit, Split
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, save, show, show_all
 from effnet_lab.names import UserError
 
-DATA = (
-    "Images: scenes, digits, flowers160; a folder per class or a .tar of one; an ImageNet validation folder, "
-    "'val?labels=truth.txt'; TFRecords, 'records/validation-*'."
-)
 Data = Annotated[str, typer.Option(help=DATA)]
-Split = Annotated[
-    str | None, typer.Option(help="train, calibration, evaluation, or all; evaluation for embedded images.")
-]
 LATENCY_COLUMNS = (
     "model", "scheme", "backend", "threads", "delegate", "p50_ms", "p50_lo_ms", "p50_hi_ms", "p90_ms", "p99_ms",
     "cpu_p50_ms", "relative_p50", "relative_p50_lo", "relative_p50_hi", "verdict",
 )  # fmt: skip
-Limit = Annotated[int | None, typer.Option(help="Images at most, spread evenly over the classes.")]
 
 
 def evaluate(

@@ -93,7 +93,10 @@ def by_scale(tensor: Tensor) -> Tone | None:
                 abs(tensor.scale[0] * tone[1] - 1) < 0.002 and abs(pixel - tone[0]) <= 0.5
             ):  # a pixel's code is the pixel
                 return tone
-    return _usual(*_limits(tensor))
+        return _usual(*_limits(tensor))
+    high = _limits(tensor)[1]  # 16 bits are symmetric about 0, so that only the highest value says something
+    near = [tone for tone in USUAL if abs(max(map(abs, _ends(tone))) / high - 1) <= _SLACK]
+    return near[0] if len(near) == 1 else None
 
 
 def _holds(tensor: Tensor, mean: Grey, std: Grey) -> bool:

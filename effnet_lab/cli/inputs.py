@@ -1,0 +1,80 @@
+"""What every command that feeds a network takes: which images or arrays, and what the network's input is."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from effnet_lab.images.stated import StatedInput
+from effnet_lab.names import UserError
+
+DATA = (
+    "Images: scenes, digits, flowers160; a folder of pictures or of a folder per class, a .tar of one; an ImageNet validation "
+    "folder, 'val?labels=truth.txt'; TFRecords, 'records/validation-*'; or arrays, see --inputs."
+)
+Data = Annotated[str | None, typer.Option(help=DATA)]
+Inputs = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Instead of images: an .npy, or an .npz with an array for each input (and perhaps 'labels'); samples first.",
+    ),
+]
+Split = Annotated[
+    str | None, typer.Option(help="train, calibration, evaluation, or all; evaluation for embedded images.")
+]
+Limit = Annotated[int | None, typer.Option(help="Images at most, spread evenly over the classes.")]
+_PANEL = "What the network takes (without these: what is known of it)"
+
+
+def _option(help: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=_PANEL, **more)
+
+
+_OPTIONS: dict[str, tuple[Any, Any]] = {  # field of StatedInput: annotation of the option, default
+    "mean": (Annotated[str | None, _option("Grey levels; one number, or three with commas.")], None),
+    "std": (Annotated[str | None, _option("Grey levels; the network gets (x - mean) / std.")], None),
+    "input_range": (
+        Annotated[str | None, _option("Instead: what black and white become, 0..255, 0..1 or -1..1.")],
+        None,
+    ),
+    "size": (Annotated[int | None, _option("Side of the input, px.")], None),
+    "crop": (Annotated[str | None, _option("Share of the shorter side that is kept, or none.")], None),
+    "interpolation": (Annotated[str | None, _option("bicubic, bilinear, nearest or bicubic_tf1.")], None),
+    "channels": (Annotated[str | None, _option("RGB, BGR or grey.")], None),
+    "guess": (
+        Annotated[bool, _option("Go on although nothing says which values the network takes.", "--guess")],
+        False,
+    ),
+}
+
+
+def takes_input(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that state a network's input; it gets them as one argument, `stated`."""
+    hints = get_type_hints(command, include_extras=True)
+    own = [p.replace(annotation=hints[p.name]) for p in inspect.signature(command).parameters.values()]
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in _OPTIONS.items()
+    ]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        stated = StatedInput(**{name: given.pop(name) for name in _OPTIONS})
+        command(**given, stated=stated)
+
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own if p.name != "stated"] + added
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
+
+
+def chosen(data: str | None, inputs: str | None, option: str = "--data") -> str:
+    """The one of the two that was given."""
+    if (data is None) == (inputs is None):
+        raise UserError(f"Give either {option} with images or --inputs with arrays.")
+    return data or inputs or ""
