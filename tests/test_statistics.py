@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from effnet_lab.evaluate.compare import difference_interval, images_needed, mcnemar
-from effnet_lab.intervals import wilson
+from effnet_lab.evaluate.compare import compare_predictions, images_needed
+from effnet_lab.evaluate.image_stream import StageClock
+from effnet_lab.evaluate.predictions import Predictions
+from effnet_lab.images import ImageSet, Preprocess
+from effnet_lab.intervals import difference_interval, difference_row, mcnemar, share_row, wilson
+from effnet_lab.litert import ModelInfo
+from effnet_lab.names import UserError
 
 # Newcombe, "Two-sided confidence intervals for the single proportion", Statistics in Medicine 17, 1998, table I, method 3.
 NEWCOMBE = {(81, 263): (0.2553, 0.3662), (15, 148): (0.0624, 0.1605), (0, 20): (0.0, 0.1611), (1, 29): (0.0061, 0.1718)}
@@ -23,6 +30,13 @@ def pairs(only_first: int, only_second: int, both: int, neither: int = 0) -> tup
 @pytest.mark.parametrize(("counted", "published"), NEWCOMBE.items(), ids=str)
 def test_wilson_is_newcombes_table(counted, published):
     assert wilson(*counted) == pytest.approx(published, abs=5e-5)
+
+
+def test_the_cells_of_a_share():
+    low, high = NEWCOMBE[15, 148]
+    assert share_row(15, 148, "kept") == pytest.approx({"kept": 15 / 148, "kept_lo": low, "kept_hi": high}, abs=5e-5)
+    assert all(math.isnan(value) for value in share_row(0, 0).values())
+    assert list(share_row(1, 1)) == ["top1", "top1_lo", "top1_hi"]
 
 
 @pytest.mark.parametrize(
@@ -77,3 +91,89 @@ def test_images_needed_without_a_contrary_one():
     """Where only one of the two is ever better, both shares under the roots are known: 0.2 and 0.2 - 0.04."""
     n = ((1.959964 * math.sqrt(0.2) + 0.841621 * math.sqrt(0.16)) / 0.2) ** 2
     assert images_needed(*pairs(2, 0, 8)) == math.ceil(n)
+
+
+def test_the_cells_of_a_difference():
+    hits = pairs(90, 40, 800, 70)
+    low, high = difference_interval(*hits)
+    assert difference_row(*hits) == pytest.approx(
+        {"difference": 0.05, "difference_lo": low, "difference_hi": high, "p_value": mcnemar(*hits)}
+    )
+
+
+# --- a table and a sentence about two networks
+
+
+def said(hits: np.ndarray, **info: str) -> Predictions:
+    """What a network of three classes said, right where `hits` says so; wrong answers are all the same class."""
+    labels = np.arange(len(hits)) % 2
+    ranked = np.stack([np.where(hits, labels, 2), np.where(hits, 2, labels)], axis=1).astype(np.int32)
+    images = ImageSet(
+        name="made", split="all", classes=("a", "b", "c"), labels=labels, fingerprint="1" * 16, read=lambda i: None
+    )
+    known = {"model": "net", "scheme": "int8", "backend": "tool"} | info
+    return Predictions(
+        info=ModelInfo(preprocess=Preprocess(size_px=8), classes=("a", "b", "c"), **known),
+        images=images, ranked=ranked, confidence=np.ones(len(hits), np.float32), clock=StageClock(),
+    )  # fmt: skip
+
+
+def compared(counts: tuple[int, ...], **info: str):
+    first, second = pairs(*counts)
+    return compare_predictions(said(first, **info), said(second, scheme="float32", backend=""))
+
+
+def test_the_row_of_a_comparison():
+    row = compared((5, 7, 700, 22)).iloc[0]
+    assert (row["model"], row["scheme"], row["backend"], row["against"]) == ("net", "int8", "tool", "net float32")
+    assert (row["n_images"], row["n_only_this"], row["n_only_other"]) == (734, 5, 7)
+    assert row["agreement"] == pytest.approx(722 / 734)
+    assert (row["top1"], row["against_top1"]) == pytest.approx((705 / 734, 707 / 734))
+    assert row["difference"] == pytest.approx(-2 / 734)
+    assert row["p_value"] == pytest.approx(0.7744140625)
+    assert row["n_images_needed"] == images_needed(*pairs(5, 7, 700, 22))
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        # the p-value is 2 * sum of C(130, k), k to 40, over 2**130
+        ((40, 90, 800, 70), r"loses 5\.0 points \(2\.8 to 7\.[23]\): distinguishable on 1,000 images \(p = 1\.4e-05\)"),
+        ((90, 40, 800, 70), r"gains 5\.0 points \(2\.8 to 7\.[23]\): distinguishable on 1,000 images \(p = 1\.4e-05\)"),
+        # 12 of 734 differ, by 2: ((1.96 sqrt(12/734) + 0.84 sqrt(12/734 - (2/734)**2)) / (2/734))**2 = 17,274
+        (
+            (5, 7, 700, 22),
+            r"loses 0\.3 points \(-0\.[67] to 1\.[23]\): not distinguishable on 734 images; 17,000 would settle it",
+        ),
+        (
+            (0, 0, 80, 20),
+            r"loses 0\.0 points \(-2\.\d to 2\.\d\): not distinguishable on 100 images, "
+            r"which exclude a difference of more than 2\.\d points",
+        ),
+    ],
+)
+def test_the_sentence_of_a_comparison(counts, words):
+    assert re.fullmatch(f"int8 {words}", compared(counts).attrs["sentence"])
+
+
+def test_another_network_is_named_and_not_its_scheme():
+    assert compared((40, 90, 800, 70), model="nets").attrs["sentence"].startswith("nets loses")
+
+
+def test_a_p_value_of_five_percent_exactly_shows_nothing():
+    """Six tosses of one side: 2 / 2**6 = .031; a p-value at the bound itself cannot occur, so the bound is set to one."""
+    from effnet_lab.evaluate import compare
+
+    counts = (6, 0, 94)
+    assert " distinguishable on 100" in compared(counts).attrs["sentence"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare, "SIGNIFICANT", 2 / 2**6)
+        assert "not distinguishable" in compared(counts).attrs["sentence"]
+
+
+def test_other_images_are_refused():
+    one, other = said(pairs(1, 2, 3)[0]), said(pairs(1, 2, 3)[1])
+    with pytest.raises(UserError, match="on the same images"):
+        compare_predictions(one, said(pairs(1, 2, 4)[1]))
+    with pytest.raises(UserError, match="on the same images"):
+        compare_predictions(one, replace(other, images=replace(other.images, fingerprint="2" * 16)))
