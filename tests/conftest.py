@@ -35,9 +35,9 @@ def files(tmp_path_factory) -> dict[str, Path]:
     """micro0 in every scheme that both back ends write, by "scheme backend"."""
     from effnet_lab.images import open_images
     from effnet_lab.models import load_model
-    from effnet_lab.quantize import SCHEMES, export, targets
+    from effnet_lab.quantize import SCHEMES, targets, write_files
 
-    wanted = targets(list(SCHEMES), ["converter", "ai_edge_quantizer"])
+    wanted = targets(list(SCHEMES), "all")
     calibration = open_images("scenes", split="calibration", limit=60)
-    paths = export(load_model("micro0"), wanted, tmp_path_factory.mktemp("files"), calibration=calibration)
+    paths = write_files(load_model("micro0"), wanted, tmp_path_factory.mktemp("files"), calibration=calibration)
     return {f"{scheme.name} {backend}": path for (scheme, backend), path in zip(wanted, paths, strict=True)}

@@ -13,8 +13,8 @@ from effnet_lab.images import ImageSet
 from effnet_lab.litert import Op, Runner, embed_info, read_graph, read_info
 from effnet_lab.litert.edit import with_constants
 from effnet_lab.litert.layer_names import layer_names
+from effnet_lab.quantize.ai_edge import requantize
 from effnet_lab.quantize.recipes import parse_recipe
-from effnet_lab.quantize.requantize import requantize
 
 
 @dataclass(frozen=True)

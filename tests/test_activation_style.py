@@ -12,7 +12,7 @@ from effnet_lab.images import open_images
 from effnet_lab.litert import read_graph
 from effnet_lab.models import build_model, load_model
 from effnet_lab.models.weights import embedded_models
-from effnet_lab.quantize import export, targets
+from effnet_lab.quantize import targets, write_files
 from effnet_lab.scaling import MICRO, STYLES, layer_counts
 from effnet_lab.studies import activation_style
 from effnet_lab.studies.activation_style import widen
@@ -24,7 +24,7 @@ def float_files(tmp_path_factory):
     """micro1 and its twin in the original style, float32."""
     folder = tmp_path_factory.mktemp("styles")
     wanted = targets(["float32"], ["converter"])
-    return [export(load_model(name), wanted, folder)[0] for name in ("micro1", "micro1_swish_se")]
+    return [write_files(load_model(name), wanted, folder)[0] for name in ("micro1", "micro1_swish_se")]
 
 
 @pytest.mark.parametrize("name", STYLES)

@@ -18,11 +18,11 @@ from effnet_lab.litert.flatbuffer import pack, parse
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.models import load_model
 from effnet_lab.names import UserError
-from effnet_lab.quantize import export_file, get_scheme, requantize
+from effnet_lab.quantize import get_scheme, requantize, write_files_from
+from effnet_lab.quantize.ai_edge import CLIPPING
 from effnet_lab.quantize.calibration import Statistics, collect, compare, merge, network_digest
 from effnet_lab.quantize.range_choice import METHODS as RULES
 from effnet_lab.quantize.ranges import Ranging
-from effnet_lab.quantize.requantize import CLIPPING
 from effnet_lab.quiet import quiet
 from effnet_lab.studies import calibration_study, enough
 from effnet_lab.studies.calibration import METHODS, draw_subsets
@@ -33,11 +33,11 @@ N = 12
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory):
     """Float file, images, preprocessing and statistics of the smallest network."""
-    from effnet_lab.quantize import export, get_scheme
+    from effnet_lab.quantize import get_scheme, write_files
 
     model = load_model("micro0")
     folder = tmp_path_factory.mktemp("float")
-    export(model, [(get_scheme("float32"), "converter")], folder)
+    write_files(model, [(get_scheme("float32"), "converter")], folder)
     content = next(folder.glob("*.tflite")).read_bytes()
     images = open_images("scenes", split="calibration", limit=N)
     return content, images, model.preprocess, collect(content, images, model.preprocess)
@@ -59,10 +59,10 @@ def test_minmax_is_the_converters(setting, tmp_path):
     """All but two kinds: a softmax has a fixed scale, and the first operand of an add is logged again when the add has
     written its result into the same memory (github.com/tensorflow/tensorflow/issues/127842): its range covers both.
     """
-    from effnet_lab.quantize import export
+    from effnet_lab.quantize import write_files
 
     content, images, _preprocess, statistics = setting
-    (path,) = export(load_model("micro0"), [(get_scheme("int8"), "converter")], tmp_path, calibration=images)
+    (path,) = write_files(load_model("micro0"), [(get_scheme("int8"), "converter")], tmp_path, calibration=images)
     theirs = {tensor.name: tensor for tensor in read_graph(path).tensors if tensor.quantized and tensor.data is None}
     ranges, graph = statistics.ranges("minmax"), read_graph(content)
     expected = dict(ranges)
@@ -177,7 +177,7 @@ def test_statistics_belong_to_the_network_and_not_to_the_file(setting, tmp_path)
     other, path = with_bias(content, "blocks_1_project", 1.0), tmp_path / "other.tflite"
     path.write_bytes(other)
     with pytest.raises(UserError, match="belong to another network"):
-        export_file(
+        write_files_from(
             path,
             [(get_scheme("int8"), "ai_edge_quantizer")],
             tmp_path / "out",
@@ -259,7 +259,9 @@ def test_study_of_accuracy_is_that_of_the_exported_file(study, tmp_path):
     assert set(accuracy["n_images"]) == {80}
     for method in ("minmax", "moving_average"):
         ranging = Ranging(images=pool, method=method)
-        (out,) = export_file(path, [(get_scheme("int8"), "ai_edge_quantizer")], tmp_path / method, calibration=ranging)
+        (out,) = write_files_from(
+            path, [(get_scheme("int8"), "ai_edge_quantizer")], tmp_path / method, calibration=ranging
+        )
         expected = measure_accuracy(out, evaluation)[["top1", "top1_lo", "top1_hi"]].iloc[0].to_list()
         row = accuracy[(accuracy["method"] == method) & (accuracy["drawn"] == "all")]
         assert row[["top1", "top1_lo", "top1_hi"]].iloc[0].to_list() == pytest.approx(expected)

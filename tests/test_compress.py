@@ -7,9 +7,10 @@ import pytest
 
 from effnet_lab.images import open_images
 from effnet_lab.models import load_model
-from effnet_lab.models.weights.native import to_bytes, variables
+from effnet_lab.models.variables import variables
+from effnet_lab.models.weights.native import to_bytes
 from effnet_lab.names import UserError
-from effnet_lab.quantize import export, targets
+from effnet_lab.quantize import targets, write_files
 from effnet_lab.training import cluster, deflated_bytes, prune
 from effnet_lab.training.compress import kernels
 from effnet_lab.training.recipes import hold_out
@@ -50,7 +51,7 @@ def test_depthwise_kernels_are_left(runs):
 
 def test_files_get_smaller_only_when_compressed(runs, tmp_path):
     wanted = targets(["float32"], ["converter"])
-    files = [export(model, wanted, tmp_path)[0].read_bytes() for model in runs]
+    files = [write_files(model, wanted, tmp_path)[0].read_bytes() for model in runs]
     sizes = [len(content) for content in files]
     assert max(sizes) < 1.03 * min(sizes)  # names differ
     plain, pruned, clustered = map(deflated_bytes, files)

@@ -25,7 +25,7 @@ from effnet_lab.litert.metadata import KEY
 from effnet_lab.litert.standard_metadata import ENTRY, read_normalisation
 from effnet_lab.models import load_model
 from effnet_lab.names import UserError
-from effnet_lab.quantize import export, export_file, parse_recipe, targets
+from effnet_lab.quantize import parse_recipe, targets, write_files, write_files_from
 from effnet_lab.quantize.ranges import Ranging
 
 EDGE = "static_wi8_ai8 ai_edge_quantizer"
@@ -148,7 +148,7 @@ def test_an_input_that_the_activations_cannot_have_is_refused_first(tmp_path):
     model, images = load_model("micro0"), open_images("scenes", split="calibration", limit=4)
     for scheme, io in (("int16x8", "uint8"), ("float32", "uint8"), ("int8", "int16"), ("int8", "int32")):
         with pytest.raises(UserError, match="activations takes and gives"):
-            export(model, targets([scheme], ["converter"]), tmp_path, calibration=images, io=io)
+            write_files(model, targets([scheme], ["converter"]), tmp_path, calibration=images, io=io)
     assert not list(tmp_path.iterdir())
 
 
@@ -165,7 +165,7 @@ def test_quantized_files_open_as_weights_again(name, files, tmp_path):
 def test_from_a_float_file_nothing_is_converted(files, tmp_path):
     """The same codes and scales as by way of the Keras model, and without TensorFlow."""
     images = open_images("scenes", split="calibration", limit=60)
-    (path,) = export_file(
+    (path,) = write_files_from(
         files["float32 converter"], targets(["int8"], ["ai_edge_quantizer"]), tmp_path, calibration=images
     )
     ours, keras = (read_graph(file) for file in (path, files[EDGE]))
@@ -173,11 +173,11 @@ def test_from_a_float_file_nothing_is_converted(files, tmp_path):
         assert (tensor.name, tensor.scale.tolist()) == (other.name, other.scale.tolist())
         assert tensor.data is None or np.array_equal(tensor.data, other.data)
     with pytest.raises(UserError, match=r"does not start from a \.tflite file"):
-        export_file(files["float32 converter"], targets(["int8"], ["converter"]), tmp_path, calibration=images)
+        write_files_from(files["float32 converter"], targets(["int8"], ["converter"]), tmp_path, calibration=images)
     with pytest.raises(UserError, match=r"is static_wi8_ai8\. Only a float32 file"):
-        export_file(files[EDGE], targets(["int8"], ["ai_edge_quantizer"]), tmp_path, calibration=images)
+        write_files_from(files[EDGE], targets(["int8"], ["ai_edge_quantizer"]), tmp_path, calibration=images)
     code = (
-        "import sys; from effnet_lab.quantize import export_file, requantize, parse_recipe;"
+        "import sys; from effnet_lab.quantize import write_files_from, requantize, parse_recipe;"
         "sys.exit('tensorflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -187,11 +187,11 @@ def test_statistics_are_collected_once(files, tmp_path):
     cache = tmp_path / "statistics.json"
     images = open_images("scenes", split="calibration", limit=20)
     wanted = targets([parse_recipe("int8; op:dense=float32")], ["ai_edge_quantizer"])
-    first = export_file(
+    first = write_files_from(
         files["float32 converter"], wanted, tmp_path / "a", calibration=Ranging(images=images, statistics=cache)
     )
     assert cache.exists()
-    again = export_file(files["float32 converter"], wanted, tmp_path / "b", calibration=Ranging(statistics=cache))
+    again = write_files_from(files["float32 converter"], wanted, tmp_path / "b", calibration=Ranging(statistics=cache))
     assert pack(parse(stripped(first[0].read_bytes(), KEY))) == pack(parse(stripped(again[0].read_bytes(), KEY)))
     assert read_info(again[0]).calibration.n_images == 20
 
@@ -203,7 +203,7 @@ def test_an_activation_that_is_no_number_names_its_first_layer(tmp_path):
     images = open_images("scenes", split="calibration", limit=3)
     for backend in ("converter", "ai_edge_quantizer"):
         with pytest.raises(UserError, match="'blocks_2_expand' gave NaN or infinity on image 0"):
-            export(model, targets(["int8"], [backend]), tmp_path, calibration=images)
+            write_files(model, targets(["int8"], [backend]), tmp_path, calibration=images)
     assert not list(tmp_path.iterdir())
 
 
@@ -212,7 +212,7 @@ def test_calibration_images_of_the_wrong_size(tmp_path):
     folder.mkdir(parents=True)
     Image.new("RGB", (5, 7)).save(folder / "a.png")
     with pytest.raises(UserError, match="are 5 x 7 px, the network takes 32 px"):
-        export(
+        write_files(
             load_model("micro0"),
             targets(["int8"], ["converter"]),
             tmp_path / "out",
@@ -227,8 +227,8 @@ def test_a_full_disk_leaves_nothing(files, tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.replace", full)
     wanted = targets(["weight-int8"], ["ai_edge_quantizer"])
-    with pytest.raises(UserError, match=r"Cannot write .*No space left on device.*another --out"):
-        export_file(files["float32 converter"], wanted, tmp_path)
+    with pytest.raises(UserError, match=r"Cannot write .*No space left on device.*another place"):
+        write_files_from(files["float32 converter"], wanted, tmp_path)
     assert not list(tmp_path.iterdir())
 
 

@@ -160,7 +160,7 @@ def test_delegated_ops_of_a_file_from_elsewhere_are_predicted(shared):
 def never_firing(tmp_path_factory):
     """micro0, one of whose ReLU6 gets inputs far below zero, exported as any user would."""
     from effnet_lab.models import load_model
-    from effnet_lab.quantize import export, targets
+    from effnet_lab.quantize import targets, write_files
 
     model = load_model("micro0")
     norm = model.keras.get_layer("blocks_4_dwconv_bn")
@@ -168,7 +168,7 @@ def never_firing(tmp_path_factory):
     norm.set_weights([gamma, np.full_like(gamma, -100.0), mean_, variance])
     out = tmp_path_factory.mktemp("dead") / "dead.tflite"
     calibration = open_images("scenes", split="calibration", limit=20)
-    return export(model, targets(["int8"], ["converter"]), out, calibration=calibration)[0]
+    return write_files(model, targets(["int8"], ["converter"]), out, calibration=calibration)[0]
 
 
 def test_a_relu6_that_never_fires_is_predicted(never_firing):

@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 from effnet_lab.images import Preprocess
 from effnet_lab.models.build import build_model
 from effnet_lab.models.loaded import LoadedModel
+from effnet_lab.models.variables import assign, variables
 from effnet_lab.models.weights import embedded_models, load_model, native, save_model
 from effnet_lab.names import UserError
 from effnet_lab.scaling import MICRO, VARIANTS, get_spec, layer_counts
@@ -112,12 +113,12 @@ def test_native_round_trip(tiny, tmp_path):
 
 
 def test_weights_that_do_not_fit_are_listed(tiny):
-    tensors = {name: variable.numpy() for name, variable in native.variables(tiny.keras).items()}
+    tensors = {name: variable.numpy() for name, variable in variables(tiny.keras).items()}
     before = tiny.keras.get_weights()
     tensors["extra/kernel"] = tensors.pop("head_dense/bias") * 0
     tensors["stem_conv/kernel"] = tensors["stem_conv/kernel"][:2]
     with pytest.raises(UserError) as error:
-        native.assign(tiny.keras, tensors, "here.safetensors")
+        assign(tiny.keras, tensors, "here.safetensors")
     for part in (
         "missing: head_dense/bias",
         "unexpected: extra/kernel",

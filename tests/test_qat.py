@@ -14,12 +14,13 @@ from effnet_lab.litert import read_graph, read_info
 from effnet_lab.litert.layer_names import computing, layer_names
 from effnet_lab.models import load_model, save_model
 from effnet_lab.models.fake_quant import fake_quantize, set_ranges, strip_fake_quant
-from effnet_lab.models.weights.native import to_bytes, variables
+from effnet_lab.models.variables import variables
+from effnet_lab.models.weights.native import to_bytes
 from effnet_lab.names import UserError
-from effnet_lab.quantize import export, targets
+from effnet_lab.quantize import targets, write_files
 from effnet_lab.scaling import MICRO, layer_counts
 from effnet_lab.training import fine_tune, resume, train, train_qat
-from effnet_lab.training.fit import predict
+from effnet_lab.training.from_scratch import predict
 from effnet_lab.training.recipes import hold_out
 
 TINY = replace(MICRO["micro0"], name="tiny", depth=0.1, drop_connect=0.2)
@@ -55,7 +56,7 @@ def calibrated(model, layers=None):
 
 def test_the_int8_file_answers_as_the_fake_quantized_network(micro0, tmp_path):
     images = open_images("scenes", limit=500)
-    float_file, quantized = export(micro0, targets(["float32", "int8"], ["converter"]), tmp_path)
+    float_file, quantized = write_files(micro0, targets(["float32", "int8"], ["converter"]), tmp_path)
     keras, file = collect_predictions(micro0, images), collect_predictions(quantized, images)
     compared = compare_predictions(file, keras).iloc[0]
     assert compared["difference_lo"] <= 0 <= compared["difference_hi"]
@@ -68,7 +69,7 @@ def test_the_int8_file_answers_as_the_fake_quantized_network(micro0, tmp_path):
 
 
 def test_the_file_has_the_trained_ranges(micro0, tmp_path):
-    (path,) = export(micro0, targets(["int8"], ["converter"]), tmp_path)
+    (path,) = write_files(micro0, targets(["int8"], ["converter"]), tmp_path)
     graph, trained = read_graph(path), variables(micro0.keras)
     names = {layer: tensor for tensor, layer in layer_names(graph).items()}
     for layer, keras in (("blocks_1_project", "blocks_1_project_bn"), ("blocks_0_add", "blocks_0_add")):
@@ -81,7 +82,7 @@ def test_chosen_layers_only(tiny, tmp_path):
     model = calibrated(tiny, ["block:1", "op:dense"])
     chosen = {name for name in layer_counts(TINY, 10)["layer"] if name.startswith("blocks_1_")} | {"head_dense"}
     assert set(model.fake_quantized) == chosen
-    (path,) = export(model, targets(["int8"], ["converter"]), tmp_path)
+    (path,) = write_files(model, targets(["int8"], ["converter"]), tmp_path)
     graph = read_graph(path)
     names = layer_names(graph)
     integer = {names[t] for t, op in computing(graph) if graph.weights(op) and graph.weights(op).dtype == np.int8}
@@ -94,14 +95,14 @@ def test_chosen_layers_only(tiny, tmp_path):
 
 def test_other_formats_start_from_the_trained_weights(tiny, tmp_path):
     model = calibrated(tiny)
-    path, _hybrid = export(model, targets(["float32", "dynamic"], ["converter"]), tmp_path)
+    path, _hybrid = write_files(model, targets(["float32", "dynamic"], ["converter"]), tmp_path)
     images = open_images("digits", limit=50)
     stripped = strip_fake_quant(model)
     assert stripped.fake_quantized == ()
     expected = predict(stripped, images).argmax(axis=1)
     np.testing.assert_array_equal(collect_predictions(path, images).ranked[:, 0], expected)
     with pytest.raises(UserError, match=r"needs calibration images"):
-        export(model, targets(["int16x8"], ["converter"]), tmp_path)
+        write_files(model, targets(["int16x8"], ["converter"]), tmp_path)
 
 
 # --- the ranges

@@ -10,7 +10,7 @@ from effnet_lab.intervals import difference_interval
 from effnet_lab.litert import Runner, read_graph, read_info
 from effnet_lab.models import load_model
 from effnet_lab.names import UserError
-from effnet_lab.quantize import SCHEMES, export, get_scheme, own_twins, targets
+from effnet_lab.quantize import SCHEMES, get_scheme, own_twins, targets, write_files
 from effnet_lab.scaling import get_spec, totals
 from effnet_lab.scaling.layers import layers as layers_of
 
@@ -136,17 +136,17 @@ def test_what_a_back_end_cannot_write_is_said_before_the_work():
 def test_calibration_is_needed_and_never_the_evaluation_split(tmp_path):
     model, int8 = load_model("micro0"), targets(["int8"], ["converter"])
     with pytest.raises(UserError, match="needs calibration images"):
-        export(model, int8, tmp_path)
+        write_files(model, int8, tmp_path)
     with pytest.raises(UserError, match="must not be evaluation images"):
-        export(model, int8, tmp_path, calibration=open_images("scenes", split="evaluation", limit=10))
+        write_files(model, int8, tmp_path, calibration=open_images("scenes", split="evaluation", limit=10))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_single_file_may_be_named(tmp_path):
-    paths = export(load_model("micro0"), targets(["float32"], ["converter"]), tmp_path / "mine.tflite")
+    paths = write_files(load_model("micro0"), targets(["float32"], ["converter"]), tmp_path / "mine.tflite")
     assert paths == [tmp_path / "mine.tflite"]
     with pytest.raises(UserError, match="is one file"):
-        export(load_model("micro0"), targets(["float32", "float16"], ["converter"]), tmp_path / "mine.tflite")
+        write_files(load_model("micro0"), targets(["float32", "float16"], ["converter"]), tmp_path / "mine.tflite")
 
 
 def test_own_twin_is_rebuilt_where_there_is_none(files, tmp_path):

@@ -12,7 +12,7 @@ from effnet_lab.litert import Runner, read_graph, read_info
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.models import load_model
 from effnet_lab.names import UserError
-from effnet_lab.quantize import export, keep_worst, parse_recipe, requantize, targets
+from effnet_lab.quantize import keep_worst, parse_recipe, requantize, targets, write_files
 from effnet_lab.quantize.ranges import Ranging
 from effnet_lab.scaling import get_spec
 from effnet_lab.scaling.layers import layers as layers_of
@@ -159,7 +159,7 @@ def output_types(path, wanted) -> dict[str, str]:
 def test_both_back_ends_keep_the_same_layers_in_float(tmp_path):
     recipe = parse_recipe("int8; op:dense=float32; blocks_1_expand=float32")
     calibration = open_images("scenes", split="calibration", limit=40)
-    paths = export(load_model("micro0"), targets([recipe], BOTH), tmp_path, calibration=calibration)
+    paths = write_files(load_model("micro0"), targets([recipe], BOTH), tmp_path, calibration=calibration)
     for path in paths:
         types = output_types(path, {"head_dense", "blocks_1_expand", "blocks_1_dwconv", "stem_conv"})
         assert types == {

@@ -21,7 +21,7 @@ from effnet_lab.analysis.repair import (
     mean_shifts,
     mean_window,
     measure_moments,
-    repair,
+    repair_stages,
 )
 from effnet_lab.analysis.repair.scale_groups import channel_groups
 from effnet_lab.evaluate import collect_predictions, compare_predictions
@@ -81,10 +81,10 @@ class Case:
 def path(tmp_path_factory) -> Path:
     """micro2 in float32."""
     from effnet_lab.models import load_model
-    from effnet_lab.quantize import export, targets
+    from effnet_lab.quantize import targets, write_files
 
     out = tmp_path_factory.mktemp("float") / "micro2.tflite"
-    return export(load_model("micro2"), targets(["float32"], ["converter"]), out)[0]
+    return write_files(load_model("micro2"), targets(["float32"], ["converter"]), out)[0]
 
 
 @pytest.fixture(scope="module")
@@ -459,7 +459,9 @@ def answers_of(case: Case, content: bytes, name: str, folder):
 
 def test_stages_and_their_gain(damaged, tmp_path):
     stages = list(
-        repair(damaged.content, damaged.calibration, damaged.preprocess, damaged.quantize, steps=["bias", "equalize"])
+        repair_stages(
+            damaged.content, damaged.calibration, damaged.preprocess, damaged.quantize, steps=["bias", "equalize"]
+        )
     )
     assert [stage.name for stage in stages] == ["none", "equalize", "equalize+bias"]
     answers = {stage.name: answers_of(damaged, stage.quantized, stage.name, tmp_path) for stage in stages}
@@ -475,11 +477,11 @@ def test_stages_and_their_gain(damaged, tmp_path):
 
 def test_wrong_input_is_refused(case):
     with pytest.raises(UserError, match="must not be evaluation images"):
-        repair(case.content, open_images("scenes", limit=5), case.preprocess, case.quantize)
+        repair_stages(case.content, open_images("scenes", limit=5), case.preprocess, case.quantize)
     with pytest.raises(UserError, match="Did you mean 'equalize'"):
-        repair(case.content, case.calibration, case.preprocess, case.quantize, steps=["equalise"])
+        repair_stages(case.content, case.calibration, case.preprocess, case.quantize, steps=["equalise"])
     with pytest.raises(UserError, match=r"start from a float32 file\. Got static_wi8_ai8"):
-        repair(case.quantize(case.content), case.calibration, case.preprocess, case.quantize)
+        repair_stages(case.quantize(case.content), case.calibration, case.preprocess, case.quantize)
     with pytest.raises(UserError, match=r"headroom must be >= 1.* Got 0.5"):
         equalize(case.content, case.moments, headroom=0.5)
 

@@ -16,7 +16,7 @@ from effnet_lab.names import UserError
 from effnet_lab.scaling import MICRO, STYLES, get_spec, totals
 from effnet_lab.training import RECIPES, read_card, save_with_card, train, train_variant
 from effnet_lab.training.cards import make_card
-from effnet_lab.training.fit import predict
+from effnet_lab.training.from_scratch import predict
 from effnet_lab.training.recipes import hold_out
 
 TINY = replace(MICRO["micro0"], name="tiny", width=0.05, depth=0.1)

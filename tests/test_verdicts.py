@@ -19,7 +19,7 @@ from effnet_lab.analysis.verdicts.evidence import CodeGrid, Evidence
 from effnet_lab.images import open_images
 from effnet_lab.models import LoadedModel, build_model, load_model
 from effnet_lab.names import UserError
-from effnet_lab.quantize import export, targets
+from effnet_lab.quantize import targets, write_files
 from effnet_lab.scaling import get_spec
 from effnet_lab.view import plot_evidence, plot_verdicts
 
@@ -42,7 +42,7 @@ def scenes():
 def healthy(tmp_path_factory) -> dict[str, plant.Healthy]:
     calibration, folder = open_images("scenes", split="calibration", limit=48), tmp_path_factory.mktemp("float")
     wanted = targets(["float32"], ["converter"])
-    return {name: plant.Healthy(export(load_model(name), wanted, folder)[0], calibration) for name in NETWORKS}
+    return {name: plant.Healthy(write_files(load_model(name), wanted, folder)[0], calibration) for name in NETWORKS}
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_a_healthy_network_of_sixty_ops_raises_one_alarm_at_most(tmp_path):
         name=spec.name, spec=spec, keras=build_model(spec, 10), classes=like.classes,
         preprocess=replace(like.preprocess, size_px=64),
     )  # fmt: skip
-    path = export(model, targets(["float32"], ["converter"]), tmp_path)[0]
+    path = write_files(model, targets(["float32"], ["converter"]), tmp_path)[0]
     network = plant.Healthy(path, open_images("scenes", split="calibration", limit=32))
     table = judge(plant.write(network, tmp_path), open_images("scenes", split="evaluation", limit=8))
     assert len(table) >= 60

@@ -17,7 +17,8 @@ from effnet_lab.litert import Runner, float_twin, read_info
 from effnet_lab.models import features
 from effnet_lab.models.build import build_model
 from effnet_lab.models.loaded import LoadedModel
-from effnet_lab.models.weights import archive, checkpoint, load_model, native, origins, save_model, saved_model, tflite
+from effnet_lab.models.variables import variables
+from effnet_lab.models.weights import archive, checkpoint, load_model, origins, save_model, saved_model, tflite
 from effnet_lab.models.weights import timm as timm_weights
 from effnet_lab.models.weights.assemble import default_names
 from effnet_lab.models.weights.mapping import fit, variable_shapes
@@ -41,7 +42,7 @@ def softmax(logits) -> np.ndarray:
 
 
 def arrays(model) -> dict[str, np.ndarray]:
-    return {name: variable.numpy() for name, variable in native.variables(model.keras).items()}
+    return {name: variable.numpy() for name, variable in variables(model.keras).items()}
 
 
 def same_weights(one, other) -> bool:
@@ -176,7 +177,7 @@ def test_names_and_shapes_of_the_original(shared, name):
 
 def test_arithmetic_and_keras_have_the_same_variables():
     spec = get_spec("lite4")
-    keras = {key: tuple(variable.shape) for key, variable in native.variables(build_model(spec, 7)).items()}
+    keras = {key: tuple(variable.shape) for key, variable in variables(build_model(spec, 7)).items()}
     assert variable_shapes(spec, 7) == keras
 
 

@@ -23,6 +23,7 @@ import tf_keras
 from safetensors.numpy import load_file, save_file
 
 from effnet_lab.litert import read_graph
+from effnet_lab.models.variables import variables
 from effnet_lab.models.weights import about, archive, checkpoint, keras_file, load_model, native, save_model
 from effnet_lab.models.weights import files as downloads
 from effnet_lab.models.weights.mapping import variable_shapes
@@ -218,7 +219,7 @@ def test_lying_size_of_the_header(micro, tmp_path, size):
 
 
 def test_lying_metadata_and_nan(micro, tmp_path):
-    path, tensors = tmp_path / "model.safetensors", {k: v.numpy() for k, v in native.variables(micro.keras).items()}
+    path, tensors = tmp_path / "model.safetensors", {k: v.numpy() for k, v in variables(micro.keras).items()}
     for text in ("{", "[]", "{}", json.dumps(json.loads(about.to_json(micro)) | {"spec": {"name": "x"}})):
         save_file(tensors, path, {about.KEY: text})
         refused(path, "its effnet-lab metadata")

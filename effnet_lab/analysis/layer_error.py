@@ -13,12 +13,12 @@ import pandas as pd
 from effnet_lab import frames
 from effnet_lab.analysis.error_sums import NOTIONS, Measuring
 from effnet_lab.analysis.metrics import weight_sqnr_db
-from effnet_lab.analysis.originals import float_content
 from effnet_lab.analysis.twins import Pair, TwinRunner
 from effnet_lab.images import ImageSet
 from effnet_lab.litert.metadata import info_of
 from effnet_lab.litert.runner import DelegateError
 from effnet_lab.names import UserError, lookup
+from effnet_lab.quantize.float_file import float_beside
 
 if TYPE_CHECKING:
     from effnet_lab.models.loaded import LoadedModel
@@ -95,7 +95,7 @@ def layer_error(
     lookup("inputs of the local error", local_inputs, dict.fromkeys(LOCAL_INPUTS))
     if local_inputs == "quantized" and {"effect", "split"} & set(notions):
         raise UserError("The effect on the logits starts from the float graph. Use local_inputs 'float' with it.")
-    content = float_content(float_model, quantized)
+    content = float_beside(quantized, float_model)
     measure = partial(_measure, content, quantized, images, notions, local_inputs, progress)
     try:
         return measure(kernels)

@@ -97,8 +97,8 @@ def read_info(model: Path | str) -> ModelInfo:
     return info_of(parse(model), model)
 
 
-def info_of(tree: schema.ModelT, model: Path | str) -> ModelInfo:
-    """The same for a file that has been parsed."""
+def info_of(tree: schema.ModelT, model: Path | str, content: bytes | None = None) -> ModelInfo:
+    """The same for a file that has been parsed; with `content`, `model` is only what it is called."""
     entries = {decode(entry.name): bytes(tree.buffers[entry.buffer].data) for entry in tree.metadata or []}
     if KEY in entries:
         try:
@@ -114,7 +114,7 @@ def info_of(tree: schema.ModelT, model: Path | str) -> ModelInfo:
         scheme=graph.scheme,
         backend="",
         preprocess=find_preprocess(graph, entries.get(ENTRY, b"")),
-        classes=read_labels(read_bytes(model)),
+        classes=read_labels(read_bytes(model) if content is None else content),
         io=types.pop() if len(types) == 1 else "",
     )
 

@@ -1,15 +1,25 @@
-"""Networks: a specification to a Keras model, and weights from every origin."""
+"""Networks: a specification to a Keras model, and weights from every origin. TensorFlow is loaded on first use."""
 
-from effnet_lab.quiet import quiet
+from __future__ import annotations
 
-with quiet():  # TensorFlow greets on stderr before it reads its log level, and again when it looks for a GPU
-    import tensorflow
+import importlib
+from typing import Any
 
-    tensorflow.config.list_physical_devices()
+from effnet_lab.models.catalog import embedded_models, require_source
 
-from effnet_lab.models.baselines import BASELINES, build_baseline
-from effnet_lab.models.build import build_model
-from effnet_lab.models.loaded import LoadedModel
-from effnet_lab.models.weights import embedded_models, load_model, save_model
+_HOMES = {  # what needs TensorFlow is loaded on first use
+    "REFERENCE_NETWORKS": "reference_networks",
+    "LoadedModel": "loaded",
+    "build_model": "build",
+    "build_reference": "reference_networks",
+    "load_model": "weights",
+    "save_model": "weights",
+}
+__all__ = ["embedded_models", "require_source", *_HOMES]  # noqa: PLE0604, RUF100  the late ones are names, too
 
-__all__ = ["BASELINES", "LoadedModel", "build_baseline", "build_model", "embedded_models", "load_model", "save_model"]
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    importlib.import_module(f"{__name__}.quiet_tensorflow")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

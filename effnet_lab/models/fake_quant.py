@@ -16,10 +16,10 @@ import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
+from effnet_lab.models.build import network
 from effnet_lab.models.loaded import LoadedModel
-from effnet_lab.models.toolkit import tfmot
-from effnet_lab.models.weights.assemble import network
-from effnet_lab.models.weights.native import assign, variables
+from effnet_lab.models.tfmot import tfmot
+from effnet_lab.models.variables import assign, variables
 from effnet_lab.names import UserError
 from effnet_lab.quiet import quiet
 from effnet_lab.scaling.layers import Layer

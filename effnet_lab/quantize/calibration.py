@@ -83,6 +83,15 @@ class Statistics:
         )
         write_atomically(path, buffer.getvalue())
 
+    def store(self, path: Path) -> None:
+        """As `save`; a `UserError` where the disk is full or closed."""
+        try:
+            self.save(path)
+        except OSError as error:
+            raise UserError(
+                f"Cannot write {path}: {error.strerror}. Free some space, or choose another place."
+            ) from None
+
     @classmethod
     def load(cls, path: Path) -> Statistics:
         """Reverse of `save`; `UserError` where the file is something else."""

@@ -1,240 +1,194 @@
-"""One network to the files that a board needs, each with its metadata."""
+"""One network to the files that a board needs, by one call. What is asked for is checked before anything slow is loaded."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from effnet_lab.images import ImageSet
-from effnet_lab.litert import ModelInfo, embed_info, read_graph, read_info
-from effnet_lab.litert.edit import with_unique_names
-from effnet_lab.litert.io_types import require_io, with_io
-from effnet_lab.names import UserError
-from effnet_lab.paths import write_atomically
-from effnet_lab.quantize.ranges import Ranging
-from effnet_lab.quantize.recipes import FLOAT32, Recipe, as_recipe
-from effnet_lab.quantize.requantize import requantize
-from effnet_lab.quantize.schemes import AI_EDGE, CONVERTER, Scheme, get_scheme
+from effnet_lab.models.catalog import require_source
+from effnet_lab.names import UserError, lookup
+from effnet_lab.quantize.schemes import FORMATS, KINDS, SCHEMES
 
-if TYPE_CHECKING:  # TensorFlow is loaded where a Keras model is converted
-    from effnet_lab.models.loaded import LoadedModel
+if TYPE_CHECKING:
+    import pandas as pd
 
-Target = tuple[Scheme | Recipe, str]  # what to write, and the back end that writes it
-_TOOLS = {
-    "effnet_lab": "effnet-lab",
-    "tensorflow": "tensorflow",
-    "litert": "ai-edge-litert",
-    "quantizer": "ai-edge-quantizer",
-}
+    from effnet_lab.images import ImageSet
+    from effnet_lab.quantize.calibration import Statistics
+    from effnet_lab.quantize.files import Target
+    from effnet_lab.quantize.float_file import Network
+    from effnet_lab.quantize.ranges import Ranging
+    from effnet_lab.quantize.recipes import Recipe
+
+FEW_IMAGES = 100  # below, the ranges of activations depend on which images were taken
+LIMIT = 200  # images of a named source or a path
+DEFAULT, DEFAULT_OF_FILE = ("float32", "int8"), ("int8",)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Origin:
-    """The float file that every other one is made from."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Exported:
+    """What was written."""
 
-    content: bytes
-    info: ModelInfo
-    reconvert: Callable[..., bytes] | None = None  # (scheme, float_tensors) -> content, through the converter
-
-
-def targets(wanted: Sequence[str | Recipe], backends: Sequence[str]) -> list[Target]:
-    """What `export` can write of these: every scheme or recipe once per back end that can, in the given order."""
-    chosen = [(get_scheme(name) if isinstance(name, str) else name, backend) for name in wanted for backend in backends]
-    able, refusals = [], {}
-    for scheme, backend in chosen:
-        try:
-            as_recipe(scheme).require_backend(backend)
-            able.append((scheme, backend))
-        except UserError as refusal:
-            refusals[scheme.name] = refusal
-    for name, refusal in refusals.items():
-        if not any(scheme.name == name for scheme, _ in able):
-            raise refusal
-    return able
+    table: pd.DataFrame  # one row per .tflite file: MEMORY without the arena; io, n_calibration, file
+    files: tuple[Path, ...]  # .tflite
+    folders: tuple[Path, ...] = ()  # SavedModels
+    notes: tuple[str, ...] = ()  # one line each
 
 
 def export(
-    model: LoadedModel,
-    wanted: Sequence[Target],
+    weights: Network,
     out: Path | str,
     *,
-    calibration: ImageSet | Ranging | None = None,
+    format: str | Sequence[str] | None = None,
+    recipe: str | Path | Recipe | None = None,
+    backend: str | Sequence[str] | None = None,
     io: str | None = None,
-    progress: Callable[..., Iterable] | None = None,
-) -> list[Path]:
-    """Write one .tflite file per target.
+    calibration: str | Path | ImageSet = "scenes",
+    split: str = "calibration",
+    limit: int | None = LIMIT,
+    statistics: Path | str | Statistics | None = None,
+    method: str = "minmax",
+    variant: str | None = None,
+    progress: Callable[..., Iterable[Any]] | None = None,
+) -> Exported:
+    """Write .tflite files with their preprocessing, labels, scheme and calibration inside; or SavedModels.
 
     Parameters
     ----------
-    model : LoadedModel
-    wanted : sequence of (Scheme or Recipe, back end)
-        See `targets`.
+    weights : name, path, LoadedModel or Keras model
+        From a float32 .tflite file or a Keras model, of any architecture, the AI Edge Quantizer writes.
     out : path
-        Folder for files named ``MODEL.SCHEME.BACKEND.tflite``; with one target also the .tflite file itself.
-    calibration : ImageSet or Ranging, optional
-        Needed by static schemes; not the evaluation split.
+        Folder for files named ``MODEL.SCHEME.BACKEND.tflite``; with one file, the file or SavedModel itself.
+    format : str or sequence of str, optional
+        Of `schemes.FORMATS` and `schemes.KINDS`, several separated by commas. By default float32 and int8; from a file int8.
+    recipe : str, path or Recipe, optional
+        Schemes by layer, see `parse_recipe`: one file more.
+    backend : str or sequence of str, optional
+        Each of them writes every format; "all": every one that can; by default the first that can.
     io : str, optional
         Type of input and output of static schemes: "int8", "uint8" or "float32" for int8 activations, "int16" or
         "float32" for int16; by default that of the activations.
+    calibration : name, path or ImageSet
+        Images for static schemes; never evaluation images.
+    split, limit : str, int
+        Of a named source or a path.
+    statistics : path or Statistics, optional
+        Of this very network; a file is read if it is there, else written.
+    method : str
+        How the AI Edge Quantizer's ranges follow from the statistics, see `Statistics.ranges`.
+    variant : str, optional
+        As for `load_model`.
     progress : callable, optional
-        Wraps the calibration images, and the targets, as `tqdm` does.
+        Wraps the calibration images, and the files, as `tqdm` does.
 
     Raises
     ------
     UserError
-        Before any file is written: a combination that does not exist, a pattern that matches no layer, images of the
-        evaluation split, an activation that is not a number.
+        Before any file is written: input that is wrong, a combination that does not exist.
     """
-    from effnet_lab.quantize.convert import convert, saved_model
-
-    if model.fake_quantized:
-        from effnet_lab.quantize.trained import export_trained  # it needs this module
-
-        return export_trained(model, wanted, out, calibration=calibration, io=io, progress=progress)
-    ranging = _check(wanted, calibration, io)
-    paths = paths_of(model.name, wanted, Path(out))
-    info = ModelInfo(
-        model=model.name,
-        variant=model.spec.name if model.spec else "",
-        scheme=FLOAT32.name,
-        backend=CONVERTER,
-        preprocess=model.preprocess,
-        classes=model.classes,
-    )
-    with saved_model(model) as folder:
-        reconvert = partial(convert, folder, model=model, calibration=ranging.images)
-        origin = _Origin(content=convert(folder, FLOAT32, model), info=info, reconvert=reconvert)
-        return _write_all(origin, wanted, paths, ranging, io, progress)
+    formats = format.split(",") if isinstance(format, str) else list(format or ())
+    for name in formats:
+        lookup("format", name, FORMATS | SCHEMES | KINDS)
+    require_source(weights)
+    asked = _Asked.of(weights, formats, recipe, backend, variant)
+    ranging = asked.ranging(calibration, split, limit, statistics, method)
+    files, folders, notes = asked.write(Path(out), calibration=ranging, io=io, progress=progress)
+    if (images := ranging.images) is not None:
+        few = f" Fewer than {FEW_IMAGES}: ranges depend on which ones; give more." if len(images) < FEW_IMAGES else ""
+        notes.append(f"Calibrated on {len(images):,} images of {images.name}, split {images.split}.{few}")
+    return Exported(table=_table(files), files=tuple(files), folders=tuple(folders), notes=tuple(notes))
 
 
-def export_file(
-    float_model: Path | str,
-    wanted: Sequence[Target],
-    out: Path | str,
-    *,
-    calibration: ImageSet | Ranging | None = None,
-    io: str | None = None,
-    progress: Callable[..., Iterable] | None = None,
-) -> list[Path]:
-    """As `export`, from a float32 .tflite file instead of a Keras model: no TensorFlow, no conversion.
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What is to be written, of what."""
 
-    Only the AI Edge Quantizer starts from such a file.
-    """
-    ranging = _check(wanted, calibration, io)
-    if any(backend != AI_EDGE for _, backend in wanted):
-        raise UserError(f"{CONVERTER} does not start from a .tflite file. Use --backend {AI_EDGE}.")
-    content, info = with_unique_names(float_model), read_info(float_model)  # the quantizer finds tensors by name
-    if (scheme := read_graph(content).scheme) != FLOAT32.name:
-        raise UserError(f"{float_model} is {scheme}. Only a float32 file can be requantized.")
-    paths = paths_of(info.model, wanted, Path(out))
-    return _write_all(_Origin(content=content, info=info), wanted, paths, ranging, io, progress)
+    weights: Network
+    variant: str | None
+    wanted: list[Target]
+    kinds: list[str]
+    from_file: bool  # the AI Edge Quantizer starts from the network as it is
 
+    @classmethod
+    def of(
+        cls,
+        weights: Network,
+        formats: list[str],
+        recipe: str | Path | Recipe | None,
+        backend: str | Sequence[str] | None,
+        variant: str | None,
+    ) -> _Asked:
+        from effnet_lab.quantize.backends import targets
+        from effnet_lab.quantize.float_file import is_float_tflite, is_foreign
+        from effnet_lab.quantize.recipes import Recipe, parse_recipe
 
-def quantizer(target: Target, calibration: ImageSet | Ranging | None = None) -> Callable[[bytes], bytes]:
-    """A function from a float32 file to the quantized one with its metadata, by the AI Edge Quantizer."""
+        from_file = is_foreign(weights) or (variant is None and is_float_tflite(weights))
+        chosen = formats or ([] if recipe else list(DEFAULT_OF_FILE if from_file else DEFAULT))
+        rules = [recipe if isinstance(recipe, Recipe) else parse_recipe(recipe)] if recipe else []
+        wanted = targets([*(name for name in chosen if name not in KINDS), *rules], backend, from_file=from_file)
+        kinds = [name for name in chosen if name in KINDS]
+        return cls(weights=weights, variant=variant, wanted=wanted, kinds=kinds, from_file=from_file)
 
-    def quantize(content: bytes) -> bytes:
-        with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder:
-            source = Path(folder) / "source.tflite"
-            source.write_bytes(content)
-            (path,) = export_file(source, [target], Path(folder) / "quantized.tflite", calibration=calibration)
-            return path.read_bytes()
+    @property
+    def needs_no_weights(self) -> bool:
+        """Whether the file can stay what it is: nothing has to be converted."""
+        from effnet_lab.quantize.schemes import AI_EDGE
 
-    return quantize
+        return self.from_file and not self.kinds and all(backend == AI_EDGE for _, backend in self.wanted)
 
+    def ranging(
+        self,
+        calibration: str | Path | ImageSet,
+        split: str,
+        limit: int | None,
+        statistics: Path | str | Statistics | None,
+        method: str,
+    ) -> Ranging:
+        """What it is calibrated with; images are opened only where they are needed."""
+        from effnet_lab.quantize.ranges import Ranging, calibration_images
+        from effnet_lab.quantize.schemes import AI_EDGE
 
-def _check(wanted: Sequence[Target], calibration: ImageSet | Ranging | None, io: str | None) -> Ranging:
-    """Refuse what cannot work before any work starts."""
-    ranging = calibration if isinstance(calibration, Ranging) else Ranging(images=calibration)
-    for scheme, backend in wanted:
-        recipe = as_recipe(scheme)
-        recipe.require_backend(backend)
-        if io is not None and recipe.base.calibrated:
-            require_io(recipe.base.activations, io)
-        if recipe.calibrated and (backend == CONVERTER or not ranging.collected):
-            ranging.require_images(recipe.name)
-    if io is not None and not any(as_recipe(scheme).base.calibrated for scheme, _ in wanted):
-        require_io(FLOAT32.activations, io)
-    return ranging
+        kept = Path(statistics) if isinstance(statistics, str) else statistics
+        ranging = Ranging(statistics=kept, method=method)
+        calibrated = [backend for scheme, backend in self.wanted if scheme.calibrated]
+        if not calibrated or (ranging.collected and set(calibrated) == {AI_EDGE}):
+            return ranging
+        return Ranging(images=calibration_images(calibration, split, limit), statistics=kept, method=method)
 
+    def write(self, out: Path, **options: Any) -> tuple[list[Path], list[Path], list[str]]:
+        """Files, folders, and a line about each folder."""
+        from effnet_lab.quantize.write import write_files, write_files_from
 
-def _write_all(
-    origin: _Origin,
-    wanted: Sequence[Target],
-    paths: Sequence[Path],
-    ranging: Ranging,
-    io: str | None,
-    progress: Callable[..., Iterable] | None,
-) -> list[Path]:
-    graph = read_graph(origin.content)
-    recipes = [as_recipe(scheme) for scheme, _ in wanted]
-    for recipe in recipes:
-        recipe.resolve(graph)  # a pattern that matches no layer is refused before the first file
-    statistics = None
-    if any(recipe.calibrated for recipe in recipes):
-        ranging.require_size(origin.info.preprocess)
-        statistics = ranging.measure(origin.content, origin.info.preprocess, progress)
-    steps = list(zip(recipes, [backend for _, backend in wanted], paths, strict=True))
-    for recipe, backend, path in progress(steps) if progress else steps:
-        ranges = statistics.ranges(ranging.method) if recipe.calibrated and backend == AI_EDGE else None
-        content = _quantize(origin, recipe, backend, ranges)
-        own = recipe.base.activations  # a file with float activations keeps its input and output
-        wished = io if io is not None and recipe.base.calibrated else own
-        if wished != own:
-            content = with_io(content, wished)
-        info = replace(
-            origin.info,
-            scheme=recipe.name,
-            backend=backend,
-            recipe=recipe.text if recipe.selective else "",
-            io=wished,
-            calibration=ranging.record(statistics, backend) if recipe.calibrated else None,
-            versions=versions(),
-        )
-        store(path, embed_info(content, info))
-    return list(paths)
+        if self.needs_no_weights:
+            return write_files_from(self.weights, self.wanted, out, **options), [], []
+        from effnet_lab.models import load_model
+        from effnet_lab.quantize.saved_models import export_saved_model
+
+        if self.from_file and not isinstance(self.weights, str | Path):
+            raise UserError("A Keras model has no metadata: only the AI Edge Quantizer writes files of it. Use that.")
+        given = isinstance(self.weights, str | Path)
+        model = load_model(self.weights, self.variant) if given else self.weights
+        files = write_files(model, self.wanted, out, **options) if self.wanted else []
+        folders = []
+        for kind in self.kinds:
+            folder = out if self.kinds == [kind] and not self.wanted else out / f"{model.name}.{kind}"
+            folders.append(export_saved_model(model, folder, kind))
+        notes = [f"{folder}: {KINDS[kind]}" for folder, kind in zip(folders, self.kinds, strict=True)]
+        return files, folders, notes
 
 
-def _quantize(origin: _Origin, recipe: Recipe, backend: str, ranges: dict | None) -> bytes:
-    if backend == AI_EDGE:
-        return requantize(origin.content, recipe, ranges)
-    if recipe.selective:
-        chosen = recipe.resolve(read_graph(origin.content))
-        kept = tuple(tensor for tensor, scheme in chosen.items() if scheme is FLOAT32)
-        return origin.reconvert(recipe.base, float_tensors=kept)
-    return origin.content if recipe.base is FLOAT32 else origin.reconvert(recipe.base)
+def _table(files: Sequence[Path]) -> pd.DataFrame:
+    import pandas as pd
 
+    from effnet_lab.board import measure_memory
+    from effnet_lab.litert import read_info
 
-def versions() -> dict[str, str]:
-    """Of this project and of the tools that can have had a part in the file."""
-    found = {}
-    for name, distribution in _TOOLS.items():
-        try:
-            found[name] = version(distribution)
-        except PackageNotFoundError:  # a checkout that was not installed
-            found[name] = ""
-    return found
-
-
-def store(path: Path, content: bytes) -> None:
-    """Write a file, or say in one line why it cannot be."""
-    try:
-        write_atomically(path, content)
-    except OSError as error:
-        raise UserError(
-            f"Cannot write {path} ({len(content):,} bytes): {error.strerror}. Free some space, or choose another --out."
-        ) from None
-
-
-def paths_of(name: str, wanted: Sequence[Target], out: Path) -> list[Path]:
-    """Where each target goes."""
-    if out.suffix != ".tflite":
-        return [out / f"{name}.{scheme.name}.{backend}.tflite" for scheme, backend in wanted]
-    if len(wanted) != 1:
-        raise UserError(f"{str(out)!r} is one file, and {len(wanted)} were asked for. Give a folder.")
-    return [out]
+    if not files:
+        return pd.DataFrame()
+    infos = [read_info(path) for path in files]
+    return pd.concat([measure_memory(path) for path in files], ignore_index=True).drop(columns="arena_bytes").assign(
+        io=[info.io for info in infos],
+        n_calibration=[info.calibration.n_images if info.calibration else 0 for info in infos],
+        file=[str(path) for path in files],
+    )  # fmt: skip

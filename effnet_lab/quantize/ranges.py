@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from effnet_lab.images import ImageSet
+from effnet_lab.images import ImageSet, open_images
 from effnet_lab.images.preprocess import Preprocess
 from effnet_lab.litert.graph import read_graph
 from effnet_lab.litert.metadata import CalibrationSet
@@ -66,12 +66,7 @@ class Ranging:
         else:
             statistics = collect(float_content, self.images, preprocess, progress=progress)
         if isinstance(self.statistics, Path) and not self.collected:
-            try:
-                statistics.save(self.statistics)
-            except OSError as error:
-                raise UserError(
-                    f"Cannot write {self.statistics}: {error.strerror}. Choose another --statistics."
-                ) from None
+            statistics.store(self.statistics)
         return statistics
 
     def record(self, statistics: Statistics, backend: str) -> CalibrationSet:
@@ -92,3 +87,10 @@ class Ranging:
             n_images=statistics.n_images,
             method=method,
         )
+
+
+def calibration_images(source: str | Path | ImageSet, split: str = "calibration", limit: int | None = None) -> ImageSet:
+    """Images to calibrate with, by name, path or as they are; not those that measure accuracy."""
+    images = source if isinstance(source, ImageSet) else open_images(source, split=split, limit=limit)
+    images.require_calibration()
+    return images

@@ -21,10 +21,9 @@ from effnet_lab import frames
 from effnet_lab.litert.graph import Graph
 from effnet_lab.litert.layer_names import computing, layer_names
 from effnet_lab.names import UserError, lookup
-from effnet_lab.quantize.schemes import AI_EDGE, BACKENDS, CONVERTER, SCHEMES, Scheme, get_scheme, require_backend
+from effnet_lab.quantize.schemes import AI_EDGE, BACKENDS, CONVERTER, FLOAT32, Scheme, get_scheme, require_backend
 
 ALL = "*"
-FLOAT32 = SCHEMES["float32"]
 CRITERIA = ("sqnr_effect_db", "sqnr_local_db", "sqnr_accumulated_db")  # columns of LAYER_ERROR, the most telling first
 
 

@@ -67,6 +67,7 @@ KINDS = {  # of SavedModel folders, which are not quantized
     "saved-model": "images as the preprocessing gives them, to logits",
     "hub-feature-vector": "images in [0, 1], to pooled features: a TF Hub module",
 }
+FLOAT32, INT8 = SCHEMES["float32"], SCHEMES["static_wi8_ai8"]
 FORMATS = {scheme.format: scheme for scheme in SCHEMES.values()}
 
 

@@ -10,8 +10,9 @@ from effnet_lab.images import ImageSet
 from effnet_lab.litert import float_twin
 from effnet_lab.models import load_model
 from effnet_lab.paths import write_atomically
-from effnet_lab.quantize.export import export, targets
-from effnet_lab.quantize.schemes import BACKENDS, get_scheme
+from effnet_lab.quantize.backends import ALL, targets
+from effnet_lab.quantize.schemes import CONVERTER, FLOAT32
+from effnet_lab.quantize.write import write_files
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +28,7 @@ def export_twins(
     scheme: str,
     folder: Path | str,
     *,
-    backends: Sequence[str] = tuple(BACKENDS),
+    backends: Sequence[str] | str = ALL,
     calibration: ImageSet | None = None,
     progress: Callable[..., Iterable] | None = None,
 ) -> list[TwinFiles]:
@@ -41,15 +42,16 @@ def export_twins(
     folder : path
         Where the files go.
     backends : sequence of str
+        By default every one that can.
     calibration : ImageSet, optional
         Needed by static schemes.
     progress : callable, optional
         Wraps the models, as `tqdm` does.
     """
-    wanted = [(get_scheme("float32"), "converter"), *targets([scheme], backends)]
+    wanted = [(FLOAT32, CONVERTER), *targets([scheme], backends)]
     twins = []
     for name in progress(models) if progress else models:
-        float_model, *quantized = export(load_model(name), wanted, folder, calibration=calibration)
+        float_model, *quantized = write_files(load_model(name), wanted, folder, calibration=calibration)
         twins += [TwinFiles(float_model=float_model, quantized=path) for path in quantized]
     return twins
 

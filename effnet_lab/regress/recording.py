@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from effnet_lab.frames import FRAMES, Frame, require
 from effnet_lab.names import UserError, lookup
 from effnet_lab.paths import write_atomically
 from effnet_lab.regress.csv_files import as_read, read_csv, write_csv
+from effnet_lab.versions import version_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -127,7 +127,7 @@ def frame_path(out_dir: str | Path, name: str) -> Path:
 @functools.cache
 def versions() -> dict[str, str]:
     """Version per provenance column, from the installed metadata: nothing heavy is imported."""
-    return {column: _version(distribution) for column, distribution in _DISTRIBUTIONS.items()}
+    return {column: version_of(distribution) or "not installed" for column, distribution in _DISTRIBUTIONS.items()}
 
 
 def _last_wins(before: pd.DataFrame, rows: pd.DataFrame, frame: Frame) -> pd.DataFrame:
@@ -146,10 +146,3 @@ def _share_plotly(path: Path) -> None:
     script = get_plotlyjs().encode()
     if not path.exists() or path.stat().st_size != len(script):
         write_atomically(path, script)
-
-
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return "not installed"

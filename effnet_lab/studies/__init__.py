@@ -6,12 +6,14 @@ from effnet_lab.studies.activation_style import activation_style
 from effnet_lab.studies.calibration import calibration_study, enough
 from effnet_lab.studies.claims import claims_ledger, measure_claims
 from effnet_lab.studies.repair_gain import repair_gain
+from effnet_lab.studies.repair_run import Repaired, repair
 from effnet_lab.studies.rivals import rivals
 from effnet_lab.studies.tradeoffs import BETTER, Needs, choose, on_front, tradeoffs
 
 __all__ = [
     "BETTER",
     "Needs",
+    "Repaired",
     "activation_style",
     "calibration_study",
     "choose",
@@ -19,6 +21,7 @@ __all__ = [
     "enough",
     "measure_claims",
     "on_front",
+    "repair",
     "repair_gain",
     "rivals",
     "tradeoffs",

@@ -80,7 +80,7 @@ def widen(graph: Graph, ranges: Ranges, factor: float) -> Ranges:
 
 
 def _row(path: Path | str, reference: Predictions, ranges: Ranges, granularity: str) -> dict:
-    from effnet_lab.quantize.requantize import requantize
+    from effnet_lab.quantize.ai_edge import requantize
     from effnet_lab.quantize.schemes import get_scheme
 
     info, names = read_info(path), layer_names(read_graph(path))

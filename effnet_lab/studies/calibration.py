@@ -211,9 +211,9 @@ def _float_file(model: LoadedModel | Path | str, folder: Path) -> Path:
         if (scheme := read_graph(model).scheme) != "float32":
             raise UserError(f"{model} is {scheme}. A study starts from a float32 file, or from weights.")
         return Path(model)
-    from effnet_lab.quantize import export, targets
+    from effnet_lab.quantize import export
 
-    return export(model, targets(["float32"], ["converter"]), folder)[0]
+    return export(model, folder, format="float32").files[0]
 
 
 def _statistics(

@@ -109,26 +109,26 @@ def _measure(paths: Sequence[Path], **how: object) -> dict[tuple[str, str], dict
 
 def _files(name: str, folder: Path, size_px: int | None) -> list[Path]:
     """Float and int8 file, built unless they are there."""
-    from effnet_lab.models import BASELINES
-    from effnet_lab.quantize import export, get_scheme
-    from effnet_lab.quantize.export import paths_of
+    from effnet_lab.models import REFERENCE_NETWORKS
+    from effnet_lab.quantize import get_scheme, write_files
+    from effnet_lab.quantize.files import paths_of
 
-    side = size_px or (LITE[name].resolution if name in LITE else BASELINES[name].size_px)
+    side = size_px or (LITE[name].resolution if name in LITE else REFERENCE_NETWORKS[name].size_px)
     wanted = [(get_scheme(scheme), backend) for scheme, backend in SCHEMES.items()]
     paths = paths_of(name, wanted, folder)
     if all(path.is_file() and read_info(path).preprocess.size_px == side for path in paths):
         return paths
     images = open_images(f"scenes?side_px={side}", split="calibration", limit=N_CALIBRATION)
-    return export(_build(name, side), wanted, folder, calibration=images)
+    return write_files(_build(name, side), wanted, folder, calibration=images)
 
 
 def _build(name: str, size_px: int) -> LoadedModel:
     """A network with random weights."""
     from effnet_lab.images import Preprocess
-    from effnet_lab.models import LoadedModel, build_baseline, build_model
+    from effnet_lab.models import LoadedModel, build_model, build_reference
 
     if name not in LITE:
-        return build_baseline(name, size_px=size_px)
+        return build_reference(name, size_px=size_px)
     spec = replace(LITE[name], resolution=size_px)
     classes = tuple(str(i) for i in range(1000))
     return LoadedModel(

@@ -2,8 +2,8 @@
 
 from effnet_lab.training.cards import read_card, save_with_card
 from effnet_lab.training.compress import cluster, deflated_bytes, prune
-from effnet_lab.training.finetune import fine_tune, resume, train_qat
-from effnet_lab.training.fit import train
+from effnet_lab.training.from_scratch import train
+from effnet_lab.training.from_weights import fine_tune, resume, train_qat
 from effnet_lab.training.further import Further, train_further
 from effnet_lab.training.recipes import RECIPES, Recipe, train_variant
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from effnet_lab.images import ImageSet
@@ -14,7 +13,8 @@ from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.models.weights.native import to_bytes
 from effnet_lab.paths import write_atomically
 from effnet_lab.scaling import totals
-from effnet_lab.training.fit import predict
+from effnet_lab.training.from_scratch import predict
+from effnet_lab.versions import version_of
 
 LICENCE = "Apache-2.0"
 _PACKAGES = ("effnet-lab", "tensorflow", "tf_keras", "numpy", "pillow", "scikit-learn")
@@ -55,7 +55,7 @@ def make_card(model: LoadedModel, evaluation: ImageSet, *, train: dict, seed: in
         **share_row(right, len(evaluation)),
         "weights_sha256": hashlib.sha256(to_bytes(model)).hexdigest(),
         "licence": LICENCE,
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
+        "versions": {"python": platform.python_version()} | {name: version_of(name) for name in _PACKAGES},
     }
 
 
@@ -73,10 +73,3 @@ def save_with_card(model: LoadedModel, card: dict, path: str | Path) -> None:
 def read_card(weights: str | Path) -> dict:
     """Card of a file of weights."""
     return json.loads(card_path(weights).read_text(encoding="utf-8"))
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return None

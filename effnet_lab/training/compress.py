@@ -16,14 +16,14 @@ import tf_keras
 
 from effnet_lab import frames
 from effnet_lab.images import ImageSet
+from effnet_lab.models.build import network
 from effnet_lab.models.fake_quant import strip_fake_quant
 from effnet_lab.models.loaded import LoadedModel
-from effnet_lab.models.toolkit import tfmot
-from effnet_lab.models.weights.assemble import network
-from effnet_lab.models.weights.native import assign, variables
+from effnet_lab.models.tfmot import tfmot
+from effnet_lab.models.variables import assign, variables
 from effnet_lab.names import UserError
 from effnet_lab.quiet import quiet
-from effnet_lab.training.finetune import FINE_TUNING, with_classes
+from effnet_lab.training.from_weights import FINE_TUNING, with_classes
 from effnet_lab.training.loop import Progress, Settings, prepare, run_epochs
 
 UPDATES = 100  # how often the mask is made anew on the way to the final sparsity, at most

@@ -14,7 +14,7 @@ from effnet_lab.models.weights import load_model
 from effnet_lab.models.weights.native import to_bytes
 from effnet_lab.training.cards import make_card
 from effnet_lab.training.compress import cluster, deflated_bytes, prune
-from effnet_lab.training.finetune import fine_tune, resume, train_qat
+from effnet_lab.training.from_weights import fine_tune, resume, train_qat
 from effnet_lab.training.loop import Progress
 from effnet_lab.training.recipes import hold_out
 from effnet_lab.training.state import state_path

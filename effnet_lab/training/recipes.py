@@ -13,7 +13,7 @@ from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.names import UserError
 from effnet_lab.scaling import STYLES, get_spec
 from effnet_lab.training.cards import make_card
-from effnet_lab.training.fit import train
+from effnet_lab.training.from_scratch import train
 from effnet_lab.training.loop import Progress
 
 HOLD_OUT = 20  # every 20th training image only gives the validation curve

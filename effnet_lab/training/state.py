@@ -12,6 +12,7 @@ from safetensors.numpy import save
 
 from effnet_lab.images import ImageSet
 from effnet_lab.models.loaded import LoadedModel
+from effnet_lab.models.variables import variables
 from effnet_lab.models.weights import about, native
 from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
@@ -28,7 +29,7 @@ def state_path(weights: Path | str) -> Path:
 
 def save_state(path: Path, model: LoadedModel, settings: Settings, images: ImageSet, done: Progressed) -> None:
     """Write everything that `load_state` and `restore` need."""
-    arrays = {_WEIGHTS + name: variable.numpy() for name, variable in native.variables(model.keras).items()}
+    arrays = {_WEIGHTS + name: variable.numpy() for name, variable in variables(model.keras).items()}
     arrays |= {f"{_OPTIMIZER}{i:04d}": value for i, value in enumerate(done.optimizer)}
     arrays |= {_RANDOM + name: variable.numpy() for name, variable in _generators(model).items()}
     run = {"settings": asdict(settings), "rows": done.rows, "fingerprint": images.fingerprint, "n_images": len(images)}

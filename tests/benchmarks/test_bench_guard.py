@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from effnet_lab.bench import measure_latency
-from effnet_lab.quantize import export, get_scheme
+from effnet_lab.quantize import get_scheme, write_files
 from effnet_lab.scaling import get_spec
 
 TRIALS = 40
@@ -20,7 +20,7 @@ def files(random_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("latency")
 
     def float_file(spec):
-        return export(random_model(spec), [(get_scheme("float32"), "converter")], folder)[0]
+        return write_files(random_model(spec), [(get_scheme("float32"), "converter")], folder)[0]
 
     lite0 = get_spec("lite0")
     wide = replace(lite0, name="lite0_wide_head", head=2 * lite0.head)

@@ -20,7 +20,7 @@ import pytest
 from effnet_lab.analysis import layer_error
 from effnet_lab.litert import Runner
 from effnet_lab.models import build_model
-from effnet_lab.quantize.originals import float_tflite
+from effnet_lab.quantize.float_file import float_file
 from effnet_lab.quiet import quiet
 from effnet_lab.scaling import get_spec
 
@@ -63,7 +63,7 @@ def contents(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("files")
     with quiet():
-        content = float_tflite(build_model(get_spec("lite0")))
+        content = float_file(build_model(get_spec("lite0"))).content
         calibrated = Calibrator(content).calibrate(Ready(2).feed)
         made = content, mlir_quantize(calibrated), mlir_quantize(calibrated, enable_numeric_verify=True)
     paths = [folder / name for name in ("float.tflite", "int8.tflite", "debug.tflite")]

@@ -37,7 +37,7 @@ class RepairStage:
         return "+".join(self.steps) or "none"
 
 
-def repair(
+def repair_stages(
     float_content: bytes,
     images: ImageSet,
     preprocess: Preprocess,

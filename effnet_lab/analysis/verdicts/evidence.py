@@ -12,11 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from effnet_lab import frames
-from effnet_lab.analysis.originals import float_content
 from effnet_lab.analysis.twins import Pair, TwinRunner
 from effnet_lab.images import ImageSet
 from effnet_lab.litert import Graph, Tensor, read_info
 from effnet_lab.litert.graph import CHANGES_OF_TYPE
+from effnet_lab.quantize.float_file import float_beside
 
 BINS = 256  # over the grid: one per code of an 8-bit tensor
 
@@ -148,7 +148,7 @@ def gather_evidence(
         Interrupted, on the images seen so far.
     """
     info = read_info(quantized)
-    twins = TwinRunner(float_content(float_model, quantized), quantized, kernels=kernels)
+    twins = TwinRunner(float_beside(quantized, float_model), quantized, kernels=kernels)
     pairs = tuple(pair for pair in twins.pairs if pair.reference.dtype == np.float32)  # no shapes, no indices
     found = _blank(pairs, twins.quantized.graph, info.key)
     one_by_one = (image for batch, _labels in images.batches(info.preprocess, size=8) for image in batch)

@@ -5,24 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from effnet_lab.models.catalog import IMAGENET, KINDS, embedded_models, require_source
 from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.models.weights import archive, checkpoint, keras_file, native, saved_model, tflite, timm
 from effnet_lab.models.weights.assemble import with_new_head
 from effnet_lab.models.weights.files import REMOTE, fetch
 from effnet_lab.names import UserError, lookup, suggest
-from effnet_lab.paths import data_dir
 from effnet_lab.scaling import LITE
 
 __all__ = ["embedded_models", "fetch", "load_model", "save_model", "with_new_head"]
 
-IMAGENET = "imagenet"  # source: the official weights of the given variant
 PICKLES = (".pth", ".pt", ".bin", ".pkl")
-_KINDS = "a .safetensors, .keras, .h5, .weights.h5, .tflite or .tar.gz file, a TF1 checkpoint, or a SavedModel folder"
-
-
-def embedded_models() -> dict[str, Path]:
-    """Weights that come with the package, by name."""
-    return {path.stem: path for path in sorted((data_dir() / "models").glob("*.safetensors"))}
 
 
 def load_model(
@@ -95,7 +88,7 @@ def _open(source: str | Path, variant: str | None) -> LoadedModel:
     if path.with_name(f"{path.name}.index").is_file() or path.name.endswith(".index"):
         return checkpoint.load(path, variant)
     if not path.is_file():
-        raise UserError(f"{suggest('model', str(source), [*embedded, IMAGENET])} Or give the path of {_KINDS}.")
+        require_source(source)
     return _open_file(path, variant)
 
 
@@ -111,7 +104,7 @@ def _open_file(path: Path, variant: str | None) -> LoadedModel:
         return _open_archive(path, variant)
     if ".ckpt" in path.name:  # a checkpoint of the first format is one file
         return checkpoint.load(path, variant)
-    raise UserError(f"{path} is no kind of weights that is known. Give {_KINDS}.")
+    raise UserError(f"{path} is no kind of weights that is known. Give {KINDS}.")
 
 
 def _open_archive(path: Path, variant: str | None) -> LoadedModel:

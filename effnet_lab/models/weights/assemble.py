@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import tf_keras
 from numpy.typing import NDArray
 
 from effnet_lab.images.labels import BACKGROUND, imagenet_synsets
 from effnet_lab.images.preprocess import Preprocess
-from effnet_lab.models.build import build_model
+from effnet_lab.models.build import build_model, network
 from effnet_lab.models.loaded import LoadedModel
+from effnet_lab.models.variables import assign, variables
 from effnet_lab.models.weights.mapping import HEAD, require_finite
-from effnet_lab.models.weights.native import assign, variables
 from effnet_lab.names import UserError
 from effnet_lab.scaling import NetSpec
 
@@ -58,11 +57,6 @@ def assemble(
     assign(keras, {variable: np.asarray(values, np.float32) for variable, values in tensors.items()}, source)
     names = tuple(classes) if len(classes) == outputs else default_names(outputs)
     return LoadedModel(name=name or spec.name, spec=spec, keras=keras, preprocess=preprocess, classes=names)
-
-
-def network(spec: NetSpec, classes: int) -> tf_keras.Model:
-    """Network with random weights; with 0 classes it ends at the pooled features."""
-    return build_model(spec, classes) if classes else build_model(spec, top="features")
 
 
 def default_names(outputs: int) -> tuple[str, ...]:

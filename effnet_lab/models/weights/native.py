@@ -6,20 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import tf_keras
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
-from effnet_lab.models.build import build_model
+from effnet_lab.models.build import network
+from effnet_lab.models.fake_quant import fake_quantize
 from effnet_lab.models.loaded import LoadedModel
+from effnet_lab.models.variables import assign, variables
 from effnet_lab.models.weights import about
 from effnet_lab.models.weights.about import KEY, spec_from_dict
 from effnet_lab.models.weights.mapping import reason, require_finite
 from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
 
-__all__ = ["KEY", "assign", "load", "read", "save_model", "spec_from_dict", "to_bytes", "variables"]
+__all__ = ["KEY", "load", "read", "save_model", "spec_from_dict", "to_bytes"]
 
 
 def save_model(model: LoadedModel, path: str | Path) -> None:
@@ -47,51 +48,15 @@ def load(path: str | Path) -> LoadedModel:
 def from_tensors(text: str, tensors: Mapping[str, NDArray], source: str) -> LoadedModel:
     """Model from what `read` returned for a file of ours."""
     known = about.from_json(text, source)
-    keras = build_model(known.spec, len(known.classes)) if known.classes else build_model(known.spec, top="features")
+    keras = network(known.spec, len(known.classes))
     require_finite(tensors, source)
     model = LoadedModel(
         name=known.name, spec=known.spec, keras=keras, preprocess=known.preprocess, classes=known.classes
     )
     if known.fake_quantized:
-        from effnet_lab.models.fake_quant import fake_quantize  # it needs this module
-
         model = fake_quantize(model, known.fake_quantized)
     assign(model.keras, tensors, source)
     return model
-
-
-def variables(keras: tf_keras.Model) -> dict[str, tf_keras.backend.variable]:
-    """Variables by "layer/variable", such as ``stem_conv_bn/gamma``, in forward order."""
-    return {
-        f"{layer.name}/{variable.name.rsplit('/', 1)[-1].split(':')[0]}": variable
-        for layer in keras.layers
-        for variable in layer.weights
-    }
-
-
-def assign(keras: tf_keras.Model, tensors: Mapping[str, NDArray], source: str) -> None:
-    """Set every variable, or none: names and shapes must agree.
-
-    Raises
-    ------
-    UserError
-        With the full lists of missing and unexpected names, and every wrong shape.
-    """
-    targets = variables(keras)
-    missing, unexpected = (
-        sorted(a - b) for a, b in ((targets.keys(), tensors.keys()), (tensors.keys(), targets.keys()))
-    )
-    shapes = [
-        f"{name} {tensors[name].shape} instead of {tuple(variable.shape)}"
-        for name, variable in targets.items()
-        if name in tensors and tensors[name].shape != tuple(variable.shape)
-    ]
-    faults = {"missing": missing, "unexpected": unexpected, "wrong shape": shapes}
-    if any(faults.values()):
-        lists = "; ".join(f"{kind}: {', '.join(names) or 'none'}" for kind, names in faults.items())
-        raise UserError(f"{source} does not fit network {keras.name!r}. {lists}.")
-    for name, variable in targets.items():
-        variable.assign(tensors[name])
 
 
 def read(path: Path) -> tuple[str | None, dict[str, NDArray]]:

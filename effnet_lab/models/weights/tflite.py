@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from effnet_lab.images.preprocess import Preprocess
 from effnet_lab.litert import Op, read_info
-from effnet_lab.models.build import BN_EPSILON
+from effnet_lab.models.conv_layers import BN_EPSILON
 from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.models.weights.assemble import assemble
 from effnet_lab.models.weights.mapping import RELU6_NETWORKS, listed

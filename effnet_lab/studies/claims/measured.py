@@ -33,19 +33,19 @@ def measure_claims(
     Nothing of it depends on the weights, which are drawn at random. ST's own files may run on ST's devices only and are not
     used.
     """
-    from effnet_lab.models import build_baseline
-    from effnet_lab.quantize import export, targets
+    from effnet_lab.models import build_reference
+    from effnet_lab.quantize import export
 
     calibration, rows = open_images("scenes", split="calibration", limit=4), []
     for name in progress(names) if progress else names:
-        model = build_baseline(name)
+        model = build_reference(name)
         if name in KERAS:
             rule = {"rule": "parameters, batch-norm statistics included", "tolerance": 0.0, "because": ""}
             rows.append({"model": name, "quantity": "params", "value": model.keras.count_params()} | rule)
             continue
         with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder:
-            wanted = targets(["int8"], ["ai_edge_quantizer"])
-            (path,) = export(model, wanted, Path(folder) / "st.tflite", calibration=calibration, io="uint8")
+            how = {"format": "int8", "backend": "ai_edge_quantizer", "io": "uint8", "calibration": calibration}
+            (path,) = export(model, Path(folder) / "st.tflite", **how).files
             rows += [{"model": name} | row for row in _numbers(path)]
     return frames.build(frames.MEASURED, rows)
 

@@ -15,8 +15,8 @@ from ai_edge_quantizer.recipe import AlgorithmName
 from effnet_lab.litert.graph import Graph, read_graph
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.names import UserError, lookup
-from effnet_lab.quantize.recipes import FLOAT32, Recipe, as_recipe
-from effnet_lab.quantize.schemes import AI_EDGE, SCHEMES, Scheme
+from effnet_lab.quantize.recipes import Recipe, as_recipe
+from effnet_lab.quantize.schemes import AI_EDGE, FLOAT32, SCHEMES, Scheme
 from effnet_lab.quiet import quiet
 
 Ranges = Mapping[str, tuple[float, float]]  # tensor name -> lowest and highest value, real

@@ -10,10 +10,10 @@ from effnet_lab.images.preprocess import Preprocess
 from effnet_lab.litert import ModelInfo, allocate, embed_info, read_graph
 from effnet_lab.litert.io_types import with_io
 from effnet_lab.litert.layer_names import layer_names
-from effnet_lab.models import build_baseline
+from effnet_lab.models import build_reference
 from effnet_lab.names import UserError
+from effnet_lab.quantize.ai_edge import requantize
 from effnet_lab.quantize.convert import convert, saved_model
-from effnet_lab.quantize.requantize import requantize
 from effnet_lab.quantize.schemes import get_scheme
 
 
@@ -29,7 +29,7 @@ def int8(model) -> tuple[bytes, bytes]:
 @pytest.mark.parametrize(("name", "published_kib"), [("st_lc_v1_128", 129.17), ("st_lc_v1_224", 393.17)])
 def test_structure_of_st_takes_the_activation_memory_that_st_publishes(name, published_kib):
     """Source: STMicroelectronics stm32ai-modelzoo, EfficientNet LC v1, activation RAM, STM32Cube.AI 8.1."""
-    _, content = int8(build_baseline(name))
+    _, content = int8(build_reference(name))
     arena = allocate(with_io(content, "uint8"))
     assert arena.head_bytes / 1024 == pytest.approx(published_kib, rel=0.03)
     graph = read_graph(content)
@@ -37,7 +37,7 @@ def test_structure_of_st_takes_the_activation_memory_that_st_publishes(name, pub
 
 
 def test_mobilenet_has_the_published_parameters_and_can_be_measured(tmp_path):
-    model = build_baseline("mobilenet_v2", size_px=64)
+    model = build_reference("mobilenet_v2", size_px=64)
     assert model.keras.count_params() == 3_538_984  # Keras applications
     paths = []
     for scheme, content in zip(("float32", "static_wi8_ai8"), int8(model), strict=True):
@@ -52,4 +52,4 @@ def test_mobilenet_has_the_published_parameters_and_can_be_measured(tmp_path):
 
 def test_unknown_baseline():
     with pytest.raises(UserError, match="Did you mean 'resnet50'"):
-        build_baseline("resnet5")
+        build_reference("resnet5")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import tensorflow as tf
 import tf_keras
 from tf_keras import applications, layers
 
 from effnet_lab.images.preprocess import Preprocess
-from effnet_lab.models.build import _activation, _batch_norm, _biased_conv, _conv, _conv_initializer
+from effnet_lab.models.conv_layers import conv, depthwise, squeeze_excite
 from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.names import lookup
 from effnet_lab.scaling.layers import Block
@@ -19,7 +20,7 @@ FLOWERS = 5  # classes of the published ST files
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Baseline:
+class ReferenceNetwork:
     """One network: how it is built, and what its input looks like."""
 
     build: Callable[[int, int], tf_keras.Model]  # (size_px, classes) -> logits
@@ -29,7 +30,7 @@ class Baseline:
     std: float = 127.5
 
 
-def _application(make: Callable) -> Callable[[int, int], tf_keras.Model]:
+def _application(make: Callable[..., tf_keras.Model]) -> Callable[[int, int], tf_keras.Model]:
     """One of Keras's own, without its weights."""
 
     def build(size_px: int, classes: int) -> tf_keras.Model:
@@ -69,57 +70,51 @@ def st_blocks() -> tuple[Block, ...]:
 def _st_lc_v1(size_px: int, classes: int) -> tf_keras.Model:
     """EfficientNet LC v1: ReLU6, and squeeze-and-excitation with a gate that is clipped before its sigmoid."""
     image = layers.Input((size_px, size_px, 3), name="input")
-    x = _conv(image, "stem_conv", _ST_STEM, "relu6", kernel=3, stride=2)
+    x = conv(image, "stem_conv", _ST_STEM, "relu6", kernel=3, stride=2)
     for block in st_blocks():
         x = _st_block(x, block)
-    x = _conv(x, "head_conv", _ST_HEAD, "relu6")
+    x = conv(x, "head_conv", _ST_HEAD, "relu6")
     x = layers.GlobalAveragePooling2D(name="head_pool")(x)
     return tf_keras.Model(image, layers.Dense(classes, name="head_dense")(x), name="st_lc_v1")
 
 
-def _st_block(x, block: Block):
+def _st_block(x: tf.Tensor, block: Block) -> tf.Tensor:
     entry, name = x, block.name
     if block.expansion != 1:
-        x = _conv(x, f"{name}_expand", block.hidden, "relu6")
-    x = layers.DepthwiseConv2D(
-        block.kernel, block.stride, padding="same", use_bias=False,
-        depthwise_initializer=_conv_initializer(), name=f"{name}_dwconv",
-    )(x)  # fmt: skip
-    x = _activation(_batch_norm(x, f"{name}_dwconv"), f"{name}_dwconv", "relu6")
-    gate = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_se_pool")(x)
-    gate = _biased_conv(gate, f"{name}_se_reduce", block.se_channels, "relu6")
-    gate = _biased_conv(gate, f"{name}_se_expand", block.hidden, _clipped_sigmoid)
-    x = layers.Multiply(name=f"{name}_se_mul")([x, gate])
-    x = _conv(x, f"{name}_project", block.out_channels, None)
+        x = conv(x, f"{name}_expand", block.hidden, "relu6")
+    x = depthwise(x, block, "relu6")
+    x = squeeze_excite(x, block, "relu6", _clipped_sigmoid)
+    x = conv(x, f"{name}_project", block.out_channels, None)
     return layers.Add(name=f"{name}_add")([x, entry]) if block.skip else x
 
 
-def _clipped_sigmoid(x):
+def _clipped_sigmoid(x: tf.Tensor) -> tf.Tensor:
     return tf_keras.backend.sigmoid(tf_keras.backend.clip(x, -GATE_LIMIT, GATE_LIMIT))
 
 
-BASELINES = {
+REFERENCE_NETWORKS = {
     # the normalisation is part of the name: Keras's ResNet-50 subtracts a mean per channel from BGR instead, which moves
     # its accuracy, not its latency or size
-    "mobilenet_v2": Baseline(build=_application(applications.MobileNetV2), size_px=224),
-    "resnet50": Baseline(build=_application(applications.ResNet50), size_px=224),
-    "inception_v3": Baseline(build=_application(applications.InceptionV3), size_px=299),
-    "st_lc_v1_128": Baseline(build=_st_lc_v1, size_px=128, classes=FLOWERS, mean=0.0, std=255.0),
-    "st_lc_v1_224": Baseline(build=_st_lc_v1, size_px=224, classes=FLOWERS, mean=0.0, std=255.0),
+    "mobilenet_v2": ReferenceNetwork(build=_application(applications.MobileNetV2), size_px=224),
+    "resnet50": ReferenceNetwork(build=_application(applications.ResNet50), size_px=224),
+    "inception_v3": ReferenceNetwork(build=_application(applications.InceptionV3), size_px=299),
+    "st_lc_v1_128": ReferenceNetwork(build=_st_lc_v1, size_px=128, classes=FLOWERS, mean=0.0, std=255.0),
+    "st_lc_v1_224": ReferenceNetwork(build=_st_lc_v1, size_px=224, classes=FLOWERS, mean=0.0, std=255.0),
 }
 
 
-def build_baseline(name: str, *, size_px: int | None = None, classes: int | None = None) -> LoadedModel:
+def build_reference(name: str, *, size_px: int | None = None, classes: int | None = None) -> LoadedModel:
     """A network from elsewhere with random weights, ready for `export`; it has no specification.
 
     Parameters
     ----------
     name : str
-        One of `BASELINES`: mobilenet_v2, resnet50, inception_v3 (as in `tf_keras.applications`), st_lc_v1_128, st_lc_v1_224.
+        One of `REFERENCE_NETWORKS`: mobilenet_v2, resnet50, inception_v3 (as in `tf_keras.applications`), st_lc_v1_128,
+        st_lc_v1_224.
     size_px, classes : int, optional
         Input side and number of classes; by default those of the published network.
     """
-    known = lookup("baseline", name, BASELINES)
+    known = lookup("network", name, REFERENCE_NETWORKS)
     size_px, classes = size_px or known.size_px, classes or known.classes
     return LoadedModel(
         name=name,

@@ -14,11 +14,11 @@ import tf_keras
 
 from effnet_lab import frames
 from effnet_lab.images import ImageSet
+from effnet_lab.models.build import network
 from effnet_lab.models.fake_quant import fake_quantize, set_ranges, strip_fake_quant
 from effnet_lab.models.loaded import LoadedModel
+from effnet_lab.models.variables import assign, variables
 from effnet_lab.models.weights import with_new_head
-from effnet_lab.models.weights.assemble import network
-from effnet_lab.models.weights.native import assign, variables
 from effnet_lab.training.loop import Progress, Progressed, Settings, prepare, run_epochs
 from effnet_lab.training.state import load_state, save_state
 

@@ -1,0 +1,121 @@
+"""A float network in whatever form, as one float32 .tflite file."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, Union
+
+from effnet_lab.litert import ModelInfo, embed_info, float_twin, read_graph
+from effnet_lab.litert.flatbuffer import parse, read_bytes
+from effnet_lab.litert.metadata import info_of
+from effnet_lab.names import UserError
+from effnet_lab.quantize.schemes import CONVERTER, FLOAT32
+from effnet_lab.quiet import quiet
+
+if TYPE_CHECKING:  # TensorFlow is loaded where a Keras model is converted
+    import tf_keras
+
+    from effnet_lab.models.loaded import LoadedModel
+
+Network: TypeAlias = Union[str, Path, "LoadedModel", "tf_keras.Model"]  # as the whole package takes them
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FloatFile:
+    """A float32 .tflite file, and what it says about itself."""
+
+    content: bytes
+    info: ModelInfo
+
+
+def float_file(network: Network | bytes, variant: str | None = None, *, keep_quantized: bool = False) -> FloatFile:
+    """The float32 .tflite file of any network.
+
+    Parameters
+    ----------
+    network : str, path, LoadedModel, Keras model, or the bytes of a .tflite file
+        A float32 .tflite file, of any architecture, is taken as it is, and no TensorFlow is loaded. Names and other weights
+        are opened with `load_model` and converted, with a softmax on top. A Keras model, of any architecture with one input
+        of fixed size, is converted as it is.
+    variant : str, optional
+        As for `load_model`.
+    keep_quantized : bool
+        A quantized .tflite file is taken as it is, too, for the caller to judge; by default its weights are dequantized.
+
+    Raises
+    ------
+    UserError
+        If there is no such network, or no float network can be made of it.
+    """
+    if isinstance(network, bytes):
+        return FloatFile(content=network, info=info_of(parse(network), "network", network))
+    if isinstance(network, str | Path):
+        if variant is None and (is_float_tflite(network) or (keep_quantized and _is_tflite(network))):
+            content = read_bytes(network)
+            return FloatFile(content=content, info=info_of(parse(content, network), network, content))
+        from effnet_lab.models import load_model
+
+        network = load_model(network, variant)
+    if not is_foreign(network):
+        return _of_weights(network)
+    content = _convert_keras(network)
+    return FloatFile(content=content, info=info_of(parse(content), network.name, content))
+
+
+def float_beside(quantized: Path | str, float_model: Network | bytes | None = None) -> bytes:
+    """The float file that a quantized one is held against; None: the twin that has its dequantized weights."""
+    return float_twin(quantized) if float_model is None else float_file(float_model, keep_quantized=True).content
+
+
+def is_float_tflite(network: object) -> bool:
+    """Whether a network is given as the path of a float32 .tflite file, which is taken as it is."""
+    return _is_tflite(network) and read_graph(network).scheme == FLOAT32.name
+
+
+def is_foreign(network: object) -> bool:
+    """Whether a network is a Keras model alone: no name, no path, no LoadedModel."""
+    return not isinstance(network, str | Path | bytes) and not hasattr(network, "preprocess")
+
+
+def info_of_weights(model: LoadedModel) -> ModelInfo:
+    """What the float32 file of these weights says about itself."""
+    return ModelInfo(
+        model=model.name,
+        variant=model.spec.name if model.spec else "",
+        scheme=FLOAT32.name,
+        backend=CONVERTER,
+        preprocess=model.preprocess,
+        classes=model.classes,
+    )
+
+
+def _is_tflite(network: object) -> bool:
+    return isinstance(network, str | Path) and str(network).endswith(".tflite")
+
+
+def _of_weights(model: LoadedModel) -> FloatFile:
+    from effnet_lab.models.fake_quant import strip_fake_quant
+    from effnet_lab.quantize.convert import convert, saved_model
+
+    model = strip_fake_quant(model)
+    info = info_of_weights(model)
+    with saved_model(model) as folder:
+        return FloatFile(content=embed_info(convert(folder, FLOAT32, model), info), info=info)
+
+
+def _convert_keras(network: tf_keras.Model) -> bytes:
+    if not callable(getattr(network, "call", None)) or not hasattr(network, "inputs"):
+        raise UserError(f"A network is a name, a path, a LoadedModel or a Keras model. Got {type(network).__name__}.")
+    if len(network.inputs) != 1 or None in network.inputs[0].shape[1:]:
+        raise UserError("The Keras model needs one input of fixed size. Build it with Input(shape=(height, width, 3)).")
+    import tensorflow as tf
+
+    given = tf.TensorSpec((1, *network.inputs[0].shape[1:]), tf.float32, name="images")
+    module = tf.Module()
+    module.network = network
+    module.serve = tf.function(lambda images: network(images, training=False), input_signature=[given])
+    with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder, quiet():
+        tf.saved_model.save(module, folder, signatures=module.serve)
+        return bytes(tf.lite.TFLiteConverter.from_saved_model(folder).convert())

@@ -1,0 +1,231 @@
+"""From one float network to files in any number of schemes, each with its metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from effnet_lab.images import ImageSet
+from effnet_lab.litert import ModelInfo, embed_info, read_graph
+from effnet_lab.litert.edit import with_unique_names
+from effnet_lab.litert.io_types import require_io, with_io
+from effnet_lab.names import UserError
+from effnet_lab.quantize.ai_edge import requantize
+from effnet_lab.quantize.files import Target, paths_of, store, tool_versions
+from effnet_lab.quantize.float_file import Network, float_file, info_of_weights
+from effnet_lab.quantize.ranges import Ranging
+from effnet_lab.quantize.recipes import Recipe, as_recipe
+from effnet_lab.quantize.schemes import AI_EDGE, CONVERTER, FLOAT32, INT8
+
+if TYPE_CHECKING:  # TensorFlow is loaded where a Keras model is converted
+    from effnet_lab.models.loaded import LoadedModel
+
+TRAINED = "qat"  # stands as back end in the file: the converter, with ranges that quantization-aware training has found
+Progress = Callable[..., Iterable]  # wraps what is gone through, as `tqdm` does
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """The float file that every other one is made from, and what only the weights themselves can be asked for."""
+
+    content: bytes
+    info: ModelInfo
+    reconvert: Callable[..., bytes] | None = None  # (scheme, float_tensors) -> content, through the converter
+    trained: Callable[[], bytes] | None = None  # int8 with trained ranges
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One file to write."""
+
+    recipe: Recipe
+    backend: str
+    path: Path
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether activation ranges have to be measured on images first."""
+        return self.recipe.calibrated and self.backend != TRAINED
+
+
+def write_files(
+    model: LoadedModel,
+    wanted: Sequence[Target],
+    out: Path | str,
+    *,
+    calibration: ImageSet | Ranging | None = None,
+    io: str | None = None,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Write one .tflite file of a network per target.
+
+    Of a network with fake quantization, ``static_wi8_ai8`` through the converter takes the trained ranges; the file says back
+    end "qat" and has no calibration. Every other target starts from the trained weights without fake quantization.
+
+    Parameters
+    ----------
+    model : LoadedModel
+    wanted : sequence of (Scheme or Recipe, back end)
+    out : path
+        Folder for files named ``MODEL.SCHEME.BACKEND.tflite``; with one target also the .tflite file itself.
+    calibration : ImageSet or Ranging, optional
+        Needed by static schemes; not the evaluation split.
+    io : str, optional
+        Type of input and output of static schemes; by default that of the activations.
+    progress : callable, optional
+        Wraps the calibration images, and the targets.
+
+    Raises
+    ------
+    UserError
+        Before any file is written: a combination that does not exist, a pattern that matches no layer, images of the
+        evaluation split, an activation that is not a number.
+    """
+    ranging = _ranging(calibration)
+    jobs = _jobs(model.name, [_as_trained(model, target) for target in wanted], out)
+    _check(jobs, ranging, io)
+    with _origin(model, ranging) as origin:
+        return _write_all(origin, jobs, ranging, io, progress)
+
+
+def write_files_from(
+    network: Network,
+    wanted: Sequence[Target],
+    out: Path | str,
+    *,
+    calibration: ImageSet | Ranging | None = None,
+    io: str | None = None,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """As `write_files`, from a float32 .tflite file or a Keras model: only the AI Edge Quantizer starts from one."""
+    ranging, given = _ranging(calibration), float_file(network, keep_quantized=True)
+    if (scheme := read_graph(given.content).scheme) != FLOAT32.name:
+        raise UserError(f"{network} is {scheme}. Only a float32 file can be requantized.")
+    jobs = _jobs(given.info.model, wanted, out)
+    _check(jobs, ranging, io)
+    if any(job.backend != AI_EDGE for job in jobs):
+        raise UserError(f"{CONVERTER} does not start from a .tflite file. Use --backend {AI_EDGE}.")
+    content = with_unique_names(given.content)  # the quantizer finds tensors by name
+    return _write_all(Origin(content=content, info=given.info), jobs, ranging, io, progress)
+
+
+def quantizer(target: Target, calibration: ImageSet | Ranging | None = None) -> Callable[[bytes], bytes]:
+    """A function from a float32 file to the quantized one with its metadata, by the AI Edge Quantizer."""
+
+    def quantize(content: bytes) -> bytes:
+        ranging, given = _ranging(calibration), float_file(content)
+        (job,) = _jobs(given.info.model, [target], "")
+        _check([job], ranging, None)
+        origin = Origin(content=with_unique_names(content), info=given.info)
+        ((_, quantized),) = _contents(origin, [job], ranging, None, None)
+        return quantized
+
+    return quantize
+
+
+def _jobs(name: str, wanted: Sequence[Target], out: Path | str) -> list[Job]:
+    paths = paths_of(name, wanted, Path(out))
+    return [
+        Job(recipe=as_recipe(scheme), backend=backend, path=path)
+        for (scheme, backend), path in zip(wanted, paths, strict=True)
+    ]
+
+
+def _as_trained(model: LoadedModel, target: Target) -> Target:
+    if not model.fake_quantized or target != (INT8, CONVERTER):
+        return target
+    from effnet_lab.quantize.trained import trained_recipe
+
+    return trained_recipe(model), TRAINED
+
+
+@contextmanager
+def _origin(model: LoadedModel, ranging: Ranging) -> Iterator[Origin]:
+    """What files of a Keras network are made from."""
+    from effnet_lab.models.fake_quant import strip_fake_quant
+    from effnet_lab.quantize.convert import convert, saved_model
+    from effnet_lab.quantize.trained import convert_trained
+
+    plain = strip_fake_quant(model)
+    with saved_model(plain) as folder:
+        yield Origin(
+            content=convert(folder, FLOAT32, plain),
+            info=info_of_weights(plain),
+            reconvert=partial(convert, folder, model=plain, calibration=ranging.images),
+            trained=partial(convert_trained, model),
+        )
+
+
+def _ranging(calibration: ImageSet | Ranging | None) -> Ranging:
+    return calibration if isinstance(calibration, Ranging) else Ranging(images=calibration)
+
+
+def _check(jobs: Sequence[Job], ranging: Ranging, io: str | None) -> None:
+    """Refuse what cannot work before any work starts."""
+    for job in jobs:
+        recipe = job.recipe
+        if job.backend != TRAINED:
+            recipe.require_backend(job.backend)
+        if io is not None and recipe.base.calibrated:
+            require_io(recipe.base.activations, io)
+        if job.calibrated and (job.backend == CONVERTER or not ranging.collected):
+            ranging.require_images(recipe.name)
+    if io is not None and not any(job.recipe.base.calibrated for job in jobs):
+        require_io(FLOAT32.activations, io)
+
+
+def _write_all(
+    origin: Origin, jobs: Sequence[Job], ranging: Ranging, io: str | None, progress: Progress | None
+) -> list[Path]:
+    for path, content in _contents(origin, jobs, ranging, io, progress):
+        store(path, content)
+    return [job.path for job in jobs]
+
+
+def _contents(
+    origin: Origin, jobs: Sequence[Job], ranging: Ranging, io: str | None, progress: Progress | None
+) -> Iterator[tuple[Path, bytes]]:
+    """Every file in turn."""
+    graph = read_graph(origin.content)
+    for job in jobs:
+        if job.backend != TRAINED:
+            job.recipe.resolve(graph)  # a pattern that matches no layer is refused before the first file
+    statistics = None
+    if any(job.calibrated for job in jobs):
+        ranging.require_size(origin.info.preprocess)
+        statistics = ranging.measure(origin.content, origin.info.preprocess, progress)
+    for job in progress(jobs) if progress else jobs:
+        recipe = job.recipe
+        ranges = statistics.ranges(ranging.method) if statistics and job.calibrated and job.backend == AI_EDGE else None
+        content = _quantize(origin, job, ranges)
+        own = recipe.base.activations  # a file with float activations keeps its input and output
+        wished = io if io is not None and recipe.base.calibrated else own
+        if wished != own:
+            content = with_io(content, wished)
+        info = replace(
+            origin.info,
+            scheme=recipe.name,
+            backend=job.backend,
+            recipe=recipe.text if recipe.selective else "",
+            io=wished,
+            calibration=ranging.record(statistics, job.backend) if job.calibrated else None,
+            versions=tool_versions(),
+        )
+        yield job.path, embed_info(content, info)
+
+
+def _quantize(origin: Origin, job: Job, ranges: dict | None) -> bytes:
+    recipe = job.recipe
+    if job.backend == TRAINED:
+        return origin.trained()
+    if job.backend == AI_EDGE:
+        return requantize(origin.content, recipe, ranges)
+    if recipe.selective:
+        chosen = recipe.resolve(read_graph(origin.content))
+        kept = tuple(tensor for tensor, scheme in chosen.items() if scheme is FLOAT32)
+        return origin.reconvert(recipe.base, float_tensors=kept)
+    return origin.content if recipe.base is FLOAT32 else origin.reconvert(recipe.base)

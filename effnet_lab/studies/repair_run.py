@@ -1,0 +1,105 @@
+"""What mends a network, and by how much: repaired step by step, and measured after every step, by one call."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from effnet_lab.analysis.repair import STEPS, RepairStage, repair_stages
+from effnet_lab.evaluate import collect_predictions
+from effnet_lab.images import ImageSet, open_images
+from effnet_lab.models.catalog import require_source
+from effnet_lab.names import UserError, lookup
+from effnet_lab.quantize import get_scheme, quantizer
+from effnet_lab.quantize.files import store
+from effnet_lab.quantize.float_file import float_file
+from effnet_lab.quantize.ranges import calibration_images
+from effnet_lab.quantize.schemes import AI_EDGE, Scheme
+from effnet_lab.studies.repair_gain import repair_gain
+
+if TYPE_CHECKING:
+    from effnet_lab.quantize.float_file import Network
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Repaired:
+    """What every step gave."""
+
+    table: pd.DataFrame  # REPAIR: the float file, the unrepaired one, and one row per step
+    stages: tuple[RepairStage, ...]  # the unrepaired one first
+    file: Path | None  # of the last stage
+
+
+def repair(
+    weights: Network,
+    data: str | Path | ImageSet,
+    out: Path | str | None = None,
+    *,
+    calibration: str | Path | ImageSet = "scenes",
+    steps: str | Sequence[str] = tuple(STEPS),
+    format: str = "int8-per-tensor",
+    limit: int | None = 200,
+    limit_data: int | None = None,
+    variant: str | None = None,
+    progress: Callable[..., Iterable[Any]] | None = None,
+) -> Repaired:
+    """Equalize the channels of a float network, clip outlying weights, quantize, correct the biases; measure each step.
+
+    Parameters
+    ----------
+    weights : name, path, LoadedModel or Keras model
+    data : name, path or ImageSet
+        Labelled images that say what a step gains.
+    out : path, optional
+        Where the repaired .tflite file goes.
+    calibration : name, path or ImageSet
+        Never evaluation images.
+    steps : str or sequence of str
+        Of `STEPS`, several separated by commas; taken in the order of `STEPS`.
+    format : str
+        A static scheme.
+    limit, limit_data : int, optional
+        Images at most of a named source or a path: for calibration, and of `data`.
+    variant, progress
+        As for `export`.
+    """
+    chosen = steps.split(",") if isinstance(steps, str) else list(steps)
+    chosen = [name.strip() for name in chosen if lookup("repair", name.strip(), STEPS)]
+    scheme = _static(format)
+    if out is not None and Path(out).suffix != ".tflite":
+        raise UserError(f"The repaired file must end in .tflite. Got {str(out)!r}.")
+    require_source(weights)
+    images = data if isinstance(data, ImageSet) else open_images(data, limit=limit_data)
+    calibrating = calibration_images(calibration, limit=limit)
+    source = float_file(weights, variant)
+    quantize = quantizer((scheme, AI_EDGE), calibrating)
+    found = repair_stages(
+        source.content, calibrating, source.info.preprocess, quantize, steps=chosen, progress=progress
+    )
+    with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder:
+        stages, answers = [], {"float": None}
+        for stage in found:
+            if answers["float"] is None:  # once the network is known to be one that can be repaired
+                answers["float"] = _answers(source.content, Path(folder) / "float.tflite", images, progress)
+            answers[stage.name] = _answers(stage.quantized, Path(folder) / "trial.tflite", images, progress)
+            stages.append(stage)
+    if out is not None:
+        store(Path(out), stages[-1].quantized)
+    return Repaired(table=repair_gain(answers), stages=tuple(stages), file=None if out is None else Path(out))
+
+
+def _answers(content: bytes, path: Path, images: ImageSet, progress: Callable[..., Iterable[Any]] | None):
+    path.write_bytes(content)
+    return collect_predictions(path, images, progress=progress)
+
+
+def _static(format: str) -> Scheme:
+    scheme = get_scheme(format)
+    if not scheme.calibrated:
+        raise UserError(f"Repairs are for static formats: int8, int8-per-tensor, int16x8, int4. Got {format!r}.")
+    return scheme
