@@ -19,7 +19,7 @@ from effnet_lab.models.weights.native import to_bytes
 from effnet_lab.names import UserError
 from effnet_lab.quantize import targets, write_files
 from effnet_lab.scaling import MICRO, layer_counts
-from effnet_lab.training import fine_tune, resume, train, train_qat
+from effnet_lab.training import fine_tune, resume, train_from_scratch, train_qat
 from effnet_lab.training.from_scratch import predict
 from effnet_lab.training.recipes import hold_out
 
@@ -34,7 +34,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def tiny(digits):
-    return train(TINY, digits[0], validation=digits[1], epochs=2, seed=0, batch=16)[0]
+    return train_from_scratch(TINY, digits[0], validation=digits[1], epochs=2, seed=0, batch=16)[0]
 
 
 @pytest.fixture(scope="module")

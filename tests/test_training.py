@@ -14,7 +14,7 @@ from effnet_lab.models.weights import embedded_models, load_model
 from effnet_lab.models.weights.native import to_bytes
 from effnet_lab.names import UserError
 from effnet_lab.scaling import MICRO, STYLES, get_spec, totals
-from effnet_lab.training import RECIPES, read_card, save_with_card, train, train_variant
+from effnet_lab.training import RECIPES, read_card, save_with_card, train_from_scratch, train_variant
 from effnet_lab.training.cards import make_card
 from effnet_lab.training.from_scratch import predict
 from effnet_lab.training.recipes import hold_out
@@ -27,7 +27,7 @@ def tiny_run():
     """Three epochs on 400 digits, and the progress that was reported."""
     seen = []
     shown, held_out = hold_out(open_images("digits", "train", limit=400))
-    model, history = train(
+    model, history = train_from_scratch(
         TINY, shown, validation=held_out, epochs=3, seed=5, batch=16, learning_rate=1e-2, progress=seen.append
     )
     return model, history, seen
@@ -44,14 +44,16 @@ def test_training_reduces_the_loss(tiny_run):
 
 def test_training_twice_gives_the_same_bits(tiny_run):
     shown, held_out = hold_out(open_images("digits", "train", limit=400))
-    again, history = train(TINY, shown, validation=held_out, epochs=3, seed=5, batch=16, learning_rate=1e-2)
+    again, history = train_from_scratch(
+        TINY, shown, validation=held_out, epochs=3, seed=5, batch=16, learning_rate=1e-2
+    )
     assert to_bytes(again) == to_bytes(tiny_run[0])
     assert history.equals(tiny_run[1])
 
 
 def test_the_seed_matters(tiny_run):
     shown, held_out = hold_out(open_images("digits", "train", limit=400))
-    other, _ = train(TINY, shown, validation=held_out, epochs=1, seed=6, batch=16)
+    other, _ = train_from_scratch(TINY, shown, validation=held_out, epochs=1, seed=6, batch=16)
     assert to_bytes(other) != to_bytes(tiny_run[0])
 
 
@@ -77,7 +79,7 @@ def test_held_out_images_are_not_trained_on():
 def test_mistakes():
     images = open_images("digits", "train", limit=40)
     with pytest.raises(UserError, match="epochs >= 1"):
-        train(TINY, images, validation=images, epochs=0, seed=0)
+        train_from_scratch(TINY, images, validation=images, epochs=0, seed=0)
     with pytest.raises(UserError, match="Did you mean 'micro0'"):
         train_variant("micr0")
 

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from effnet_lab.names import UserError
-
 
 def train(
     out: Annotated[Path, typer.Option(help="The .safetensors file to write; its card goes beside it.")],
@@ -38,22 +36,13 @@ def train(
 
     Example: effnet-lab train --from micro1 --qat --epochs 2 --out q.safetensors
     """
-    if out.suffix != ".safetensors":
-        raise UserError(f"--out must end in .safetensors. Got {str(out)!r}.")
-    ways = {"--qat": qat, "--prune": prune is not None, "--cluster": cluster is not None}
-    _check(ways, from_, variant, qat_layers, learning_rate, resume)
-    from effnet_lab.training import Further, save_with_card, train_further, train_variant
+    from effnet_lab.training import train as run
 
-    if from_ is None:
-        model, history, card = train_variant(variant, data, seed=seed, epochs=epochs, progress=_tell)
-    else:
-        how = Further(
-            qat=qat, layers=tuple(qat_layers.split(",")) if qat_layers else None, prune=prune, cluster=cluster,
-            epochs=epochs, seed=seed, learning_rate=learning_rate,
-        )  # fmt: skip
-        model, history, card = train_further(from_, variant, data, how, out, resume_it=resume, progress=_tell)
-    save_with_card(model, card, out)
-    history.to_csv(out.with_suffix(".history.csv"), index=False)
+    done = run(
+        variant, data, out, start=from_, epochs=epochs, seed=seed, learning_rate=learning_rate, qat=qat,
+        qat_layers=qat_layers, prune=prune, cluster=cluster, resume=resume, progress=_tell,
+    )  # fmt: skip
+    card = done.card
     typer.echo(
         f"{out}: top-1 {card['top1']:.4f} ({card['top1_lo']:.4f} to {card['top1_hi']:.4f}) on {card['n_images']:,} images"
     )
@@ -62,22 +51,6 @@ def train(
             f"compressed: {card['deflated_bytes']:,} of {card['size_bytes']:,} bytes; before "
             f"{card['deflated_bytes_before']:,}. Depthwise kernels are left as they are."
         )
-
-
-def _check(ways: dict, start: str | None, variant: str | None, layers: str | None, rate: float | None, resume: bool):
-    """Refuse options that do not go together before anything slow is loaded."""
-    asked = [name for name, given in ways.items() if given]
-    if start is None and variant is None:
-        raise UserError("Name the network with --variant, or weights to start from with --from.")
-    if start is None and (asked or resume or rate is not None):
-        name = "--resume" if resume else asked[0] if asked else "--learning-rate"
-        raise UserError(f"{name} starts from weights. Name them with --from, for example --from micro1.")
-    if len(asked) > 1:
-        raise UserError(f"{' and '.join(asked)} cannot be combined in one run. Run them one after the other.")
-    if layers and "--qat" not in asked:
-        raise UserError("--qat-layers needs --qat.")
-    if resume and {"--prune", "--cluster"} & set(asked):
-        raise UserError(f"{asked[0]} cannot be resumed. Leave out --resume: the run starts anew.")
 
 
 def _tell(epoch: dict) -> None:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import platform
+import tempfile
 from pathlib import Path
+
+import pandas as pd
 
 from effnet_lab.images import ImageSet
 from effnet_lab.intervals import share_row
 from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.models.weights.native import to_bytes
+from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
 from effnet_lab.scaling import totals
+from effnet_lab.training.compress import deflated_bytes
 from effnet_lab.training.from_scratch import predict
+from effnet_lab.training.state import state_path
 from effnet_lab.versions import version_of
 
 LICENCE = "Apache-2.0"
@@ -62,6 +69,36 @@ def make_card(model: LoadedModel, evaluation: ImageSet, *, train: dict, seed: in
 def card_path(weights: str | Path) -> Path:
     """Beside the weights, with .json."""
     return Path(weights).with_suffix(".json")
+
+
+def compressed_sizes(model: LoadedModel, before: LoadedModel) -> dict[str, int]:
+    """Bytes of the weights, and after DEFLATE, of a pruned or clustered network and of what it was made from."""
+    content = to_bytes(model)
+    return {
+        "size_bytes": len(content),
+        "deflated_bytes": deflated_bytes(content),
+        "deflated_bytes_before": deflated_bytes(to_bytes(before)),
+    }
+
+
+def save_run(model: LoadedModel, card: dict, history: pd.DataFrame, path: Path) -> None:
+    """Write weights, card and history, and take away what an interrupted run would need.
+
+    Where the place cannot be written to any more, all goes into the folder for temporary files: no trained epoch is lost.
+    """
+    try:
+        _save(model, card, history, path)
+    except OSError as error:
+        rescue = Path(tempfile.mkdtemp(prefix="effnet-lab-")) / path.name
+        _save(model, card, history, rescue)
+        raise UserError(f"Cannot write {path}: {error.strerror}. The trained weights lie at {rescue}.") from None
+    with contextlib.suppress(OSError):
+        state_path(path).unlink(missing_ok=True)
+
+
+def _save(model: LoadedModel, card: dict, history: pd.DataFrame, path: Path) -> None:
+    save_with_card(model, card, path)
+    write_atomically(path.with_suffix(".history.csv"), history.to_csv(index=False).encode())
 
 
 def save_with_card(model: LoadedModel, card: dict, path: str | Path) -> None:

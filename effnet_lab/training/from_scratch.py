@@ -14,7 +14,7 @@ from effnet_lab.scaling.specs import NetSpec
 from effnet_lab.training.loop import Progress, Settings, prepare, run_epochs
 
 
-def train(
+def train_from_scratch(
     spec: NetSpec,
     images: ImageSet,
     *,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -138,9 +138,24 @@ def _run(
     unfinished: Path | None,
     done: Progressed | None = None,
 ) -> tuple[LoadedModel, pd.DataFrame]:
-    keep = partial(save_state, unfinished, model, settings, images) if unfinished else None
+    def keep(so_far: Progressed) -> None:
+        try:
+            save_state(unfinished, model, settings, images, so_far)
+        except OSError as error:
+            warnings.warn(
+                f"Cannot write {unfinished}: {error.strerror}. The run goes on, but could not be resumed.", stacklevel=2
+            )
+
     rows = run_epochs(
-        model.keras, model.name, images, validation, model.preprocess, settings, progress=progress, done=done, keep=keep
+        model.keras,
+        model.name,
+        images,
+        validation,
+        model.preprocess,
+        settings,
+        progress=progress,
+        done=done,
+        keep=keep if unfinished else None,
     )
     if unfinished:
         unfinished.unlink(missing_ok=True)

@@ -13,15 +13,15 @@ from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.names import UserError
 from effnet_lab.scaling import STYLES, get_spec
 from effnet_lab.training.cards import make_card
-from effnet_lab.training.from_scratch import train
+from effnet_lab.training.from_scratch import train_from_scratch
 from effnet_lab.training.loop import Progress
 
 HOLD_OUT = 20  # every 20th training image only gives the validation curve
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Recipe:
-    """What `train` is told about one variant."""
+class TrainingRecipe:
+    """What `train_from_scratch` is told about one variant."""
 
     epochs: int = 6
     batch: int = 32
@@ -33,10 +33,10 @@ class Recipe:
 
 
 RECIPES = {
-    "micro0": Recipe(epochs=10, learning_rate=1.5e-2),
-    "micro1": Recipe(epochs=11),
-    "micro2": Recipe(epochs=8),
-    "micro3": Recipe(epochs=10),
+    "micro0": TrainingRecipe(epochs=10, learning_rate=1.5e-2),
+    "micro1": TrainingRecipe(epochs=11),
+    "micro2": TrainingRecipe(epochs=8),
+    "micro3": TrainingRecipe(epochs=10),
 }
 RECIPES |= dict.fromkeys(STYLES, RECIPES["micro1"])  # the styles differ in nothing else
 
@@ -71,12 +71,12 @@ def train_variant(
     """
     spec = get_spec(name)
     changed = {key: value for key, value in (("seed", seed), ("epochs", epochs)) if value is not None}
-    recipe = replace(RECIPES.get(name, Recipe()), **changed)
+    recipe = replace(RECIPES.get(name, TrainingRecipe()), **changed)
     source = f"scenes?n={recipe.n_train}" if data == "scenes" else data
     images, evaluation = open_images(source, "train"), open_images(data, "evaluation")
     shown, held_out = hold_out(images)
     how = {key: value for key, value in asdict(recipe).items() if key != "n_train"}
-    model, history = train(spec, shown, validation=held_out, progress=progress, **how)
+    model, history = train_from_scratch(spec, shown, validation=held_out, progress=progress, **how)
     about = {"name": images.name, "fingerprint": images.fingerprint, "n_images": len(shown)}
     card = make_card(
         model, evaluation, train=about, seed=recipe.seed, command=_command(name, data, changed), recipe=asdict(recipe)
