@@ -143,7 +143,8 @@ def _run(
             save_state(unfinished, model, settings, images, so_far)
         except OSError as error:
             warnings.warn(
-                f"Cannot write {unfinished}: {error.strerror}. The run goes on, but could not be resumed.", stacklevel=2
+                f"Cannot write {unfinished}: {error.strerror}. The run goes on, without a way to resume it.",
+                stacklevel=2,
             )
 
     rows = run_epochs(
