@@ -122,7 +122,9 @@ def test_what_is_no_recipe(text, message):
 def test_what_the_converter_cannot_mix_is_said_first(text, tmp_path):
     with pytest.raises(UserError, match=r"can only keep layers in float32.*Use: ai_edge_quantizer"):
         targets([parse_recipe(text)], ["converter"])
-    (target,) = targets([parse_recipe(text)], BOTH)
+    with pytest.raises(UserError, match="can only keep layers in float32"):
+        targets([parse_recipe(text)], BOTH)  # it was named: not left out without a word
+    (target,) = targets([parse_recipe(text)], "all")
     assert target[1] == "ai_edge_quantizer"
 
 
