@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
 
+from effnet_lab.names import UserError
 from effnet_lab.paths import notebooks_dir
-from effnet_lab.regress import read_frame, run_notebooks
+from effnet_lab.regress import inspect_file, read_frame, run_notebooks
 from effnet_lab.regress.manifest import read_manifests
 from effnet_lab.regress.parameters import check_parameters, read_parameters
 
@@ -106,14 +108,24 @@ def test_it_runs_headless_with_other_parameters(name, tmp_path):
 
 
 @pytest.mark.real
-def test_layer_error_of_photographs_with_a_network_nobody_here_made(shared, flowers_cache, tmp_path):
+def test_a_file_of_ones_own_is_reported_on_alone(shared, flowers_cache, tmp_path):
     model = shared / "fixtures" / "litert" / "flowers_lite0_int8.tflite"
-    given = {"quantized": str(model), "images": "flowers160", "n_images": "8"}
-    (executed,) = run_notebooks(["02_quantization_error"], parameters=given, out=tmp_path, progress=False)
-    errors = read_frame(tmp_path, "layer_error")
+    report = inspect_file(model, "flowers160", limit=8, out=tmp_path, progress=False)
+    errors, right = read_frame(tmp_path, "layer_error"), read_frame(tmp_path, "accuracy")
     assert len(errors) == 63  # 65 ops less the two that only change the type
     assert set(errors["data"]) == {"flowers160"}
     assert errors["sqnr_accumulated_db"].min() > 5
-    text = executed.read_text()
+    assert (right["n_images"].tolist(), bool(right["top1"].ge(0.5).all())) == ([8, 8], True)
+    assert {*errors["model"], *right["model"]} == {"flowers_lite0_int8"}
+    text = report.read_text(encoding="utf-8")
+    first = text[text.index("<header>") : text.index("</header>")]
+    assert "flowers_lite0_int8: effnet-lab report" in first
+    assert re.findall("<h2>(.*?)</h2>", first) == ["What does int8 cost it?", "Which layer is worst, and why?"]
+    assert "baseline" not in text[text.index("<header>") : text.index('id="figure-data"')]
     assert "blocks_9" in text  # its layers are shown
-    assert "application/vnd.plotly.v1+json" in text
+
+
+def test_a_missing_file_is_refused_at_once(tmp_path):
+    with pytest.raises(UserError, match="There is no file"):
+        inspect_file(tmp_path / "none.tflite", "scenes", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

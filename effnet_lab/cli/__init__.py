@@ -11,6 +11,7 @@ from effnet_lab.cli import (
     boards,
     calibrating,
     exporting,
+    inspecting,
     layers,
     linting,
     measuring,
@@ -44,6 +45,7 @@ for room in (
     linting,
     verdicts,
     repairing,
+    inspecting,
     notebooks,
     serving,
 ):

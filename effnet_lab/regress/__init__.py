@@ -5,6 +5,7 @@ from __future__ import annotations
 from effnet_lab.regress.baselines import RULES, bless, check
 from effnet_lab.regress.notebooks import NotebookError, run_notebooks
 from effnet_lab.regress.overview import summary
+from effnet_lab.regress.own_file import inspect_file
 from effnet_lab.regress.parameters import Parameter, check_parameters, read_parameters
 from effnet_lab.regress.recording import read_frame, record, record_figure
 from effnet_lab.regress.report import write_report
@@ -21,6 +22,7 @@ __all__ = [
     "bless",
     "check",
     "check_parameters",
+    "inspect_file",
     "layer_summary",
     "prepare_work_folder",
     "read_frame",

@@ -64,6 +64,7 @@ def write_report(out: str | Path, *, moved: pd.DataFrame | None = None) -> Path:
         raise UserError(f"Nothing was recorded in {out}. Run the notebooks first: effnet-lab run --out {out}.")
     figures = _figures(out, chapters)
     page = _template().render(
+        title=_title(out),
         answers=_first_screen(read_answers(out)),
         comparison=_comparison(out, moved),
         summary=_summary(out),
@@ -78,6 +79,12 @@ def write_report(out: str | Path, *, moved: pd.DataFrame | None = None) -> Path:
     )
     write_atomically(out / REPORT, page.encode())
     return out / REPORT
+
+
+def _title(out: Path) -> str:
+    """The network's name where the folder is about one."""
+    models = summary(out)["model"].unique()
+    return f"{models[0]}: effnet-lab report" if len(models) == 1 else "effnet-lab report"
 
 
 def _template() -> jinja2.Template:

@@ -9,11 +9,13 @@ from effnet_lab.studies.repair_gain import repair_gain
 from effnet_lab.studies.repair_run import Repaired, repair
 from effnet_lab.studies.rivals import rivals
 from effnet_lab.studies.tradeoffs import BETTER, Needs, choose, on_front, tradeoffs
+from effnet_lab.studies.twin_accuracy import TwinAccuracy, twin_accuracy
 
 __all__ = [
     "BETTER",
     "Needs",
     "Repaired",
+    "TwinAccuracy",
     "activation_style",
     "calibration_study",
     "choose",
@@ -25,4 +27,5 @@ __all__ = [
     "repair_gain",
     "rivals",
     "tradeoffs",
+    "twin_accuracy",
 ]

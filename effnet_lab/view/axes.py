@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike
 from effnet_lab.frames import Column, column
 from effnet_lab.names import lookup
 
+MANY_DECADES = 4  # from which on labels between the powers of ten run into each other
+
 
 @dataclass(frozen=True, slots=True)
 class Axis:
@@ -52,7 +54,8 @@ class Axis:
         values = np.asarray(values, dtype=float)
         values = values[np.isfinite(values) & (values > 0)]
         if self.log and values.size and values.max() > 2 * values.min():
-            out["dtick"] = "D2" if values.max() > 4 * values.min() else "D1"  # labels at 1 2 5, or at 1 2 3 ... 9
+            decades = float(np.log10(values.max() / values.min()))  # labels at 1 10 100, at 1 2 5, or at 1 2 3 ... 9
+            out["dtick"] = 1 if decades > MANY_DECADES else "D2" if decades > np.log10(4) else "D1"
         return out
 
     def write(self, value: object) -> str:

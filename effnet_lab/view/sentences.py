@@ -37,13 +37,16 @@ def cost_sentence(comparison: pd.DataFrame, model: str) -> str:
     rows = rows[rows["model"] == model]
     parts = []
     for row in rows.to_dict("records"):
-        lost, low, high = (-100 * row[name] for name in ("difference", "difference_hi", "difference_lo"))
-        told = "" if row["p_value"] < SIGNIFICANT else ", which these images do not tell from nothing"
-        parts.append(f"{lost:+.1f} points ({low:+.1f} to {high:+.1f}) by {row['backend']}{told}")
+        lost, low, high = (-100 * row[name] + 0.0 for name in ("difference", "difference_hi", "difference_lo"))
+        what = f"costs {lost:.1f}" if lost >= 0 else f"gains {-lost:.1f}"
+        low, high = (low, high) if lost >= 0 else (-high, -low)
+        told = "" if row["p_value"] < SIGNIFICANT else ", which these images cannot tell from no change"
+        by = f" by {row['backend']}" if row["backend"] else ""
+        parts.append(f"{what} points ({low:.1f} to {high:.1f}){by}{told}")
     if not parts:
         return f"No int8 file of {model} was compared with its float file."
     float_top1, n = rows["against_top1"].iloc[0], int(rows["n_images"].iloc[0])
-    return f"int8 costs {model} {'; '.join(parts)}, of {float_top1:.1%} in float on {n:,} images."
+    return f"{model}: quantization {'; it '.join(parts)}. In float its top-1 is {float_top1:.1%} on {n:,} images."
 
 
 def repair_sentence(gain: pd.DataFrame) -> str:
