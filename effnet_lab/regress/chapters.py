@@ -16,7 +16,7 @@ PROSE = "prose"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Block:
+class Passage:
     """One piece of a chapter."""
 
     kind: str  # "prose", "figure", "table" or "sentence"
@@ -32,7 +32,7 @@ class Chapter:
 
     name: str
     title: str
-    blocks: list[Block] = field(default_factory=list)
+    blocks: list[Passage] = field(default_factory=list)
     failed: bool = False
     duration_s: float | None = None
 
@@ -89,7 +89,7 @@ def _chapter(out: Path, name: str, manifest: Manifest | None, executed: Path | N
     )  # fmt: skip
 
 
-def _walk(out: Path, notebook: nbformat.NotebookNode, items: list[Item]) -> tuple[str, list[Block]]:
+def _walk(out: Path, notebook: nbformat.NotebookNode, items: list[Item]) -> tuple[str, list[Passage]]:
     """Title and blocks; what belongs to no cell of the notebook stands at the end."""
     title, blocks, left = "", [], list(items)
     for cell in notebook.cells:
@@ -98,7 +98,7 @@ def _walk(out: Path, notebook: nbformat.NotebookNode, items: list[Item]) -> tupl
             if not title:
                 title, source = split_heading(source)
             if source.strip():
-                blocks.append(Block(kind=PROSE, html=prose(source)))
+                blocks.append(Passage(kind=PROSE, html=prose(source)))
         elif cell.cell_type == "code" and cell.execution_count:
             mine = [item for item in left if item.cell == cell.execution_count]
             left = [item for item in left if item not in mine]
@@ -106,11 +106,11 @@ def _walk(out: Path, notebook: nbformat.NotebookNode, items: list[Item]) -> tupl
     return title, blocks + [_block(out, item) for item in left]
 
 
-def _block(out: Path, item: Item) -> Block:
+def _block(out: Path, item: Item) -> Passage:
     if item.kind == SENTENCE:
-        return Block(kind=SENTENCE, html=inline(item.title))
+        return Passage(kind=SENTENCE, html=inline(item.title))
     html = ""
     if item.kind == TABLE:
         path = out / "tables" / f"{item.name}.html"
         html = path.read_text(encoding="utf-8") if path.exists() else ""
-    return Block(kind=item.kind, name=item.name, title=item.title, html=html, frame=item.frame)
+    return Passage(kind=item.kind, name=item.name, title=item.title, html=html, frame=item.frame)

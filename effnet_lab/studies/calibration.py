@@ -172,7 +172,7 @@ def enough(ranges: pd.DataFrame, accuracy: pd.DataFrame, *, within: float = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Judgement:
+class _Size:
     """What one size of calibration set gives, over its draws."""
 
     layer: str  # the worst
@@ -191,11 +191,11 @@ class _Judgement:
         return self.width >= 1 - within and self.alike
 
 
-def _judge(ranges: pd.DataFrame, accuracy: pd.DataFrame, size: int) -> _Judgement:
+def _judge(ranges: pd.DataFrame, accuracy: pd.DataFrame, size: int) -> _Size:
     widths = ranges[(ranges["n_calibration"] == size) & (ranges["drawn"] != "all")]
     files = accuracy[(accuracy["n_calibration"] == size) & (accuracy["drawn"] != "all")]
     medians = widths.groupby("layer", sort=False)["relative_width"].median()
-    return _Judgement(
+    return _Size(
         layer=str(medians.idxmin()),
         width=float(medians.min()),
         low=files["top1"].min(),
