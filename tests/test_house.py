@@ -48,7 +48,7 @@ COMMAND_MODULES = [path for path in MODULES if path.parent.name == "cli"]
 NO_QUESTION = {"cli", "names", "frames", "paths", "quiet"}  # errors, columns, files: what parsing and printing need
 NOT_YET = {  # commands that still make several calls into the package
     "footprint", "ethosu", "calibrate", "export", "layer_error", "lint", "explain", "evaluate", "search", "run",
-    "check", "lab", "classify", "features", "audit_preprocess", "repair", "train", "verdicts",
+    "check", "classify", "features", "audit_preprocess", "repair", "train", "verdicts",
 }  # fmt: skip
 TO_BE_CUT = {"effnet_lab.quantize.trained", "effnet_lab.models.fake_quant", "effnet_lab.models.baselines"}
 TO_BE_RENAMED = {"Case", "Judgement", "Recipe"}
