@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import replace
+from threading import Event
 
 import numpy as np
 import pytest
@@ -93,14 +94,14 @@ def test_accuracy_says_what_is_slow():
     images = colour_set(64)
 
     def slow(i):
-        time.sleep(0.004)
+        time.sleep(0.02)  # far more than the rest can take, also when others use the processor
         return images.read(i)
 
     attrs = measure_accuracy(ColourNet(), replace(images, read=slow)).attrs
     assert attrs["slowest_stage"] == "decode"
     assert attrs["seconds"].keys() == {"decode", "preprocess", "inference"}
-    assert attrs["seconds"]["decode"] >= 64 * 0.004
-    assert 0 < attrs["images_per_s"] < 2 / 0.004
+    assert attrs["seconds"]["decode"] >= 64 * 0.02
+    assert 0 < attrs["images_per_s"] < 2 / 0.02
 
     class SlowNet(ColourNet):
         def predict(self, batch):
@@ -111,19 +112,19 @@ def test_accuracy_says_what_is_slow():
 
 
 def test_decoding_overlaps_inference():
-    """Two threads that sleep 5 ms per image beside a network that sleeps 80 ms per batch of 32: 80 ms each."""
+    """While the network has the first batch, pictures of the second are read: who waits for them gets them."""
     clock, images = StageClock(), colour_set(256)
+    computing, read_meanwhile = Event(), Event()
 
-    def slow(i):
-        time.sleep(0.005)
+    def read(i):
+        if i >= 32:
+            assert computing.wait(60)
+            read_meanwhile.set()
         return images.read(i)
 
-    for _ in stream_batches(slow, 256, PLAIN, clock):
-        start = time.perf_counter()
-        time.sleep(0.08)
-        clock.seconds["inference"] += time.perf_counter() - start
-    one_after_the_other = clock.seconds["decode"] / 2 + clock.seconds["inference"]
-    assert clock.wall_s < 0.85 * one_after_the_other
+    for _ in stream_batches(read, 256, PLAIN, clock):
+        computing.set()
+        assert read_meanwhile.wait(60)
     assert clock.n_images == 256
 
 

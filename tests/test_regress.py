@@ -124,11 +124,10 @@ def test_parameters_are_typed_literals(tmp_path, line):
         read_parameters(notebook_file(tmp_path / "n.ipynb", line))
 
 
-def test_all_parameters_are_checked_before_the_first_run(tmp_path):
-    started = time.perf_counter()
+def test_all_parameters_are_checked_before_the_first_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "_run", lambda *_: pytest.fail("a notebook was run"))
     with pytest.raises(UserError, match=r"plain, widgets 'limmit'.*'limit'"):
         run_notebooks([str(PLAIN), str(WIDGETS)], parameters={"limit": "2", "limmit": "3"}, out=tmp_path)
-    assert time.perf_counter() - started < 1
     assert not list(tmp_path.iterdir())
 
 
@@ -175,7 +174,7 @@ def test_a_run_records_with_provenance_and_saves_the_notebook(tmp_path, capfd):
 def test_ten_cells_with_interactive_output_finish_and_keep_their_widgets(tmp_path):
     started = time.perf_counter()
     (path,) = run_notebooks([str(WIDGETS)], out=tmp_path, progress=False)
-    assert time.perf_counter() - started < 45  # one stall would burn the cell's 900 s
+    assert time.perf_counter() - started < 600  # one stall would burn the cell's 900 s; a busy machine needs a minute
     notebook = nbformat.read(path, as_version=4)
     state = notebook.metadata.widgets[STATE]["state"]
     views = [
@@ -206,7 +205,7 @@ def test_a_failing_cell_is_named_and_the_notebook_saved(tmp_path, kind, error, s
 
 
 def test_a_cell_that_takes_too_long_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setitem(runner.PROFILES, "smoke", 2)
+    monkeypatch.setitem(runner.PROFILES, "smoke", 6)  # the cells before it need a moment on a busy machine
     with pytest.raises(NotebookError, match=r"failing, cell 'if kind.*CellTimeoutError"):
         run_notebooks([str(FAILING)], parameters={"kind": "sleep"}, out=tmp_path, progress=False)
 
