@@ -14,6 +14,12 @@ from effnet_lab.names import UserError
 IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every .tflite file
 
 
+class FileContent(bytes):
+    """Content of a file on disk, which somebody else may have written."""
+
+    path: str
+
+
 def read_bytes(model: Path | str | bytes) -> bytes:
     """Content of a .tflite file, given as a path or as the content itself.
 
@@ -26,7 +32,8 @@ def read_bytes(model: Path | str | bytes) -> bytes:
         content, name = model, "model"
     else:
         try:
-            content, name = Path(model).read_bytes(), str(model)
+            content, name = FileContent(Path(model).read_bytes()), str(model)
+            content.path = name
         except OSError as error:
             raise UserError(
                 f"Cannot read the model {str(model)!r}: {error.strerror}. Give the path of a .tflite file."

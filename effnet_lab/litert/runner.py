@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from functools import partial
 from pathlib import Path
@@ -10,9 +11,10 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
-from effnet_lab.litert.flatbuffer import read_bytes
+from effnet_lab.litert.flatbuffer import FileContent, read_bytes
 from effnet_lab.litert.graph import Graph, Tensor, read_graph
 from effnet_lab.litert.soundness import OPAQUE
+from effnet_lab.litert.trial import require_survival
 from effnet_lab.names import UserError, lookup
 from effnet_lab.quiet import quiet
 
@@ -21,6 +23,15 @@ KERNELS = {  # which implementation computes; results differ by up to about 1 dB
     "builtin": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     "reference": OpResolverType.BUILTIN_REF,
 }
+
+
+_SENTENCE = re.compile(r"(?<=[\w)\]])\.(?=[A-Za-z])")  # LiteRT puts its sentences together without a space
+
+
+def in_short(said: str) -> str:
+    """The first two sentences of what the interpreter says; it can say the same of a hundred tensors."""
+    lines = said.strip().splitlines() or ["it does not say why"]
+    return ". ".join(_SENTENCE.split(lines[0])[:2]).rstrip(".")[:200]
 
 
 class DelegateError(UserError):
@@ -43,7 +54,8 @@ def open_interpreter(content: bytes, *, threads: int, kernels: str, keep_all: bo
     except (RuntimeError, ValueError) as error:
         if "XNNPACK" in str(error):
             raise _refused_by_delegate(error) from None
-        raise UserError(f"LiteRT refuses the model: {str(error).splitlines()[0]}") from None
+        name = repr(content.path) if isinstance(content, FileContent) else "the model"
+        raise UserError(f"LiteRT refuses {name}: {in_short(str(error))}.") from None
     return interpreter
 
 
@@ -53,13 +65,14 @@ def invoke(interpreter: Interpreter) -> None:
         interpreter.invoke()
     except RuntimeError as error:
         if "XNNPACK" not in str(error):
-            raise
+            raise UserError(f"LiteRT cannot run the model: {in_short(str(error))}.") from None
         raise _refused_by_delegate(error) from None
 
 
 def _refused_by_delegate(error: Exception) -> DelegateError:
-    said = str(error).splitlines()[0]
-    return DelegateError(f"XNNPACK refuses the model ({said}). Use kernels 'builtin'; `effnet-lab lint` names the op.")
+    return DelegateError(
+        f"XNNPACK refuses the model ({in_short(str(error))}). Use kernels 'builtin'; `effnet-lab lint` names the op."
+    )
 
 
 class Runner:
@@ -91,7 +104,11 @@ class Runner:
             raise UserError(f"threads must be >= 1. Got {threads}.")
         self.graph: Graph = graph or read_graph(model)
         self._name = "model" if isinstance(model, bytes) else str(model)
-        self._open = partial(open_interpreter, read_bytes(model), threads=threads, kernels=kernels, keep_all=keep_all)
+        content = read_bytes(model)
+        resolver = lookup("kernels", kernels, KERNELS)
+        if isinstance(content, FileContent):
+            require_survival(content, kernels=resolver.name, keep_all=keep_all, madds=self.graph.madds)
+        self._open = partial(open_interpreter, content, threads=threads, kernels=kernels, keep_all=keep_all)
         self._interpreter = self._open()
         self.kernels = kernels
         self.inputs: tuple[Tensor, ...] = tuple(self.graph.tensors[i] for i in self.graph.inputs)
