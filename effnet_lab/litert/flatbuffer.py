@@ -11,6 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 from effnet_lab.litert.soundness import check
 from effnet_lab.names import UserError
 
+Tree = schema.ModelT  # a file as a tree of objects
 IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every .tflite file
 
 

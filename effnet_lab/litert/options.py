@@ -23,6 +23,9 @@ class Options:
     depth_multiplier: int = 1
     window: tuple[int, int] = (1, 1)  # of a pooling: height, width
     slope: float = 0.0  # of a leaky ReLU below zero
+    beta: float = 1.0  # of a softmax
+    block: int = 0  # of a change between space and depth
+    masked: bool = False  # a strided slice that leaves out or adds axes
 
 
 def op_options(model: Path | str | bytes) -> tuple[Options, ...]:
@@ -47,4 +50,7 @@ def _options(stored: object) -> Options:
         depth_multiplier=read("depthMultiplier", 1),
         window=(read("filterHeight", 1), read("filterWidth", 1)),
         slope=float(getattr(stored, "alpha", 0.0)),
+        beta=float(getattr(stored, "beta", 1.0)),
+        block=read("blockSize", 0),
+        masked=any(read(name, 0) for name in ("ellipsisMask", "newAxisMask", "shrinkAxisMask")),
     )

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from effnet_lab.analysis.integer.steps import code_range
 from effnet_lab.litert import Graph, Op, Tensor
-from effnet_lab.litert.flatbuffer import parse
+from effnet_lab.litert.flatbuffer import Tree, parse
 from effnet_lab.litert.graph import graph_of
 from effnet_lab.litert.options import Options, options_of
+from effnet_lab.litert.soundness import OPAQUE
 
 LAYERS = ("conv", "depthwise", "dense")
 SUMS = ("add", "sub")
+_WITH_PARAMETERS = (*LAYERS, "transpose_conv", "prelu", "dequantize", "quantize")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +28,14 @@ class Node:
     op: Op
     options: Options
     inputs: tuple[Tensor, ...]
-    output: Tensor
+    outputs: tuple[Tensor, ...]
+    fixed: tuple[bool, ...]  # which inputs are stored, or unpacked from what is stored
     madds: int
+
+    @property
+    def output(self) -> Tensor:
+        """The first output; every op that the rules look at has one."""
+        return self.outputs[0]
 
     @property
     def kind(self) -> str:
@@ -44,6 +52,15 @@ class Node:
     def flowing(self) -> tuple[Tensor, ...]:
         """Inputs that are computed, and not stored."""
         return tuple(tensor for tensor in self.inputs if tensor.data is None)
+
+    @property
+    def values(self) -> tuple[Tensor, ...]:
+        """What flows in, and stored operands of elementwise ops; not weights, shapes and axes."""
+        return tuple(
+            tensor
+            for tensor, fixed in zip(self.inputs, self.fixed, strict=True)
+            if not (fixed and (self.kind in _WITH_PARAMETERS or tensor.dtype.name in ("int32", "int64")))
+        )
 
     @property
     def kernel(self) -> Tensor | None:
@@ -87,26 +104,36 @@ class Network:
     @classmethod
     def open(cls, model: Path | str) -> Network:
         """Parse a file."""
-        tree = parse(model)
-        graph = graph_of(tree, str(model))
-        tensors = graph.tensors
-        nodes = tuple(
-            Node(
-                op=op,
-                options=options,
-                inputs=tuple(tensors[i] for i in op.inputs),
-                output=tensors[op.outputs[0]],
-                madds=_madds(graph, op),
+        return cls.of(parse(model))
+
+    @classmethod
+    def of(cls, tree: Tree) -> Network:
+        """The same for a file that has been parsed."""
+        graph = graph_of(tree)
+        tensors, nodes = graph.tensors, []
+        fixed = {tensor.index for tensor in tensors if tensor.data is not None}
+        for op, options in zip(graph.ops, options_of(tree), strict=True):
+            known = tuple(i in fixed for i in op.inputs)
+            if op.kind == "dequantize" and all(known):
+                fixed.update(op.outputs)
+            inputs, outputs = (tuple(tensors[i] for i in ends) for ends in (op.inputs, op.outputs))
+            nodes.append(
+                Node(
+                    op=op, options=options, inputs=inputs, outputs=outputs, fixed=known, madds=_madds(graph, op)
+                )
             )
-            for op, options in zip(graph.ops, options_of(tree), strict=True)
-        )
-        return cls(graph=graph, nodes=nodes)
+        return cls(graph=graph, nodes=tuple(nodes))
+
+    @cached_property
+    def computing(self) -> tuple[Node, ...]:
+        """The nodes that make values of values: not those that only keep a state."""
+        return tuple(node for node in self.nodes if node.inputs and node.outputs and node.output.dtype != OPAQUE)
 
     @cached_property
     def codes(self) -> dict[int, tuple[int, int]]:
         """Lowest and highest code that each int8 activation can take, by the tensor's index."""
         written = {}
-        for node in self.nodes:
+        for node in self.computing:
             out = node.output
             if out.dtype.name == "int8" and out.quantized and np.isfinite(out.scale[0]) and out.scale[0] > 0:
                 written[out.index] = code_range(out, node.options.fused)
@@ -114,9 +141,10 @@ class Network:
 
 
 def _madds(graph: Graph, op: Op) -> int:
-    kernel, out = graph.weights(op), graph.tensors[op.outputs[0]].shape
+    kernel = graph.weights(op)
     if kernel is None:
         return 0
+    out = graph.tensors[op.outputs[0]].shape
     return int(np.prod(out[1:-1], dtype=np.int64) * np.prod(kernel.shape, dtype=np.int64))
 
 

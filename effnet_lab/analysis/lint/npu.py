@@ -31,7 +31,7 @@ _ANY_BATCH = ("dense", "softmax", "reshape", "squeeze", "split", "split_v", "sli
 
 def objection(node: Node) -> str | None:
     """Why an op would run on the CPU; None if the NPU takes it."""
-    if node.kind not in _KINDS:
+    if node.kind not in _KINDS or not node.inputs or not node.outputs:
         return f"{node.kind} is a CPU op"
     values = _values(node)
     if (other := next((tensor for tensor in values if tensor.dtype.name not in _TYPES), None)) is not None:
@@ -109,7 +109,7 @@ def _vanishing(network: Network) -> set[int]:
 def _shapes(network: Network, readers: dict[int, list[Node]]) -> set[int]:
     """Whatever computes nothing but the shape of a reshape: the file says it already."""
     found: set[int] = set()
-    for node in reversed(network.nodes):
+    for node in reversed(network.computing):
         made = node.output.index
         if made not in network.graph.outputs and all(
             reader.op.index in found or (reader.kind == "reshape" and reader.inputs[0].index != made)
@@ -122,9 +122,9 @@ def _shapes(network: Network, readers: dict[int, list[Node]]) -> set[int]:
 def _dilations(network: Network, readers: dict[int, list[Node]]) -> set[int]:
     """Ops around a convolution that only spread it: a dilation in three ops."""
     found: set[int] = set()
-    for node in network.nodes:
+    for node in network.computing:
         between = readers.get(node.output.index, [])
-        after = readers.get(between[0].output.index, []) if len(between) == 1 else []
+        after = readers.get(between[0].output.index, []) if len(between) == 1 and between[0].outputs else []
         kinds = [node.kind, *(other.kind for other in (*between, *after))]
         if kinds in (["space_to_batch_nd", kind, "batch_to_space_nd"] for kind in LAYERS):
             found |= {node.op.index, after[0].op.index}

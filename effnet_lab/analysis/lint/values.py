@@ -22,7 +22,7 @@ _APART_BITS = 2.0
 
 def check(network: Network) -> Iterator[Finding]:
     """D301 to D304, B401, B402, W501, W502 and R601."""
-    for node in network.nodes:
+    for node in network.computing:
         out = node.output
         if out.dtype.name != "int8" or not out.quantized:
             continue

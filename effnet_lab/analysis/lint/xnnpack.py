@@ -23,20 +23,47 @@ _RESCALES = 2.0**-8, 2.0**7  # scale of the input over that of the output: quant
 _MOST_JOINED, _MOST_PARTS = 5, 4
 _ABORT = 2.0**19  # input scale over output scale of an addition, from which the plain kernel aborts the process
 _FUSED = ("none", "relu", "relu6", "relu_n1_to_1")
-_EITHER = {  # kinds that are taken with float and with int8 activations, if their form and scales allow
+_MOST_AXES = 6
+_EIGHT_BITS = ("int8", "uint8")
+_EITHER = {  # kinds that are taken with float and with 8-bit activations, if their form and scales allow
     *LAYERS, *_RATIOS, "mean", "sum", "reduce_max", "reduce_min", "max_pool_2d", "concatenation", "split", "slice",
-    "strided_slice", "pad", "reshape", "expand_dims", "transpose", "depth_to_space", "space_to_depth", "resize_bilinear",
-    "transpose_conv", "leaky_relu", "logistic", "tanh",
+    "strided_slice", "pad", "reshape", "transpose", "depth_to_space", "space_to_depth", "resize_bilinear",
+    "transpose_conv", "leaky_relu", "logistic", "tanh", "batch_matmul",
 }  # fmt: skip
 _TAKEN = {  # the same and the others, by the type of the activations
     "float32": {
-        *_EITHER, "softmax", "relu", "relu6", "relu_n1_to_1", "dequantize", "abs", "average_pool_2d", "batch_matmul", "ceil",
-        "cos", "div", "elu", "exp", "floor", "gelu", "hard_swish", "log", "maximum", "minimum", "neg", "prelu", "round",
-        "rsqrt", "sin", "sqrt", "square", "squared_difference",
+        *_EITHER, "softmax", "relu", "relu6", "relu_n1_to_1", "dequantize", "abs", "average_pool_2d", "ceil", "cos", "div",
+        "elu", "exp", "floor", "gelu", "hard_swish", "maximum", "minimum", "neg", "prelu", "round", "rsqrt", "sin", "sqrt",
+        "square", "squared_difference",
     },
-    "int8": {*_EITHER, "quantize"},
+    "int8": {*_EITHER, "quantize", "elu"},
+    "uint8": {*_EITHER, "quantize"},
+}  # fmt: skip
+_STORED = {  # inputs that have to be in the file: by how many places from the front
+    "conv": (1, 2), "depthwise": (1, 2), "mean": (1,), "sum": (1,), "reduce_max": (1,), "reduce_min": (1,), "pad": (1,),
+    "reshape": (1,), "resize_bilinear": (1,), "slice": (1, 2), "strided_slice": (1, 2, 3), "split": (0,), "transpose": (1,),
+    "prelu": (1,), "transpose_conv": (0, 1, 3),
 }  # fmt: skip
 _SMALL_SHARE = 0.01  # of the MAdds
+
+
+def fates(network: Network) -> dict[int, tuple[str, str]]:
+    """`fate` of every op by its index, with what follows from that of others.
+
+    A weight that is unpacked for an op left to the plain kernels is unpacked there; a variable goes where it is used.
+    """
+    found = {node.op.index: fate(node) for node in network.nodes}
+    readers: dict[int, list[Node]] = {}
+    for node in network.nodes:
+        for index in node.op.inputs:
+            readers.setdefault(index, []).append(node)
+    for node in network.nodes:
+        users = [found[reader.op.index][0] for index in node.op.outputs for reader in readers.get(index, [])]
+        if node.kind == "dequantize" and all(node.fixed) and "plain" in users:
+            found[node.op.index] = "plain", "unpacks a weight for the plain kernels"
+        if node.kind == "var_handle":
+            found[node.op.index] = ("delegated", "") if "delegated" in users else ("plain", "var_handle")
+    return found
 
 
 def fate(node: Node) -> tuple[str, str]:
@@ -45,7 +72,11 @@ def fate(node: Node) -> tuple[str, str]:
     "refused": the interpreter fails at the first run with the delegate, and runs without it. "aborts": the process ends
     with and without the delegate.
     """
-    types = {tensor.dtype.name for tensor in (*node.flowing, node.output)}
+    if node.kind in ("read_variable", "assign_variable"):
+        return _variable(node)
+    if not node.inputs or not node.outputs:
+        return "plain", node.kind
+    types = {tensor.dtype.name for tensor in (*node.values, *node.outputs)}
     if node.kind in CHANGES_OF_TYPE and len(types) > 1:
         return _change_of_type(node)
     kind_known = all(node.kind in _TAKEN.get(name, ()) for name in types)
@@ -70,11 +101,17 @@ def fate(node: Node) -> tuple[str, str]:
     return "delegated", ""
 
 
+def _variable(node: Node) -> tuple[str, str]:
+    """State: taken if its value is of a known shape, in float or 8 bits."""
+    value = node.inputs[1] if node.kind == "assign_variable" else node.output
+    taken = value.dtype.name in _TAKEN and (value.shape or node.kind == "assign_variable")
+    return ("delegated", "") if taken else ("plain", f"{node.kind} of {value.dtype.name} {value.shape}")
+
+
 def _change_of_type(node: Node) -> tuple[str, str]:
     source, target = node.inputs[0], node.output
-    stored = source.data is not None  # unpacked once, when the interpreter starts
-    if stored or {source.dtype.name, target.dtype.name} in ({"float32", "int8"}, {"float32", "uint8"}):
-        return "delegated", ""
+    if node.fixed[0] or {source.dtype.name, target.dtype.name} in ({"float32", "int8"}, {"float32", "uint8"}):
+        return "delegated", ""  # what is stored is unpacked once, when the interpreter starts
     return "plain", f"{node.kind} of {source.dtype.name} to {target.dtype.name}"
 
 
@@ -90,16 +127,40 @@ def _abort(node: Node) -> str | None:
 
 def _out_of_bounds(node: Node) -> str | None:
     """Why the delegate does not take an op of a kind that it takes, judging by its form."""
-    if node.kind == "concatenation" and len(node.inputs) > _MOST_JOINED:
-        return f"concatenation of {len(node.inputs)} tensors, taken up to {_MOST_JOINED}"
-    if node.kind == "split" and len(node.op.outputs) > _MOST_PARTS:
-        return f"split into {len(node.op.outputs)} tensors, taken up to {_MOST_PARTS}"
-    if node.kind == "strided_slice" and (node.inputs[3].data is None or np.any(node.inputs[3].data != 1)):
-        return "strided_slice with a stride"
-    how = node.options
-    if node.kind in ("max_pool_2d", "average_pool_2d") and any(np.greater(how.stride, how.window)):
-        return f"{node.kind} whose stride {how.stride} is larger than its window {how.window}"
+    how, kind = node.options, node.kind
+    for tensor in (*node.values, node.output):
+        if tensor.dtype.name in _EIGHT_BITS and tensor.scale.size != 1:
+            return f"{kind} of {tensor.dtype.name} with {tensor.scale.size} scales"
+    if node.kernel is not None and node.kernel.dtype.kind not in "fV" and _scales_do_not_fit(node.kernel):
+        return f"{kind} of {node.kernel.dtype.name} weights with {node.kernel.scale.size} scales"
+    if any(len(tensor.shape) > _MOST_AXES for tensor in (*node.values, node.output)):
+        return f"{kind} of more than {_MOST_AXES} axes"
+    places = [place for place in _STORED.get(kind, ()) if place < len(node.inputs)]
+    if missing := [node.inputs[place] for place in places if not node.fixed[place]]:
+        return f"{kind} whose {missing[0].name[:60]!r} is computed"
+    if kind in ("conv", "depthwise") and node.bias is None:
+        return f"{kind} without a bias"
+    if kind == "concatenation" and not 2 <= len(node.inputs) <= _MOST_JOINED:
+        return f"concatenation of {len(node.inputs)} tensors, taken from 2 to {_MOST_JOINED}"
+    if kind == "split" and not 2 <= len(node.outputs) <= _MOST_PARTS:
+        return f"split into {len(node.outputs)} tensors, taken from 2 to {_MOST_PARTS}"
+    if kind == "strided_slice" and (how.masked or np.any(node.inputs[3].data != 1)):
+        return "strided_slice with a stride, or that adds or leaves out axes"
+    if kind == "slice" and np.any(node.inputs[2].data <= 0):
+        return "slice that does not state its size"
+    if kind == "pad" and np.any(node.inputs[1].data < 0):
+        return "pad that cuts off"
+    if kind in ("max_pool_2d", "average_pool_2d") and any(np.greater(how.stride, how.window)):
+        return f"{kind} whose stride {how.stride} is larger than its window {how.window}"
+    if kind == "softmax" and how.beta != 1:
+        return f"softmax with beta {how.beta:g}"
+    if kind in ("depth_to_space", "space_to_depth") and how.block <= 1:
+        return f"{kind} with a block of {how.block}"
     return None
+
+
+def _scales_do_not_fit(kernel: Tensor) -> bool:
+    return not kernel.quantized or (kernel.dtype.name == "uint8" and kernel.scale.size > 1)
 
 
 def _left_alone(node: Node) -> str | None:
@@ -116,6 +177,10 @@ def _left_alone(node: Node) -> str | None:
         for ratio in ratios:
             if not low <= ratio < high:
                 return f"scale ratio {ratio:.4g}, taken within [{low:g}, {high:g})"
+    if node.kind == "reshape" or (node.kind == "concatenation" and node.output.dtype.name == "uint8"):
+        for tensor in node.values:
+            if tensor.scale[:1] != node.output.scale[:1] or tensor.zero_point[:1] != node.output.zero_point[:1]:
+                return f"{node.kind} whose output is quantized unlike its input"
     if node.kind in ("quantize", "leaky_relu"):
         low, high = _RESCALES
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -139,9 +204,10 @@ def _not_representable(tensor: Tensor) -> str | None:
 def check(network: Network) -> Iterator[Finding]:
     """Q101 to Q106, X201 and X202."""
     total = sum(node.madds for node in network.nodes) or 1
+    judged = fates(network)
     for node in network.nodes:
         index = node.op.index
-        what, why = fate(node)
+        what, why = judged[index]
         if what == "refused":
             yield Finding(id="Q101" if why.startswith("multiplier") else "Q102", op=index, evidence=why)
         elif what == "aborts":
@@ -150,6 +216,7 @@ def check(network: Network) -> Iterator[Finding]:
             heavy = node.kind in _RATIOS or node.madds / total >= _SMALL_SHARE
             share = f"; {node.madds / total:.1%} of the MAdds" if node.madds else ""
             yield Finding(id="X201" if heavy else "X202", op=index, evidence=why + share)
+    for node in network.computing:
         yield from _softmax(node)
         yield from _weight_scales(node)
 
