@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from effnet_lab.bench.adb import measure_on_device
 from effnet_lab.bench.latency import measure_latency
-from effnet_lab.bench.profile import profile_ops
+from effnet_lab.bench.operators import OpProfile, profile
 
-__all__ = ["measure_latency", "measure_on_device", "profile_ops"]
+__all__ = ["OpProfile", "measure_latency", "measure_on_device", "profile"]

@@ -8,27 +8,26 @@ from __future__ import annotations
 
 import ctypes
 import json
-import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import ai_edge_litert
 import numpy as np
+from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from effnet_lab.litert.flatbuffer import read_bytes
+from effnet_lab.litert.runner import Runner
 from effnet_lab.names import UserError
 
 N_WARMUP = 5
 PAUSE_S = 0.002  # who comes from a pause is not interrupted soon, and not always in the same operator
-DELEGATED = "Delegate/"
-# node type, then seven columns of numbers, and at the end where it ran and its index there; the second column of numbers
-# after the start is this run's time in ms
-_LINE = re.compile(r"^\s*(\S.*?)\s+[\d.]+\s+([\d.]+)\s+[\d.]+\s+[\d.]+%\s+[\d.]+%\s+[\d.]+\s+\d+\s+\[(\w+)\]:\d+\s*$")
 _CPU = 1
+_SHAPE = slice(2, 10)
+_PLAIN, _DELEGATED = 2, 8  # types of events: an op of the graph, an operator inside a delegate
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,11 +36,22 @@ class ProfiledOp:
 
     name: str  # CONV_2D, "Convolution (NHWC, QC8) IGEMM", ...
     delegated: bool
-    ms: NDArray  # (runs,)
+    ms: NDArray[np.float64]  # (runs,)
 
 
-def profile(model: Path | str, n_runs: int = 30) -> list[ProfiledOp]:
-    """Run a file with the profiler on, batch 1, one thread, XNNPACK where it applies; nodes in the order they ran.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Profiled:
+    """The nodes in the order they ran, and what the same interpreter as in `Runner` takes for whole inferences in between."""
+
+    nodes: tuple[ProfiledOp, ...]
+    whole_ms: NDArray[np.float64]  # (runs,)
+
+
+def profile_nodes(model: Path | str, n_runs: int = 30) -> Profiled:
+    """Run a file with the profiler on, batch 1, one thread, XNNPACK where it applies.
+
+    Every event counts, so that nothing is lost where XNNPACK takes the graph in several parts: the library's own summary
+    merges operators that have the same number in different parts.
 
     Raises
     ------
@@ -50,16 +60,17 @@ def profile(model: Path | str, n_runs: int = 30) -> list[ProfiledOp]:
     """
     if n_runs < 1:
         raise UserError(f"A profile needs at least 1 run. Got {n_runs}.")
-    read_bytes(model)  # says in one line what is wrong with the path
+    Runner(model)  # says in one line what is wrong with the file
     command = [sys.executable, "-m", "effnet_lab.litert.profiler", str(model), str(n_runs)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if "ERROR" in line] or [f"exit code {done.returncode}"]
-        raise UserError(f"LiteRT cannot profile {str(model)!r}: {said[-1]}")
-    return [
-        ProfiledOp(name=node["name"], delegated=node["delegated"], ms=np.array(node["ms"]))
-        for node in json.loads(done.stdout)
-    ]
+        raise UserError(f"LiteRT cannot profile {str(model)!r}: {said[-1][:160]}")
+    answer = json.loads(done.stdout)
+    nodes = (
+        ProfiledOp(name=node["name"], delegated=node["delegated"], ms=np.array(node["ms"])) for node in answer["nodes"]
+    )
+    return Profiled(nodes=tuple(nodes), whole_ms=np.array(answer["whole_ms"]))
 
 
 class _Library:
@@ -68,25 +79,34 @@ class _Library:
     def __init__(self) -> None:
         self._dll = ctypes.CDLL(str(Path(ai_edge_litert.__file__).with_name("libLiteRt.so")))
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Callable[..., None]:
         function = getattr(self._dll, f"LiteRt{name}")
         function.restype = ctypes.c_int
 
-        def call(*args) -> None:
+        def call(*args: object) -> None:
             if status := function(*args):
                 sys.exit(f"ERROR: LiteRt{name} gave status {status}")
 
         return call
 
-    def make(self, name: str, *args) -> ctypes.c_void_p:
+    def make(self, name: str, *args: object) -> ctypes.c_void_p:
         """Result of a function that writes a handle to its last argument."""
         handle = ctypes.c_void_p()
         getattr(self, name)(*args, ctypes.byref(handle))
         return handle
 
 
-def _compile(library: _Library, path: str) -> tuple[ctypes.c_void_p, list[ctypes.c_void_p]]:
-    """The compiled model with profiling on, and a buffer for its input and output each."""
+class _Event(ctypes.Structure):
+    """ProfiledEventData. Source: google-ai-edge/LiteRT, litert/c/litert_profiler_event.h."""
+
+    _fields_ = (
+        ("tag", ctypes.c_char_p), ("type", ctypes.c_int), ("start_us", ctypes.c_uint64), ("elapsed_us", ctypes.c_uint64),
+        ("memory", ctypes.c_uint64 * 6), ("node", ctypes.c_int64), ("graph", ctypes.c_int64), ("source", ctypes.c_int),
+    )  # fmt: skip
+
+
+def _compile(library: _Library, path: str) -> tuple[ctypes.c_void_p, tuple[object, ...]]:
+    """The compiled model with profiling on, and the arguments of a run: the number and the buffers of inputs and outputs."""
     environment = library.make("CreateEnvironment", 0, None)
     model = library.make("CreateModelFromFile", environment, ctypes.c_char_p(path.encode()))
     options = library.make("CreateOptions")
@@ -100,50 +120,63 @@ def _compile(library: _Library, path: str) -> tuple[ctypes.c_void_p, list[ctypes
     )
     compiled = library.make("CreateCompiledModel", environment, model, options)
     signature, first = library.make("GetModelSignature", model, ctypes.c_size_t(0)), ctypes.c_size_t(0)
-    buffers = []
+    ends: list[object] = []
     for end in ("Input", "Output"):
-        tensor = library.make(f"GetSignature{end}TensorByIndex", signature, first)
-        kind = ctypes.create_string_buffer(512)  # room for the library's structure, which holds the shape
-        library.GetRankedTensorType(tensor, kind)
-        needs = library.make(f"GetCompiledModel{end}BufferRequirements", compiled, first, first)
-        buffers.append(library.make("CreateManagedTensorBufferFromRequirements", environment, kind, needs))
-    return compiled, buffers
+        count = ctypes.c_size_t()
+        getattr(library, f"GetNumSignature{end}s")(signature, ctypes.byref(count))
+        buffers = (ctypes.c_void_p * count.value)()
+        for i in range(count.value):
+            place = ctypes.c_size_t(i)
+            tensor = library.make(f"GetSignature{end}TensorByIndex", signature, place)
+            kind = (ctypes.c_int32 * 128)()  # room for the library's structure: type, rank, then the shape
+            library.GetRankedTensorType(tensor, kind)
+            kind[_SHAPE] = [abs(n) for n in kind[_SHAPE]]  # an open batch, -1, is 1
+            needs = library.make(f"GetCompiledModel{end}BufferRequirements", compiled, first, place)
+            made = library.make("CreateManagedTensorBufferFromRequirements", environment, kind, needs)
+            buffers[i] = made.value
+        ends += [count, buffers]
+    return compiled, tuple(ends)
+
+
+def _events(library: _Library, profiler: ctypes.c_void_p) -> list[tuple[str, bool, float]]:
+    """(name, whether a delegate ran it, ms) of every operator since the last reset."""
+    count = ctypes.c_int()
+    library.GetNumProfilerEvents(profiler, ctypes.byref(count))
+    events = (_Event * count.value)()
+    library.GetProfilerEvents(profiler, count, events)
+    return [
+        (event.tag.decode("utf-8", "replace"), event.type == _DELEGATED, event.elapsed_us / 1e3)
+        for event in events
+        if event.type in (_PLAIN, _DELEGATED)
+    ]
 
 
 def _main(path: str, n_runs: int) -> None:
-    library, one = _Library(), ctypes.c_size_t(1)
-    compiled, (source, result) = _compile(library, path)
+    library, plain = _Library(), Interpreter(path, num_threads=1)
+    plain.allocate_tensors()
+    compiled, ends = _compile(library, path)
     profiler = library.make("CompiledModelGetProfiler", compiled)
-    runs = []
+
+    runs, whole_ms = [], []
     for i in range(-N_WARMUP, n_runs):
+        time.sleep(PAUSE_S)
+        start = time.thread_time()  # others on the processor do not count: an operator is too short to be interrupted often
+        plain.invoke()
+        whole = time.thread_time() - start
         time.sleep(PAUSE_S)
         library.ResetProfiler(profiler)
         library.StartProfiler(profiler)
-        ends = ctypes.byref(source), one, ctypes.byref(result)
-        library.RunCompiledModel(compiled, ctypes.c_size_t(0), one, *ends)
+        library.RunCompiledModel(compiled, ctypes.c_size_t(0), *ends)
         library.StopProfiler(profiler)
         if i >= 0:
-            summary = ctypes.c_char_p()
-            library.GetProfileSummary(profiler, compiled, ctypes.byref(summary))
-            runs.append(parse_summary(summary.value.decode()))
-    names = runs[0]
+            runs.append(_events(library, profiler))
+            whole_ms.append(whole * 1e3)
+    shortest = min(len(run) for run in runs)  # a state that is set up in the first run only
     nodes = [
-        {"name": name, "delegated": delegated, "ms": [run[i][2] for run in runs]}
-        for i, (name, delegated, _ms) in enumerate(names)
+        {"name": name, "delegated": delegated, "ms": [run[i - shortest][2] for run in runs]}
+        for i, (name, delegated, _ms) in enumerate(runs[-1][-shortest:])
     ]
-    print(json.dumps(nodes))  # noqa: T201  the answer of this process
-
-
-def parse_summary(text: str) -> list[tuple[str, bool, float]]:
-    """(name, whether a delegate ran it, ms) of every line of the first table, "Run Order"."""
-    first = text.split("==", 1)[1].split("[node type]", 1)[1]
-    rows = []
-    for line in first.splitlines()[1:]:
-        if not (found := _LINE.match(line)):
-            break
-        name, ms, where = found.groups()
-        rows.append((name.removeprefix(DELEGATED), where == "Delegate", float(ms)))
-    return rows
+    print(json.dumps({"nodes": nodes, "whole_ms": whole_ms}))  # noqa: T201  the answer of this process
 
 
 if __name__ == "__main__":
