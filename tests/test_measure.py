@@ -15,7 +15,7 @@ import pytest
 from transcripts import ISSUE_73862
 
 from effnet_lab import frames
-from effnet_lab.bench import measure_latency, profile_ops
+from effnet_lab.bench import measure_latency, profile
 from effnet_lab.bench.adb import measure_on_device, parse_benchmark
 from effnet_lab.bench.compare import judge
 from effnet_lab.bench.latency import Runs, _block
@@ -192,7 +192,7 @@ def test_contention_takes_the_verdict_away(files):
 
 
 def test_every_layer_has_its_operator(files):
-    table = profile_ops(files["float32 converter"], n_runs=3)
+    table = profile(files["float32 converter"], n_runs=3).table
     frames.require(table, frames.PROFILE, caller="test")
     graph = read_graph(files["float32 converter"])
     assert [layer for layer in table["layer"] if layer] == list(layer_names(graph).values())
@@ -204,7 +204,7 @@ def test_every_layer_has_its_operator(files):
 def test_the_operators_add_up_to_the_inference(shared):
     """The profile of lite0 and the stopwatch agree, and depthwise and pointwise convolutions take most of it."""
     model = shared / "fixtures" / "litert" / "flowers_lite0_int8.tflite"
-    table = profile_ops(model, n_runs=15)
+    table = profile(model, n_runs=15).table
     runner = Runner(model)
     runner.feed(np.zeros((224, 224, 3), np.float32))
     seconds = []
@@ -219,8 +219,8 @@ def test_the_operators_add_up_to_the_inference(shared):
 
 def test_a_profile_of_nothing(tmp_path):
     (tmp_path / "x.tflite").write_bytes(b"....TFL3 and nothing else")
-    with pytest.raises(UserError, match="LiteRT cannot profile"):
-        profile_ops(tmp_path / "x.tflite")
+    with pytest.raises(UserError, match="is damaged"):
+        profile(tmp_path / "x.tflite")
 
 
 # --- a phone

@@ -8,7 +8,7 @@ import pytest
 from effnet_lab import view
 from effnet_lab.analysis import evidence_table, gather_evidence, layer_error, verdicts
 from effnet_lab.analysis.repair import channel_ranges
-from effnet_lab.bench import measure_latency, profile_ops
+from effnet_lab.bench import measure_latency, profile
 from effnet_lab.board import arena_map, delegation_table, ethosu, high_water, measure_memory
 from effnet_lab.evaluate import accuracy, collect_predictions, compare_predictions, confusion, reliability
 from effnet_lab.images import open_images
@@ -31,7 +31,7 @@ def frames_of(files):
     return {
         "answers": answers, "errors": errors, "verdicts": verdicts(errors, evidence), "evidence": evidence_table(evidence),
         "accuracy": pd.concat([accuracy(each) for each in answers], ignore_index=True),
-        "latency": measure_latency(paths, n_runs=3), "profile": profile_ops(files[INT8], 2), "claims": claims_ledger(),
+        "latency": measure_latency(paths, n_runs=3), "profile": profile(files[INT8], 2).table, "claims": claims_ledger(),
         "memory": pd.concat([measure_memory(path) for path in paths], ignore_index=True),
         "delegation": pd.concat([delegation_table(path) for path in paths], ignore_index=True),
         "arena": arena_map(files[INT8]), "high_water": high_water(files[INT8]), "npu": ethosu(files[INT8]).layers,

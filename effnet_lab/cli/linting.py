@@ -18,19 +18,21 @@ _CHECK_COLUMNS = ("layer_index", "layer", "op", "n_values", "n_different", "mult
 def lint(
     model: Model = None,
     fail_on: Annotated[str, typer.Option(help="Exit with 1 from this severity on: error, warning or info.")] = "error",
+    each: Annotated[bool, typer.Option("--each", help="A line for every layer, not one for all of a kind.")] = False,
     rules: Annotated[bool, typer.Option("--rules", help="Print every id, its severity and what it means.")] = False,
     json: Json = False,
 ) -> None:
-    """Trouble that a .tflite file will make, found without running it.
+    """Trouble that a .tflite file will make, found before it is in use.
 
     Requantization multipliers that XNNPACK refuses, dead and constant outputs, overflows, ops that fall off XNNPACK or
     Ethos-U, metadata that contradict the tensors. Each finding has an id, its evidence and a remedy.
+    Whether LiteRT loads and runs the file is tried in a process of its own.
 
     Example: effnet-lab lint int8.tflite --fail-on warning
     """
     import pandas as pd
 
-    from effnet_lab.analysis.lint import RULES, SEVERITIES, at_least
+    from effnet_lab.analysis.lint import RULES, SEVERITIES, at_least, in_words
     from effnet_lab.analysis.lint import lint as findings_of
 
     if rules:
@@ -44,9 +46,8 @@ def lint(
     found = findings_of(model)
     if json:
         show(found, json)
-    for row in [] if json else found.itertuples():
-        typer.echo(f"{row.severity} {row.id} {row.layer or 'file'}: {row.evidence}")
-        typer.echo(f"    {row.remedy}")
+    for line in [] if json else in_words(found, each=each):
+        typer.echo(line)
     counts = found["severity"].value_counts()
     typer.echo(", ".join(f"{counts.get(name, 0)} {name}" for name in SEVERITIES), err=True)
     if len(at_least(found, fail_on)):

@@ -97,13 +97,19 @@ def read_info(model: Path | str) -> ModelInfo:
     return info_of(parse(model), model)
 
 
+def entries_of(tree: schema.ModelT) -> dict[str, bytes]:
+    """The file's metadata table, by name."""
+    found = {decode(entry.name): tree.buffers[entry.buffer].data for entry in tree.metadata or []}
+    return {name: b"" if data is None else bytes(data) for name, data in found.items()}
+
+
 def info_of(tree: schema.ModelT, model: Path | str, content: bytes | None = None) -> ModelInfo:
     """The same for a file that has been parsed; with `content`, `model` is only what it is called."""
-    entries = {decode(entry.name): bytes(tree.buffers[entry.buffer].data) for entry in tree.metadata or []}
+    entries = entries_of(tree)
     if KEY in entries:
         try:
             return _ours(json.loads(entries[KEY]))
-        except (ValueError, LookupError, TypeError, AttributeError, UserError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError, UserError) as error:
             raise UserError(
                 f"The {KEY!r} metadata of {str(model)!r} is damaged: {str(error) or type(error).__name__}. Export it again."
             ) from None

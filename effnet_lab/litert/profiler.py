@@ -160,7 +160,9 @@ def _main(path: str, n_runs: int) -> None:
     runs, whole_ms = [], []
     for i in range(-N_WARMUP, n_runs):
         time.sleep(PAUSE_S)
-        start = time.thread_time()  # others on the processor do not count: an operator is too short to be interrupted often
+        start = (
+            time.thread_time()
+        )  # others on the processor do not count: an operator is too short to be interrupted often
         plain.invoke()
         whole = time.thread_time() - start
         time.sleep(PAUSE_S)

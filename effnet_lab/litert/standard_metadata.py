@@ -11,6 +11,7 @@ import io
 import math
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,9 +20,11 @@ from flatbuffers import encode, number_types
 from flatbuffers.table import Table
 
 from effnet_lab.images.preprocess import Grey
+from effnet_lab.names import UserError
 
 ENTRY = "TFLITE_METADATA"
 _IDENTIFIER, _PARSER_VERSION = b"M001", "1.0.0"
+_LONGEST_LABELS = 1 << 24  # bytes
 _LABELS, _LABELS_TYPE = "labels.txt", 2  # TENSOR_AXIS_LABELS
 _MODEL = {"name": 0, "description": 1, "subgraphs": 3, "parser": 7}
 _SUBGRAPH = {"inputs": 2, "outputs": 3}
@@ -95,9 +98,16 @@ def read_labels(content: bytes) -> tuple[str, ...]:
     """Labels from the archive behind the model: the first .txt in it; empty where there is none."""
     if not zipfile.is_zipfile(io.BytesIO(content)):
         return ()
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        names = [name for name in archive.namelist() if name.endswith(".txt")]
-        return tuple(archive.read(names[0]).decode("utf-8").rstrip().splitlines()) if names else ()
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            files = [file for file in archive.infolist() if file.filename.endswith(".txt")]
+            if not files or files[0].file_size > _LONGEST_LABELS:
+                return ()
+            return tuple(archive.read(files[0]).decode("utf-8").rstrip().splitlines())
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError, OSError, ValueError) as error:
+        raise UserError(
+            f"The labels behind the model are damaged: {str(error)[:100]}. Export the file again."
+        ) from None
 
 
 def read_normalisation(data: bytes) -> tuple[Grey, Grey] | None:
@@ -106,7 +116,7 @@ def read_normalisation(data: bytes) -> tuple[Grey, Grey] | None:
         return None
     try:
         return _normalisation(Table(data, encode.Get(number_types.UOffsetTFlags.packer_type, data, 0)))
-    except (struct.error, IndexError, TypeError, ValueError):  # a damaged table states nothing
+    except (struct.error, IndexError, TypeError, ValueError, OverflowError):  # a damaged table states nothing
         return None
 
 
@@ -210,7 +220,7 @@ def _tables(table: Table, slot: int) -> list[Table]:
     if not offset:
         return []
     start = table.Vector(offset)
-    return [Table(table.Bytes, table.Indirect(start + 4 * i)) for i in range(table.VectorLen(offset))]
+    return [Table(table.Bytes, table.Indirect(start + 4 * i)) for i in range(_length(table, offset))]
 
 
 def _numbers(table: Table, slot: int) -> list[float]:
@@ -218,4 +228,12 @@ def _numbers(table: Table, slot: int) -> list[float]:
     if not offset:
         return []
     start = table.Vector(offset)
-    return [table.Get(number_types.Float32Flags, start + 4 * i) for i in range(table.VectorLen(offset))]
+    return [table.Get(number_types.Float32Flags, start + 4 * i) for i in range(_length(table, offset))]
+
+
+def _length(table: Table, offset: int) -> int:
+    """Elements of a vector, of 4 bytes each."""
+    length = int(table.VectorLen(offset))
+    if 4 * length > len(table.Bytes):
+        raise ValueError(f"a list of {length} entries")
+    return length

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -27,12 +28,10 @@ from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.names import UserError
 
 START_S = 15.0  # for the interpreter to come up and run a small network, on a busy machine
-PART_S = 5.0  # for a part of a file, when the culprit is looked for
 MADDS_PER_S = 2e7  # slower than the reference kernels
 LATE = "no answer"
 _CHILD = Path(__file__).with_name("trial_child.py")
-_OUTCOMES: dict[tuple[str, int, int, str, bool], Outcome] = {}
-_LOCK = threading.Lock()
+_LOCK = threading.RLock()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,29 +60,40 @@ def require_survival(content: FileContent, *, kernels: str, keep_all: bool, madd
     UserError
         With the operator on which it dies.
     """
-    outcome = try_file(content, kernels=kernels, keep_all=keep_all, madds=madds)
+    outcome = Trial(content, kernels=kernels, keep_all=keep_all, madds=madds).outcome()
     if outcome.death:
-        raise UserError(
-            f"{content.path!r} {death_of(content, outcome, kernels=kernels, keep_all=keep_all)}. TensorFlow Lite Micro may "
-            "run it: effnet-lab footprint."
-        )
+        how, _ = death_of(content, outcome, kernels=kernels, keep_all=keep_all)
+        raise UserError(f"{content.path!r} {how}. TensorFlow Lite Micro may run it: effnet-lab footprint.")
 
 
-def try_file(content: FileContent, *, kernels: str, keep_all: bool = False, madds: int = 0) -> Outcome:
-    """Open, run and close a file in the child process."""
-    try:
-        stat = os.stat(content.path)
-    except OSError:
-        return Outcome(step="done")  # it went away; the content that was read is not tried
-    key = (os.path.abspath(content.path), stat.st_mtime_ns, stat.st_size, kernels, keep_all)
-    with _LOCK:
-        if key not in _OUTCOMES:
-            _OUTCOMES[key] = _child().ask(content.path, kernels, keep_all, START_S + madds / MADDS_PER_S)
-        return _OUTCOMES[key]
+class Trial:
+    """A file that is opened, run and closed in the child process while this one goes on; `outcome` waits for the end."""
+
+    def __init__(self, content: FileContent, *, kernels: str, keep_all: bool = False, madds: int = 0) -> None:
+        self._timeout_s = START_S + madds / MADDS_PER_S
+        self._asked = str(Path(content.path).absolute()), kernels, keep_all
+        self._key = (hashlib.sha256(content).digest(), kernels, keep_all)
+        self._child: _Child | None = None
+        with _LOCK:
+            if self._key not in _OUTCOMES:
+                self._child = _child()
+                self._child.begin(self)
+
+    def outcome(self) -> Outcome:
+        """How far it came."""
+        with _LOCK:
+            if self._child is not None and self._key not in _OUTCOMES:
+                _OUTCOMES[self._key] = self._child.answer(self._timeout_s)
+            return _OUTCOMES[self._key]
+
+    @property
+    def question(self) -> bytes:
+        """The line that the child reads."""
+        return json.dumps(dict(zip(("path", "kernels", "keep_all"), self._asked, strict=True))).encode() + b"\n"
 
 
-def death_of(content: bytes, outcome: Outcome, *, kernels: str, keep_all: bool = False) -> str:
-    """In words: how the interpreter dies, when, and on which operator.
+def death_of(content: bytes, outcome: Outcome, *, kernels: str, keep_all: bool = False) -> tuple[str, int | None]:
+    """In words: how the interpreter dies, when, and on which operator; and the index of that one where it was found.
 
     The operator is found by trying the file cut off after ever fewer of them.
     """
@@ -95,14 +105,14 @@ def death_of(content: bytes, outcome: Outcome, *, kernels: str, keep_all: bool =
     low, high = 0, len(graph.ops)
     said = f"ends the interpreter ({outcome.death}) {when}" if outcome.death != LATE else f"hangs {when}"
     if outcome.death == LATE or not _dies(tree, high, kernels, keep_all):
-        return said
+        return said, None
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if _dies(tree, middle, kernels, keep_all) else (middle, high)
     op = graph.ops[high - 1]
     output = graph.tensors[op.outputs[0]].name if op.outputs else ""
     layer = layer_names(graph).get(output, output)
-    return f"{said}: operator {op.index}, {op.kind} of the layer {layer[:60]!r}"
+    return f"{said}: operator {op.index}, {op.kind} of the layer {layer[:60]!r}", op.index
 
 
 def _dies(tree: schema.ModelT, n_ops: int, kernels: str, keep_all: bool) -> bool:
@@ -113,10 +123,10 @@ def _dies(tree: schema.ModelT, n_ops: int, kernels: str, keep_all: bool) -> bool
         main.operators, tree.signatureDefs = operators[:n_ops], []
         main.outputs = next((list(op.outputs) for op in reversed(main.operators) if len(op.outputs)), list(main.inputs))
         with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder:
-            path = Path(folder) / "part.tflite"
-            path.write_bytes(pack(tree))
-            with _LOCK:
-                return bool(_child().ask(str(path), kernels, keep_all, PART_S).death)
+            part = FileContent(pack(tree))
+            part.path = str(Path(folder) / "part.tflite")
+            Path(part.path).write_bytes(part)
+            return bool(Trial(part, kernels=kernels, keep_all=keep_all).outcome().death)
     finally:
         main.operators, main.outputs, tree.signatureDefs = operators, outputs, signatures
 
@@ -126,6 +136,7 @@ class _Child:
 
     def __init__(self) -> None:
         self.owner = os.getpid()
+        self._pending: Trial | None = None
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  a pipe that nobody reads would fill up
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(_CHILD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said
@@ -135,20 +146,25 @@ class _Child:
     def alive(self) -> bool:
         return self.owner == os.getpid() and self._process.poll() is None
 
-    def ask(self, path: str, kernels: str, keep_all: bool, timeout_s: float) -> Outcome:
-        """Try one file."""
-        ends = self._process.stdin, self._process.stdout
-        assert ends[0] is not None
-        assert ends[1] is not None
+    def begin(self, trial: Trial) -> None:
+        """Put a question, after the one before is answered."""
+        if self._pending is not None:
+            self._pending.outcome()
+        self._pending = trial
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(trial.question)
+            self._process.stdin.flush()
+
+    def answer(self, timeout_s: float) -> Outcome:
+        """What came of it."""
+        self._pending = None
         clock = threading.Timer(timeout_s, self._process.kill)
         clock.start()
         step = "opened"
         try:
-            line = json.dumps({"path": str(Path(path).absolute()), "kernels": kernels, "keep_all": keep_all})
-            with contextlib.suppress(BrokenPipeError):
-                ends[0].write(line.encode() + b"\n")
-                ends[0].flush()
-            for answer in ends[1]:
+            assert self._process.stdout is not None
+            for answer in self._process.stdout:
                 word, _, rest = answer.decode("utf-8", "replace").strip().partition(" ")
                 if word == "done":
                     return Outcome(step="done", refused=json.loads(rest))
@@ -170,6 +186,7 @@ class _Child:
                     end.close()
 
 
+_OUTCOMES: dict[tuple[bytes, str, bool], Outcome] = {}
 _CHILDREN: list[_Child] = []  # at most one
 
 

@@ -118,9 +118,7 @@ class Network:
                 fixed.update(op.outputs)
             inputs, outputs = (tuple(tensors[i] for i in ends) for ends in (op.inputs, op.outputs))
             nodes.append(
-                Node(
-                    op=op, options=options, inputs=inputs, outputs=outputs, fixed=known, madds=_madds(graph, op)
-                )
+                Node(op=op, options=options, inputs=inputs, outputs=outputs, fixed=known, madds=_madds(graph, op))
             )
         return cls(graph=graph, nodes=tuple(nodes))
 

@@ -7,34 +7,47 @@ from collections.abc import Iterator
 import numpy as np
 
 from effnet_lab.analysis.lint.rules import Finding
+from effnet_lab.images.preprocess import Grey
 from effnet_lab.litert import Graph, ModelInfo, Tensor
+from effnet_lab.litert.flatbuffer import Tree
 from effnet_lab.litert.input_values import LITE, RAW, SYMMETRIC, UNIT
+from effnet_lab.litert.metadata import KEY, entries_of
+from effnet_lab.litert.standard_metadata import ENTRY, read_normalisation
 
+_USUAL = (LITE, SYMMETRIC, UNIT, RAW)
 _MISSED = 0.1  # share of the grey levels that an input may clip: few calibration images reach black and white
 _UNUSED = 0.35  # share of the input's codes that no grey level needs; the bicubic kernel overshoots by up to 0.25
 
 
-def check(graph: Graph, info: ModelInfo, *, stated: bool) -> Iterator[Finding]:
+def normalisation(tree: Tree, info: ModelInfo) -> tuple[Grey, Grey] | None:
+    """(mean, standard deviation) as the file states them, whether its input can hold that or not; None without a statement."""
+    entries = entries_of(tree)
+    if KEY in entries:
+        return (info.preprocess.mean, info.preprocess.std) if info.preprocess else None
+    return read_normalisation(entries[ENTRY]) if ENTRY in entries else None
+
+
+def check(graph: Graph, info: ModelInfo, stated: tuple[Grey, Grey] | None) -> Iterator[Finding]:
     """M801 to M806.
 
-    `stated`: whether the file has an entry about its preprocessing; else `info` is a guess and only `classes` is read.
+    `stated`: what `normalisation` reads; without it `info` is a guess, and only its `classes` count.
     """
     image, scores = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
-    if not stated:
+    if stated is None and info.preprocess is not None:
         yield Finding(id="M801", op=None, evidence="no entry of effnet-lab, no TFLite Metadata")
     outputs = scores.shape[-1] if scores.shape else 0
     if info.classes and len(info.classes) != outputs:
         yield Finding(id="M802", op=None, evidence=f"{len(info.classes)} labels, {outputs} outputs")
-    if stated:
-        yield from _against_statement(graph, info, image)
-    elif image.quantized and all(_misfit(image, *usual) for usual in (LITE, SYMMETRIC, UNIT, RAW)):
+    if stated is not None:
+        yield from _against_statement(graph, info, image, *stated)
+    elif info.preprocess and image.quantized and all(_misfit(image, *usual) for usual in _USUAL):
         yield Finding(id="M806", op=None, evidence=f"the input holds {_span(image)}; tried 4 usual normalisations")
 
 
-def _against_statement(graph: Graph, info: ModelInfo, image: Tensor) -> Iterator[Finding]:
+def _against_statement(graph: Graph, info: ModelInfo, image: Tensor, means: Grey, stds: Grey) -> Iterator[Finding]:
     said = info.preprocess
-    if said and image.quantized:
-        mean, std = np.broadcast_arrays(said.mean, said.std)
+    if image.quantized and np.all(stds):
+        mean, std = np.broadcast_arrays(means, stds)
         whys = [_misfit(image, float(m), float(s)) for m, s in zip(mean.flat, std.flat, strict=True)]
         if why := next(filter(None, whys), None):
             yield Finding(id="M803", op=None, evidence=why)

@@ -94,9 +94,7 @@ def _constant(node: Node, low: NDArray, high: NDArray, lowest: int, highest: int
     n, of = int(same.sum()), same.size
     if n == of and of > 1:
         codes = np.unique(ends[0]).astype(int)
-        where = (
-            "the lowest code" if set(codes) == {lowest} else "the highest code" if set(codes) == {highest} else "fixed"
-        )
+        where = {(lowest,): "the lowest code", (highest,): "the highest code"}.get(tuple(codes), "one code each")
         yield Finding(id="D302", op=node.op.index, evidence=f"all {of} channels stay at {where} whatever goes in")
     elif n:
         never, always = int((same & (ends[1] == lowest)).sum()), int((same & (ends[0] == highest)).sum())

@@ -1,0 +1,74 @@
+"""All rules over one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from effnet_lab import frames
+from effnet_lab.analysis.lint import loads, npu, stated, values, xnnpack
+from effnet_lab.analysis.lint.network import Network
+from effnet_lab.analysis.lint.rules import RULES, SEVERITIES, Finding
+from effnet_lab.litert import ModelInfo
+from effnet_lab.litert.flatbuffer import FileContent, parse, read_bytes
+from effnet_lab.litert.layer_names import layer_names
+from effnet_lab.litert.metadata import info_of
+from effnet_lab.litert.trial import Trial
+
+
+def lint(model: Path | str) -> pd.DataFrame:
+    """Findings about a .tflite file.
+
+    Parameters
+    ----------
+    model : path
+
+    Returns
+    -------
+    DataFrame
+        FINDINGS, gravest first, then along the network. `layer` is empty where the whole file is meant. What each id
+        means stands in `RULES`.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read as a .tflite file at all.
+    """
+    content = read_bytes(model)
+    tree = parse(content, str(model))
+    network = Network.of(tree)
+    asked = Trial(content, kernels="AUTO", madds=network.graph.madds) if isinstance(content, FileContent) else None
+    info = info_of(tree, model)
+    found = [
+        *xnnpack.check(network),
+        *values.check(network),
+        *npu.check(network),
+        *stated.check(network.graph, info, stated.normalisation(tree, info)),
+    ]
+    if asked is not None:
+        found += loads.check(content, asked, network.graph, {finding.id for finding in found})
+    return _table(network, info, found)
+
+
+def _table(network: Network, info: ModelInfo, found: list[Finding]) -> pd.DataFrame:
+    once = {(finding.id, finding.op): finding for finding in reversed(found)}  # the first of each counts
+    order = [(SEVERITIES.index(RULES[i].severity), -1 if op is None else op, i) for i, op in once]
+    names = layer_names(network.graph)
+    rows = []
+    for _, finding in sorted(zip(order, once.values(), strict=True), key=lambda pair: pair[0]):
+        rule, op = RULES[finding.id], None if finding.op is None else network.graph.ops[finding.op]
+        output = "" if op is None or not op.outputs else network.graph.tensors[op.outputs[0]].name
+        place = {
+            "layer": names.get(output, output.split(";")[0]),
+            "layer_index": float("nan") if op is None else op.index,
+            "op": "" if op is None else op.kind,
+        }
+        what = {"id": rule.id, "severity": rule.severity, "remedy": rule.remedy}
+        rows.append(info.key | place | what | {"evidence": f"{rule.title}: {finding.evidence}"})
+    return frames.build(frames.FINDINGS, rows)
+
+
+def at_least(findings: pd.DataFrame, severity: str) -> pd.DataFrame:
+    """The findings that are as grave as `severity`, or graver."""
+    return findings[findings["severity"].isin(SEVERITIES[: SEVERITIES.index(severity) + 1])]
