@@ -1,4 +1,4 @@
-"""Confidence intervals and paired tests of shares: each formula once, computed by scipy and statsmodels."""
+"""Confidence intervals and paired tests: each formula once, computed by scipy and statsmodels."""
 
 from __future__ import annotations
 
@@ -90,3 +90,39 @@ def difference_row(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> dict[
         "difference": float(first.mean() - second.mean()), "difference_lo": low, "difference_hi": high,
         "p_value": mcnemar(first, second),
     }  # fmt: skip
+
+
+def mean_interval(values: NDArray[np.float64], level: float = LEVEL) -> tuple[float, float]:
+    """Student's t interval of a mean.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tuple(round(end, 3) for end in mean_interval(np.array([1.0, 2.0, 3.0])))
+    (-0.484, 4.484)
+    """
+    import numpy as np
+    from scipy.stats import sem, t
+
+    scale = max(float(sem(values)), float(np.finfo(float).tiny))  # of equal values: the value itself
+    low, high = t.interval(level, len(values) - 1, loc=float(np.mean(values)), scale=scale)
+    return float(low), float(high)
+
+
+def quantile_interval(values: NDArray[np.float64], share: float) -> tuple[float, float]:
+    """95 % interval of a quantile between two of the values themselves; NaN for an end that so few values do not have.
+
+    Exact for any distribution: how many values lie below a quantile is binomial. Source: scipy.stats.quantile_test.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> quantile_interval(np.arange(48.0), 0.5)
+    (16.0, 31.0)
+    >>> quantile_interval(np.arange(48.0), 0.99)  # the slowest of a hundred runs is not among 48
+    (45.0, nan)
+    """
+    from scipy.stats import quantile_test
+
+    found = quantile_test(values, p=share).confidence_interval(LEVEL)
+    return float(found.low), float(found.high)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from effnet_lab import view
-from effnet_lab.board import ACCELERATORS, ethosu, fallbacks
+from effnet_lab.board import ACCELERATORS, ethosu
 from effnet_lab.litert.flatbuffer import IDENTIFIER
 from effnet_lab.names import UserError
 
@@ -15,17 +15,17 @@ INT8 = "static_wi8_ai8 ai_edge_quantizer"
 @pytest.mark.parametrize("accelerator", ACCELERATORS)
 def test_int8_runs_on_the_npu_whole(files, accelerator, tmp_path):
     compiled = ethosu(files[INT8], accelerator, out=tmp_path / "npu.tflite")
-    row, layers = compiled.summary.iloc[0], compiled.layers
+    row, layers = compiled.table.iloc[0], compiled.layers
     assert row["cpu_ops"] == 0 < row["npu_ops"]
     assert layers["estimated_ms"].sum() == pytest.approx(row["inference_ms"], rel=1e-6)
     assert layers["cycles"].sum() == row["cycles"]
-    assert fallbacks(layers) == []
+    assert compiled.fallbacks == ()
     assert (tmp_path / "npu.tflite").read_bytes()[4:8] == IDENTIFIER
 
 
 @pytest.mark.real
 def test_real_lite0_on_the_npu_of_the_imx93(shared):
-    row = ethosu(shared / "fixtures/litert/flowers_lite0_int8.tflite").summary.iloc[0]
+    row = ethosu(shared / "fixtures/litert/flowers_lite0_int8.tflite").table.iloc[0]
     assert row["cpu_ops"] == 0
     assert row["madds"] == pytest.approx(384.1e6, rel=1e-3)  # five classes; 385.25 M with a thousand
     assert row["inference_ms"] == pytest.approx(5.8, rel=0.05)
@@ -34,9 +34,9 @@ def test_real_lite0_on_the_npu_of_the_imx93(shared):
 
 def test_float_stays_on_the_cpu_and_every_op_says_why(files):
     compiled = ethosu(files["float32 converter"])
-    assert (compiled.summary["npu_ops"].item(), compiled.summary["inference_ms"].isna().item()) == (0, True)
-    said = fallbacks(compiled.layers)
-    assert len(said) == compiled.summary["cpu_ops"].item() == 32
+    assert (compiled.table["npu_ops"].item(), compiled.table["inference_ms"].isna().item()) == (0, True)
+    said = compiled.fallbacks
+    assert len(said) == compiled.table["cpu_ops"].item() == 32
     assert all("unsupported DataType Float32" in sentence for sentence in said)
     assert said[0].startswith("conv of the layer 'stem_conv' runs on the CPU")
     assert len(view.plot_ethosu(compiled.layers).data[1].x) == 32

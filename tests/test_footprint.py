@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from single_ops import SAME, File
 
-from effnet_lab.board import arena_map, footprint, high_water
+from effnet_lab.board import footprint
 from effnet_lab.litert import Runner, allocate, read_graph, run_micro
 from effnet_lab.names import UserError
 from effnet_lab.scaling import VARIANTS, Buffer, estimate_arena, get_spec, place
@@ -79,7 +79,8 @@ def test_written_files_are_like_exported_ones(files):
     "key", [INT8, "float32 converter", "static_wi8_ai16 converter", "weight_only_wi8_afp32 ai_edge_quantizer"]
 )
 def test_map_ends_where_the_allocators_head_ends(files, key):
-    arena, row, water = arena_map(files[key]), footprint(files[key]).iloc[0], high_water(files[key])
+    found = footprint(files[key])
+    arena, row, water = found.arena, found.table.iloc[0], found.high_water
     assert (arena["offset_bytes"] + arena["size_bytes"]).max() == row["arena_head_bytes"]
     assert water["high_water_bytes"].max() == row["arena_head_bytes"]
     assert (water["alive_bytes"] <= water["high_water_bytes"]).all()
@@ -90,7 +91,7 @@ def test_map_ends_where_the_allocators_head_ends(files, key):
 def test_weights_are_those_of_the_counts(files):
     from effnet_lab.scaling import totals
 
-    row = footprint(files[INT8]).iloc[0]
+    row = footprint(files[INT8]).table.iloc[0]
     assert row["weight_bytes"] == totals(get_spec("micro0"), 10).flash_bytes + 2 * 4  # and the axes of the mean
     assert row["planned_head_bytes"] == row["arena_head_bytes"]
 

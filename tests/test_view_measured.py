@@ -9,7 +9,7 @@ from effnet_lab import view
 from effnet_lab.analysis import evidence_table, gather_evidence, layer_error, verdicts
 from effnet_lab.analysis.repair import channel_ranges
 from effnet_lab.bench import measure_latency, profile
-from effnet_lab.board import arena_map, delegation_table, ethosu, high_water, measure_memory
+from effnet_lab.board import delegates, ethosu, footprint, measure_memory
 from effnet_lab.evaluate import accuracy, collect_predictions, compare_predictions, confusion, reliability
 from effnet_lab.images import open_images
 from effnet_lab.names import UserError
@@ -33,8 +33,8 @@ def frames_of(files):
         "accuracy": pd.concat([accuracy(each) for each in answers], ignore_index=True),
         "latency": measure_latency(paths, n_runs=3), "profile": profile(files[INT8], 2).table, "claims": claims_ledger(),
         "memory": pd.concat([measure_memory(path) for path in paths], ignore_index=True),
-        "delegation": pd.concat([delegation_table(path) for path in paths], ignore_index=True),
-        "arena": arena_map(files[INT8]), "high_water": high_water(files[INT8]), "npu": ethosu(files[INT8]).layers,
+        "delegation": pd.concat([delegates(path) for path in paths], ignore_index=True),
+        "arena": footprint(files[INT8]).arena, "high_water": footprint(files[INT8]).high_water, "npu": ethosu(files[INT8]).layers,
         "confusion": confusion(answers[1]), "reliability": reliability(answers[1]),
         "repair": repair_gain({"float": answers[0], "none": answers[1], "equalize": answers[1]}),
         "channels": channel_ranges(files[FLOAT].read_bytes(), model="micro0", steps="none"),

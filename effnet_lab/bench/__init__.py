@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from effnet_lab.bench.adb import measure_on_device
+from effnet_lab.bench.files import bench
 from effnet_lab.bench.latency import measure_latency
 from effnet_lab.bench.operators import OpProfile, profile
 
-__all__ = ["OpProfile", "measure_latency", "measure_on_device", "profile"]
+__all__ = ["OpProfile", "bench", "measure_latency", "measure_on_device", "profile"]

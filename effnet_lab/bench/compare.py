@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from effnet_lab.intervals import mean_interval
+
 CONFIDENCE = 0.99  # of the interval that has to lie beyond the margin
 MARGIN = 0.01  # smaller differences are called "same": two openings of one file may differ by as much
 
@@ -22,7 +24,7 @@ class Judgement:
     verdict: str  # faster, slower, same
 
 
-def judge(reference_ns: NDArray, ns: NDArray, block: NDArray) -> Judgement:
+def judge(reference_ns: NDArray[np.float64], ns: NDArray[np.float64], block: NDArray[np.int_]) -> Judgement:
     """Compare two files round by round.
 
     Within a block the logarithms of the ratios of neighbouring runs have a median; the medians of the blocks are
@@ -36,13 +38,10 @@ def judge(reference_ns: NDArray, ns: NDArray, block: NDArray) -> Judgement:
     block : int (rounds,)
         At least 3 different ones.
     """
-    from scipy.stats import t
-
     logs = np.log(ns / reference_ns)
     medians = np.array([np.median(logs[block == b]) for b in np.unique(block)])
-    n, mean = len(medians), float(medians.mean())
-    error = float(medians.std(ddof=1)) / math.sqrt(n)
-    half, wide = (float(t.ppf((1 + level) / 2, n - 1)) * error for level in (0.95, CONFIDENCE))
-    differs = abs(mean) > wide and abs(math.expm1(mean)) > MARGIN
+    mean = float(medians.mean())
+    low, high = mean_interval(medians, CONFIDENCE)
+    differs = not low <= 0 <= high and abs(math.expm1(mean)) > MARGIN
     verdict = "same" if not differs else "slower" if mean > 0 else "faster"
-    return Judgement(*(math.exp(x) for x in (mean, mean - half, mean + half)), verdict)
+    return Judgement(*(math.exp(x) for x in (mean, *mean_interval(medians))), verdict)

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from effnet_lab import frames
 from effnet_lab.bench.compare import judge
 from effnet_lab.bench.machine import Machine, Watch
-from effnet_lab.litert import Runner, delegate_of, read_info, tell_apart
+from effnet_lab.intervals import quantile_interval
+from effnet_lab.litert import Runner, Tensor, delegate_of, read_info, tell_apart
 from effnet_lab.names import UserError
 
 N_RUNS, N_BLOCKS = 48, 8
 MAX_WARMUP = 60  # rounds
 STEADY = 5  # rounds whose median is compared with that of the five before
 STEADY_WITHIN = 0.03
-RESAMPLES = 1000
 PERCENTILES = (50, 90, 99)
 
 
@@ -39,11 +39,12 @@ def measure_latency(
     """LATENCY frame, one row per file, batch 1.
 
     All candidates run in every round, in an order drawn anew, so that a busy moment falls on all of them. Rounds come in
-    blocks; each block opens the files anew and warms up until two runs of five rounds have the same median, because where
-    an interpreter happens to lie in memory moves its speed by a percent or two, and that is no property of the file.
+    blocks; each block opens the files anew, in an order drawn anew as well, and warms up until two runs of five rounds have
+    the same median, because where an interpreter happens to lie in memory moves its speed by a percent or two, and that is
+    no property of the file.
 
     The first file is the reference: ``relative_p50`` is the ratio of CPU times to it, with its interval over the blocks,
-    and ``verdict`` says "faster", "slower" or "same" (see `judge.judge`). Under contention or drift of the clock
+    and ``verdict`` says "faster", "slower" or "same" (see `compare.judge`). Under contention or drift of the clock
     ``guard`` says so and the verdict is "none".
 
     Parameters
@@ -71,10 +72,11 @@ def measure_latency(
     rng, machine = np.random.default_rng(seed), machine or Machine()
     watch, blocks = Watch(machine, threads), []
     for n in progress(_shares(n_runs, n_blocks)) if progress else _shares(n_runs, n_blocks):
-        runners = [Runner(model, threads=threads, kernels=kernels) for model in models]
-        for runner in runners:
-            runner.feed(rng.uniform(-1.0, 1.0, runner.input.shape[1:]).astype(np.float32))
-        blocks.append(_block([runner.invoke for runner in runners], n, rng, machine))
+        runners: dict[int, Runner] = {}
+        for k in rng.permutation(len(models)):  # who is opened first lies better in memory, or worse
+            runners[int(k)] = Runner(models[k], threads=threads, kernels=kernels)
+            runners[int(k)].feed(*(_values(tensor, rng) for tensor in runners[int(k)].inputs))
+        blocks.append(_block([runners[k].invoke for k in range(len(models))], n, rng, machine))
     runs = Runs(
         wall=np.concatenate([block.wall for block in blocks]),
         cpu=np.concatenate([block.cpu for block in blocks]),
@@ -82,7 +84,7 @@ def measure_latency(
         n_warmup=sum(block.n_warmup for block in blocks),
     )
     shared = {"threads": threads, "host": host(), "batch": 1, "kernels": kernels}
-    delegates = [delegate_of(runner) for runner in runners]
+    delegates = [delegate_of(runners[k]) for k in range(len(models))]
     infos = tell_apart([read_info(model) for model in models], models)
     return _table(runs, [info.key for info in infos], delegates, watch.guard(runs), shared)
 
@@ -91,10 +93,20 @@ def measure_latency(
 class Runs:
     """Nanoseconds of every counted invocation, arrays (rounds, files)."""
 
-    wall: NDArray
-    cpu: NDArray
-    block: NDArray  # (rounds,): which block a round belongs to
+    wall: NDArray[np.float64]
+    cpu: NDArray[np.float64]
+    block: NDArray[np.int_]  # (rounds,): which block a round belongs to
     n_warmup: int
+
+
+def _values(tensor: Tensor, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Something to compute with, real values: any code, or floats about zero; zeros for integers, which may be indices."""
+    if tensor.quantized:
+        limits = np.iinfo(tensor.dtype)
+        return tensor.real(rng.integers(limits.min, limits.max + 1, tensor.shape))
+    if tensor.dtype.kind == "f":
+        return rng.uniform(-1.0, 1.0, tensor.shape).astype(np.float32)
+    return np.zeros(tensor.shape, np.float32)
 
 
 def _shares(n_runs: int, n_blocks: int) -> list[int]:
@@ -103,7 +115,8 @@ def _shares(n_runs: int, n_blocks: int) -> list[int]:
 
 def _block(calls: Sequence[Callable[[], None]], n: int, rng: np.random.Generator, machine: Machine) -> Runs:
     """Warm up until steady, then n rounds."""
-    wall, cpu = [], []
+    wall: list[NDArray[np.float64]] = []
+    cpu: list[NDArray[np.float64]] = []
     while not _steady(cpu) and len(cpu) < MAX_WARMUP:
         _round(calls, rng, machine, wall, cpu)
     n_warmup = len(cpu)
@@ -113,7 +126,13 @@ def _block(calls: Sequence[Callable[[], None]], n: int, rng: np.random.Generator
     return Runs(wall=counted[0], cpu=counted[1], block=np.zeros(n, int), n_warmup=n_warmup)
 
 
-def _round(calls, rng, machine: Machine, wall: list[NDArray], cpu: list[NDArray]) -> None:
+def _round(
+    calls: Sequence[Callable[[], None]],
+    rng: np.random.Generator,
+    machine: Machine,
+    wall: list[NDArray[np.float64]],
+    cpu: list[NDArray[np.float64]],
+) -> None:
     times = np.empty((2, len(calls)))
     for k in rng.permutation(len(calls)):
         before = machine.wall_ns(), machine.cpu_ns()
@@ -124,7 +143,7 @@ def _round(calls, rng, machine: Machine, wall: list[NDArray], cpu: list[NDArray]
     cpu.append(times[1])
 
 
-def _steady(cpu: list[NDArray]) -> bool:
+def _steady(cpu: list[NDArray[np.float64]]) -> bool:
     if len(cpu) < 2 * STEADY:
         return False
     before, now = (np.median(cpu[part], axis=0) for part in (slice(-2 * STEADY, -STEADY), slice(-STEADY, None)))
@@ -149,14 +168,13 @@ def _table(runs: Runs, keys: list[dict], delegates: list[str], guard: str, share
     return frames.build(frames.LATENCY, rows)
 
 
-def _percentiles(ns: NDArray, prefix: str) -> dict[str, float]:
-    """Percentiles in ms, each with its 95 % percentile-bootstrap interval over the runs."""
-    resamples = np.random.default_rng(0).choice(ns, (RESAMPLES, len(ns)))
+def _percentiles(ns: NDArray[np.float64], prefix: str) -> dict[str, float]:
+    """Percentiles in ms, each with its 95 % interval; NaN for the end of one that lies beyond the slowest run."""
     row = {}
     for p in PERCENTILES:
-        low, high = np.percentile(np.percentile(resamples, p, axis=1), (2.5, 97.5)) / 1e6
+        low, high = quantile_interval(ns, p / 100)
         row |= {f"{prefix}p{p}_ms": float(np.percentile(ns, p)) / 1e6}
-        row |= {f"{prefix}p{p}_lo_ms": float(low), f"{prefix}p{p}_hi_ms": float(high)}
+        row |= {f"{prefix}p{p}_lo_ms": low / 1e6, f"{prefix}p{p}_hi_ms": high / 1e6}
     return row
 
 

@@ -63,7 +63,7 @@ def profile(model: Path | str, n_runs: int = 30) -> OpProfile:
     if missing > MISSING * whole:
         warning = (
             f"The operators took {total:.3g} ms of the {whole:.3g} ms of an inference without the profiler; "
-            f"{missing / whole:.0%} is in none of them: the row {OUTSIDE!r} (the runtime itself, and what the profiler rounds down)."
+            f"{missing / whole:.0%} is in none of them: the row {OUTSIDE!r} (the runtime, and what the profiler rounds down)."
         )
     p50 = float(np.median(measured.whole_ms))
     return OpProfile(table=frames.build(frames.PROFILE, rows), p50_ms=p50, uninterrupted_ms=whole, warning=warning)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from effnet_lab.board.delegates import delegation_table
-from effnet_lab.board.ethosu import ACCELERATORS, ethosu, fallbacks
-from effnet_lab.board.footprint import arena_map, footprint, high_water
+from effnet_lab.board.delegates import delegates
+from effnet_lab.board.ethosu import ACCELERATORS, Compiled, ethosu
+from effnet_lab.board.footprint import Footprint, footprint
 from effnet_lab.board.memory import measure_memory
 
 __all__ = [
     "ACCELERATORS",
-    "arena_map",
-    "delegation_table",
+    "Compiled",
+    "Footprint",
+    "delegates",
     "ethosu",
-    "fallbacks",
     "footprint",
-    "high_water",
     "measure_memory",
 ]

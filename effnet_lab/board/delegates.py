@@ -11,7 +11,7 @@ from effnet_lab.litert import Runner, delegation, read_info
 from effnet_lab.litert.layer_names import layer_names
 
 
-def delegation_table(model: Path | str, *, kernels: str = "xnnpack") -> pd.DataFrame:
+def delegates(model: Path | str, *, kernels: str = "xnnpack") -> pd.DataFrame:
     """DELEGATION frame: one row per op of the graph in forward order, ``delegate`` "" for the interpreter's own kernel.
 
     Parameters

@@ -46,8 +46,9 @@ _NAN = float("nan")
 class Compiled:
     """One file compiled for one NPU."""
 
-    summary: pd.DataFrame  # ETHOSU frame, one row
+    table: pd.DataFrame  # ETHOSU frame, one row
     layers: pd.DataFrame  # ETHOSU_LAYERS frame, one row per op of the compiled network
+    fallbacks: tuple[str, ...]  # a sentence for each op that stays on the CPU: which, and why
     content: bytes  # the .tflite file with the NPU's command stream; no PC runs it
 
 
@@ -96,23 +97,29 @@ def ethosu(
         (summary,) = csv.DictReader(_found(folder, "*_summary_*.csv", said).read_text(encoding="utf-8").splitlines())
         rows = list(csv.DictReader(_found(folder, "*_per-layer.csv", said).read_text(encoding="utf-8").splitlines()))
         content = _found(folder, "*_vela.tflite", said).read_bytes()
-    compiled = Compiled(
-        summary=frames.build(
-            frames.ETHOSU,
-            [key | {"accelerator": accelerator, "system_config": system, "memory_mode": mode} | _row(summary, said)],
-        ),
-        layers=_layers(model, key | {"accelerator": accelerator}, rows, float(summary["core_clock"]), said),
-        content=content,
-    )
+    layers = _layers(model, key | {"accelerator": accelerator}, rows, float(summary["core_clock"]), said)
+    place = {"accelerator": accelerator, "system_config": system, "memory_mode": mode}
     if out is not None:
         write_atomically(Path(out), content)
-    return compiled
-
-
-def fallbacks(layers: pd.DataFrame) -> list[str]:
-    """One sentence per op that stays on the CPU: which, and why."""
     left = layers[layers["runs_on"] == "CPU"]
-    return [f"{row.op} of the layer {row.layer!r} runs on the CPU: {row.reason}" for row in left.itertuples()]
+    return Compiled(
+        table=frames.build(frames.ETHOSU, [key | place | _row(summary, _counts(layers, said))]),
+        layers=layers,
+        fallbacks=tuple(
+            f"{row.op} of the layer {row.layer!r} runs on the CPU: {row.reason}" for row in left.itertuples()
+        ),
+        content=content,
+    )
+
+
+def _counts(layers: pd.DataFrame, said: str) -> dict[str, int]:
+    """Ops on either side as the table of layers lists them, so that both tables agree.
+
+    Of a network that it splits into several programs Vela lists the last one only; its own total is taken then.
+    """
+    total = {target: int(count) for target, count in _SPLIT.findall(said)}
+    listed = {target: int((layers["runs_on"] == target).sum()) for target in ("NPU", "CPU")}
+    return total if total["NPU"] and not listed["NPU"] else listed
 
 
 def _compile(model: Path | str, folder: Path, accelerator: str, system: str, mode: str) -> str:
@@ -153,10 +160,9 @@ def _found(folder: Path, pattern: str, said: str) -> Path:
     raise UserError(f"Vela wrote no {pattern.strip('*_')}. It said: {last}")
 
 
-def _row(summary: dict[str, str], said: str) -> dict[str, float]:
+def _row(summary: dict[str, str], ops: dict[str, int]) -> dict[str, float]:
     """The summary's numbers in bytes and milliseconds; its memory is in KiB, its time in seconds."""
-    ops = {target: int(count) for target, count in _SPLIT.findall(said)}
-    row = {"npu_ops": ops["NPU"], "cpu_ops": ops["CPU"], "madds": int(summary["nn_macs"])}
+    row: dict[str, float] = {"npu_ops": ops["NPU"], "cpu_ops": ops["CPU"], "madds": int(summary["nn_macs"])}
 
     def total(area: str, pattern: str) -> float:
         return sum(float(summary[pattern.format(name)] or 0) for name in area.split())
@@ -172,10 +178,12 @@ def _row(summary: dict[str, str], said: str) -> dict[str, float]:
     return row | (numbers if ops["NPU"] else dict.fromkeys(numbers, _NAN))
 
 
-def _layers(model: Path | str, key: dict, rows: list[dict[str, str]], clock_hz: float, said: str) -> pd.DataFrame:
+def _layers(
+    model: Path | str, key: dict[str, str], rows: list[dict[str, str]], clock_hz: float, said: str
+) -> pd.DataFrame:
     reasons = {output: " ".join(why.split()) for _, output, why in _WARNING.findall(said)}
     graph = read_graph(model)
-    kinds, names = {name: op.kind for name, op in graph.produced.items()}, layer_names(graph)
+    kinds, names = {name: op.kind for name, op in graph.produced.items() if name}, layer_names(graph)
     total = sum(float(row["Op Cycles"]) for row in rows)
     out = []
     for i, row in enumerate(rows):

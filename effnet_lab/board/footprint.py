@@ -2,77 +2,104 @@
 
 from __future__ import annotations
 
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from effnet_lab import frames
-from effnet_lab.litert import Graph, ModelInfo, allocate, read_graph, read_info
+from effnet_lab.litert import Graph, ModelInfo, read_graph, read_info
 from effnet_lab.litert.flatbuffer import pack, parse, read_bytes
 from effnet_lab.litert.layer_names import layer_names
-from effnet_lab.scaling import STYLES, VARIANTS, ArenaEstimate, Buffer, estimate_arena, place
+from effnet_lab.litert.micro import MISSING, Allocation, allocate, installed
+from effnet_lab.scaling import STYLES, VARIANTS, ArenaEstimate, Buffer, estimate_arena, estimate_of, place
 
 _NAN = float("nan")
 _INT8 = ("static_wi8_ai8", "static_wi8_ai8_per_tensor")  # what the estimate is about
+MEASURED, ESTIMATED = "TensorFlow Lite Micro", "estimate of the planner"
 
 
-def footprint(model: Path | str) -> pd.DataFrame:
-    """FOOTPRINT frame with one row.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Footprint:
+    """What a file takes on a microcontroller."""
+
+    table: pd.DataFrame  # FOOTPRINT, one row
+    high_water: pd.DataFrame  # HIGH_WATER, one row per op
+    arena: pd.DataFrame  # ARENA, one row per computed tensor
+    tail: Mapping[str, int]  # bytes of the arena's tail by the allocator's own names; empty where it was estimated
+    note: str  # why the arena is an estimate; "" where it was measured
+
+
+def footprint(model: Path | str) -> Footprint:
+    """Flash and RAM of a file on a microcontroller.
 
     Flash is what a board has to store: ``weight_bytes``, and ``graph_bytes`` for all else that the runtime reads; the file
     has its metadata on top. The arena is that of the real allocator on this 64-bit host: its head holds activations, its tail
-    structs with pointers, which are smaller on a 32-bit processor. The planned bytes are the estimate from the
-    specification alone; NaN where the file names none, or is not int8. ``attrs["tail"]`` has the tail by its parts.
+    structs with pointers, which are smaller on a 32-bit processor. ``arena_source`` says where its numbers come from: where
+    tflite-micro is not installed they are the planner's own estimate, and `note` says so. The planned bytes are the estimate
+    from the specification alone; NaN where the file names none, or is not int8.
 
     Raises
     ------
     UserError
         If TensorFlow Lite Micro does not run an op of the file.
     """
-    info, graph, arena = read_info(model), read_graph(model), allocate(model)
+    info, graph, names = read_info(model), read_graph(model), layer_names(read_graph(model))
+    buffers = _buffers(graph)
+    arena = allocate(model) if installed() else _estimated(graph, [buffer for _, buffer in buffers])
     size, (flash, weights) = len(read_bytes(model)), _flash(model, graph)
     planned = _planned(info, graph)
     row = info.key | {
         "size_bytes": size, "flash_bytes": flash, "weight_bytes": weights, "graph_bytes": flash - weights,
         "arena_bytes": arena.total_bytes, "arena_head_bytes": arena.head_bytes, "arena_tail_bytes": arena.tail_bytes,
+        "arena_source": MEASURED if installed() else ESTIMATED,
         "peak_activation_bytes": graph.peak_activation_bytes,
         "planned_bytes": planned.total_bytes if planned else _NAN,
         "planned_head_bytes": planned.activation_bytes if planned else _NAN,
     }  # fmt: skip
-    table = frames.build(frames.FOOTPRINT, [row])
-    table.attrs["tail"] = dict(arena.parts)
-    return table
+    places = _places(buffers, names, info.key)
+    return Footprint(
+        table=frames.build(frames.FOOTPRINT, [row]),
+        high_water=_high_water(graph, places, names, info.key),
+        arena=places,
+        tail=dict(arena.parts),
+        note="" if installed() else f"{MISSING} ({platform.system()}, {platform.machine()}): the arena is an estimate.",
+    )
 
 
-def arena_map(model: Path | str) -> pd.DataFrame:
-    """ARENA frame: one row per computed tensor, where it lies and between which ops it has to stay.
+def _estimated(graph: Graph, buffers: list[Buffer]) -> Allocation:
+    weighted = [graph.tensors[op.outputs[0]].shape[-1] for op in graph.ops if graph.weights(op) is not None]
+    found = estimate_of(buffers, len(graph.tensors), len(graph.ops), weighted)
+    return Allocation(
+        total_bytes=found.total_bytes, head_bytes=found.activation_bytes, tail_bytes=found.persistent_bytes, parts={}
+    )
+
+
+def _places(buffers: list[tuple[int, Buffer]], names: Mapping[str, str], key: Mapping[str, str]) -> pd.DataFrame:
+    """Where each computed tensor lies, and between which ops it has to stay.
 
     Offsets follow the greedy rule of TensorFlow Lite Micro, recomputed here: the interpreter does not tell its own. The size
-    of the head that it does tell, in `footprint`, is the check; kernels that ask for scratch memory take some more.
+    of the head that it does tell is the check; kernels that ask for scratch memory take some more.
     """
-    graph, key = read_graph(model), read_info(model).key
-    names, tensors = layer_names(graph), _buffers(graph)
-    offsets = place([buffer for _, buffer in tensors])
+    offsets = place([buffer for _, buffer in buffers])
     rows = [
-        key
-        | {"tensor_index": index, "layer": names.get(buffer.name, buffer.name)}
+        {**key, "tensor_index": index, "layer": names.get(buffer.name, buffer.name)}
         | {"first_op": buffer.first, "last_op": buffer.last, "offset_bytes": offset, "size_bytes": buffer.size_bytes}
-        for (index, buffer), offset in zip(tensors, offsets, strict=True)
+        for (index, buffer), offset in zip(buffers, offsets, strict=True)
     ]
     return frames.build(frames.ARENA, rows)
 
 
-def high_water(model: Path | str) -> pd.DataFrame:
-    """HIGH_WATER frame: one row per op, what is alive while it runs and up to which byte the arena is used."""
-    graph, info = read_graph(model), read_info(model)
-    names, table = layer_names(graph), arena_map(model)
+def _high_water(graph: Graph, arena: pd.DataFrame, names: Mapping[str, str], key: Mapping[str, str]) -> pd.DataFrame:
+    """What is alive while each op runs, and up to which byte the arena is used."""
     rows = []
     for op in graph.computing_ops:
-        alive = table[(table["first_op"] <= op.index) & (table["last_op"] >= op.index)]
+        alive = arena[(arena["first_op"] <= op.index) & (arena["last_op"] >= op.index)]
         output = graph.tensors[op.outputs[0]].name
         rows.append(
-            info.key
-            | {"layer_index": op.index, "layer": names.get(output, output), "op": op.kind, "n_alive": len(alive)}
+            {**key, "layer_index": op.index, "layer": names.get(output, output), "op": op.kind, "n_alive": len(alive)}
             | {"alive_bytes": int(alive["size_bytes"].sum())}
             | {"high_water_bytes": int((alive["offset_bytes"] + alive["size_bytes"]).max())}
         )
@@ -104,6 +131,7 @@ def _flash(model: Path | str, graph: Graph) -> tuple[int, int]:
 
 def _planned(info: ModelInfo, graph: Graph) -> ArenaEstimate | None:
     spec = (VARIANTS | STYLES).get(info.variant or info.model)
-    if spec is None or info.scheme not in _INT8:
+    taken, given = graph.tensors[graph.inputs[0]].shape, graph.tensors[graph.outputs[0]].shape
+    if spec is None or info.scheme not in _INT8 or len(taken) != 4 or not given:
         return None
-    return estimate_arena(spec, graph.tensors[graph.outputs[0]].shape[-1], graph.tensors[graph.inputs[0]].shape[1])
+    return estimate_arena(spec, given[-1], taken[1])

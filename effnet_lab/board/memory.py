@@ -8,6 +8,7 @@ import pandas as pd
 
 from effnet_lab import frames
 from effnet_lab.litert import allocate, read_graph, read_info
+from effnet_lab.litert.flatbuffer import read_bytes
 from effnet_lab.names import UserError
 from effnet_lab.scaling import STYLES, VARIANTS, totals
 
@@ -26,11 +27,12 @@ def measure_memory(model: Path | str, *, arena: bool = False) -> pd.DataFrame:
         Also ask the allocator of TensorFlow Lite Micro, see `footprint`; NaN where it does not run the file.
     """
     info, graph = read_info(model), read_graph(model)
+    given = graph.tensors[graph.outputs[0]].shape
     spec = (VARIANTS | STYLES).get(info.variant or info.model)
     row = info.key | {
-        "size_bytes": Path(model).stat().st_size,
+        "size_bytes": len(read_bytes(model)),
         "peak_activation_bytes": graph.peak_activation_bytes,
-        "params": totals(spec, graph.tensors[graph.outputs[0]].shape[-1]).params if spec else float("nan"),
+        "params": totals(spec, given[-1]).params if spec and given else float("nan"),
         "madds": graph.madds,
         "arena_bytes": _arena_bytes(model) if arena else float("nan"),
     }  # fmt: skip

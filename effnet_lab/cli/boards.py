@@ -22,18 +22,19 @@ def footprint(
     """Flash and RAM on a microcontroller, RAM by the allocator of TensorFlow Lite Micro.
 
     The arena's head holds activations, its tail structs of the runtime, measured on this 64-bit host. planned_bytes is the
-    estimate from the specification alone.
+    estimate from the specification alone. Where tflite-micro is not installed, arena_source says that the arena is an estimate.
 
     Example: effnet-lab footprint int8.tflite --ops
     """
     from effnet_lab import board
 
-    tables = {"footprint": board.footprint(model)}
-    if ops:
-        tables["high_water"] = board.high_water(model)
-    if tensors:
-        tables["arena"] = board.arena_map(model)
+    found = board.footprint(model)
+    tables = {"footprint": found.table}
+    tables |= {"high_water": found.high_water} if ops else {}
+    tables |= {"arena": found.arena} if tensors else {}
     show_all(tables, json)
+    if found.note:
+        typer.echo(found.note, err=True)
 
 
 def ethosu(
@@ -56,8 +57,8 @@ def ethosu(
     from effnet_lab import board
 
     compiled = board.ethosu(model, accelerator, system_config=system_config, memory_mode=memory_mode, out=out)
-    show_all({"ethosu": compiled.summary} | ({"ethosu_layers": compiled.layers} if layers else {}), json)
-    for sentence in board.fallbacks(compiled.layers):
+    show_all({"ethosu": compiled.table} | ({"ethosu_layers": compiled.layers} if layers else {}), json)
+    for sentence in compiled.fallbacks:
         typer.echo(sentence, err=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from effnet_lab.cli.inputs import DATA, Limit, Split
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, save, show, show_all
 from effnet_lab.names import UserError
+
+if TYPE_CHECKING:
+    from effnet_lab.bench import OpProfile
 
 Data = Annotated[str, typer.Option(help=DATA)]
 LATENCY_COLUMNS = (
@@ -81,36 +84,43 @@ def bench(
     ] = None,
     delegate: Annotated[str, typer.Option(help="On the device: xnnpack, gpu, nnapi or none.")] = "xnnpack",
     profile: Annotated[
-        bool, typer.Option("--profile", help="Where the time goes: each operator, longest first.")
+        bool,
+        typer.Option("--profile", help="Where the time goes: each operator, longest first; and what no operator took."),
     ] = False,
     json: Json = False,
 ) -> None:
     """Latency: interleaved runs, wall and CPU time, percentiles with intervals, and a verdict where there can be one.
 
-    relative_p50 is the ratio of CPU times to the first file, with its 95 % interval. When other programs keep the processor
+    Networks may have inputs of any kind. relative_p50 is the ratio of CPU times to the first file, with its 95 % interval.
+    When other programs keep the processor
     busy, or its clock changes while the files run, the guard says so and there is no verdict. On a PC, int8 is often no faster
     than float.
 
     Example: effnet-lab bench float32.tflite int8.tflite
     """
-    import pandas as pd
-
     from effnet_lab import bench
 
     if profile:
-        table = pd.concat([bench.profile_ops(model, runs) for model in models], ignore_index=True)
-        show(table if json else table.sort_values(["model", "scheme", "share"], ascending=[True, True, False]), json)
+        _show_profiles([bench.profile(model, runs) for model in models], json)
         return
-    if adb is not None:
-        table = bench.measure_on_device(
-            models, adb, threads=threads, n_runs=runs, delegate=delegate, progress=progress("bench")
-        )
-    else:
-        table = bench.measure_latency(models, threads=threads, kernels=kernels, n_runs=runs, progress=progress("bench"))
+    table = bench.bench(
+        models, threads=threads, kernels=kernels, n_runs=runs, adb=adb, delegate=delegate, progress=progress("bench")
+    )
     show(table, json, LATENCY_COLUMNS)
     typer.echo(f"{table['host'][0]}, batch 1, {table['kernels'][0]}, reference {table['reference'][0]}", err=True)
     if (guard := table["guard"][0]) != "quiet":
         typer.echo(f"no verdict: {guard}", err=True)
+
+
+def _show_profiles(profiles: list[OpProfile], json: bool) -> None:
+    import pandas as pd
+
+    table = pd.concat([profile.table for profile in profiles], ignore_index=True)
+    show(table if json else table.sort_values(["model", "scheme", "share"], ascending=[True, True, False]), json)
+    for profile in profiles:
+        typer.echo(f"median of whole inferences without the profiler: {profile.p50_ms:.3g} ms", err=True)
+        if profile.warning:
+            typer.echo(profile.warning, err=True)
 
 
 COMMANDS = (evaluate, bench)

@@ -31,7 +31,7 @@ FOOTPRINT = Frame(  # one row per file on a microcontroller; the arena is measur
     keys=MODEL_FILE,
     values=(
         "size_bytes", "flash_bytes", "weight_bytes", "graph_bytes", "arena_bytes", "arena_head_bytes", "arena_tail_bytes",
-        "peak_activation_bytes", "planned_bytes", "planned_head_bytes",
+        "arena_source", "peak_activation_bytes", "planned_bytes", "planned_head_bytes",
     ),
 )  # fmt: skip
 ARENA = Frame(  # one row per computed tensor: its place, and the first and last op that need it

@@ -5,7 +5,9 @@ The runtime ends the process on some files, so each question is a process of its
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +23,8 @@ from effnet_lab.litert.graph import Graph, read_graph
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.names import UserError
 
-TIMEOUT_S = 600
+TIMEOUT_S = 120
+MISSING = "tflite-micro has no wheel for this platform"
 _SPARE_BYTES = 8 << 20  # for what the arena holds besides tensors; the first attempt has to fit
 _CHILD = """
 import sys
@@ -51,6 +54,11 @@ class Allocation:
     parts: Mapping[str, int]  # of the tail, by the allocator's own names
 
 
+def installed() -> bool:
+    """Whether the runtime is there: its wheels are for Linux on x86-64 only."""
+    return importlib.util.find_spec("tflite_micro") is not None
+
+
 def allocate(model: Path | str | bytes) -> Allocation:
     """Let TensorFlow Lite Micro allocate a file's tensors.
 
@@ -76,8 +84,9 @@ def run_micro(model: Path | str | bytes, codes: NDArray) -> NDArray:
 
 def _ask(model: Path | str | bytes, codes: NDArray | None) -> tuple[str, NDArray | None]:
     """What the runtime printed, and the answer if it was given an input."""
-    content = read_bytes(model)
-    graph = read_graph(content)
+    if not installed():
+        raise UserError(f"{MISSING}; what it would answer is not known here.")
+    content, graph = read_bytes(model), read_graph(model)
     arena = sum(tensor.size_bytes for tensor in graph.tensors if tensor.data is None) + len(content) + _SPARE_BYTES
     arena = -(-arena // 64) * 64  # an arena with a crooked end loses some bytes at its tail
     with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder:
@@ -103,8 +112,10 @@ def _refusal(said: str, code: int, graph: Graph) -> str:
     if found := _NOT_PREPARED.search(said):
         why, kind, number = found.groups()
         why = re.sub(r"^\S+\.(?:cc|h):?(?:\d+)?\s*", "", (why or "").strip()).rstrip(".") or "it does not say why"
-        output = graph.tensors[graph.ops[int(number)].outputs[0]].name
-        layer = layer_names(graph).get(output, output)
+        outputs = graph.ops[int(number)].outputs if int(number) < len(graph.ops) else ()
+        output = graph.tensors[outputs[0]].name if outputs else f"#{number}"
+        layer = layer_names(graph).get(output, output)[:60]
         return f"{runtime} refuses {kind} of the layer {layer!r}: {why}. Export the network as int8."
     last = (said.strip().splitlines() or ["nothing"])[-1]
-    return f"{runtime} ended with code {code}. It said: {last} Export the network as int8."
+    how = signal.Signals(-code).name if code < 0 else f"code {code}"
+    return f"{runtime} ended with {how}. It said: {last[:120]} Export the network as int8."

@@ -3,7 +3,7 @@
 from effnet_lab.scaling.compound import Compound
 from effnet_lab.scaling.counts import layer_counts, totals
 from effnet_lab.scaling.family import count_network, family, published
-from effnet_lab.scaling.planner import ArenaEstimate, Buffer, arena_of, estimate_arena, place
+from effnet_lab.scaling.planner import ArenaEstimate, Buffer, arena_of, estimate_arena, estimate_of, place
 from effnet_lab.scaling.search import Budget, Grid, search
 from effnet_lab.scaling.specs import NetSpec, Stage
 from effnet_lab.scaling.variants import LITE, MICRO, STYLES, VARIANTS, get_spec
@@ -23,6 +23,7 @@ __all__ = [
     "arena_of",
     "count_network",
     "estimate_arena",
+    "estimate_of",
     "family",
     "get_spec",
     "layer_counts",

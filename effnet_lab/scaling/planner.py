@@ -97,11 +97,15 @@ def arena_of(net: Iterable[Layer], side: int, activation: str = "relu6") -> Aren
         for i, (name, _, size, _) in enumerate(steps)
     ]
     weighted = [channels for _, _, _, channels in steps if channels]
-    others = len(steps) - len(weighted)
     tensors = len(buffers) + 2 * len(weighted)  # kernel and bias
+    return estimate_of(buffers, tensors, len(steps), weighted)
+
+
+def estimate_of(buffers: Sequence[Buffer], n_tensors: int, n_ops: int, channels: Sequence[int]) -> ArenaEstimate:
+    """The same from the tensors that are computed, the numbers of all tensors and ops, and the channels of each weighted op."""
     persistent = (
-        _FIXED + _PER_TENSOR * tensors + _PER_OP * len(steps) + _PER_CHANNEL * sum(weighted)
-        + _WEIGHTED_OP * len(weighted) + _OTHER_OP * others
+        _FIXED + _PER_TENSOR * n_tensors + _PER_OP * n_ops + _PER_CHANNEL * sum(channels)
+        + _WEIGHTED_OP * len(channels) + _OTHER_OP * (n_ops - len(channels))
     )  # fmt: skip
     return ArenaEstimate(activation_bytes=arena_end(buffers, place(buffers)), persistent_bytes=persistent)
 

@@ -51,7 +51,7 @@ def measure_claims(
 
 
 def _numbers(path: Path) -> list[dict]:
-    graph, arena = read_graph(path), footprint(path)["arena_head_bytes"].item()
+    graph, arena = read_graph(path), footprint(path).table["arena_head_bytes"].item()
     flash = _stored_bytes(graph) + PADDING_BYTES
     exact = {"tolerance": 0.0, "because": ""}
     return [
