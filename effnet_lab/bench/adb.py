@@ -8,9 +8,11 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from effnet_lab import frames
 from effnet_lab.bench.compare import judge
@@ -40,7 +42,7 @@ def measure_on_device(
     n_processes: int = N_PROCESSES,
     delegate: str = "xnnpack",
     seed: int = 0,
-    progress: Callable[..., Iterable] | None = None,
+    progress: Callable[..., Iterable[Any]] | None = None,
 ) -> pd.DataFrame:
     """LATENCY frame, one row per file, measured on a device; CPU times are NaN, `benchmark_model` does not tell them.
 
@@ -72,7 +74,7 @@ def measure_on_device(
     device = Device(serial)
     host = device.describe()
     rng, us = np.random.default_rng(seed), np.full((n_processes, len(models)), np.nan)
-    stats: list[list[dict]] = [[] for _ in models]
+    stats: list[list[dict[str, float]]] = [[] for _ in models]
     remote = [device.push(Path(model), f"effnet-lab-{k}.tflite") for k, model in enumerate(models)]
     try:
         steps = [(i, int(k)) for i in range(n_processes) for k in rng.permutation(len(models))]
@@ -82,11 +84,12 @@ def measure_on_device(
             stats[k].append(found)
     finally:
         device.remove(remote)
+    guard = _guard(us)
     shared = {
         "threads": threads, "host": host, "batch": 1, "kernels": f"benchmark_model, {delegate}", "delegate": delegate,
-        "n_warmup": float("nan"), "reference": " ".join(filter(None, keys[0].values())), "guard": _guard(us),
+        "n_warmup": float("nan"), "reference": " ".join(filter(None, keys[0].values())), "guard": guard,
     }  # fmt: skip
-    rows = [shared | key | _row(us, k, stats[k], shared["guard"]) for k, key in enumerate(keys)]
+    rows = [shared | key | _row(us, k, stats[k], guard) for k, key in enumerate(keys)]
     return frames.build(frames.LATENCY, rows)
 
 
@@ -94,9 +97,10 @@ class Device:
     """One device behind adb."""
 
     def __init__(self, serial: str) -> None:
-        self.serial, self.adb = serial, shutil.which("adb")
-        if self.adb is None:
+        found = shutil.which("adb")
+        if found is None:
             raise UserError("adb is not on the PATH. Install the Android platform tools.")
+        self.serial, self.adb = serial, found
         if (state := self._call("get-state").strip()) != "device":
             raise UserError(f"Device {serial!r} is {state or 'not there'}. `adb devices` lists what is connected.")
 
@@ -138,7 +142,7 @@ class Device:
         if done.returncode:
             said = (done.stdout.strip().splitlines() or ["nothing"])[-1]
             raise UserError(f"adb {' '.join(words)[:80]} on {self.serial} failed: {said}")
-        return done.stdout
+        return str(done.stdout)
 
 
 def parse_benchmark(output: str) -> dict[str, float]:
@@ -156,13 +160,13 @@ def parse_benchmark(output: str) -> dict[str, float]:
     return {name: float(value) for name, value in _FIELD.findall(counted[-1])}  # before it stand the warm-up runs
 
 
-def _guard(us: np.ndarray) -> str:
+def _guard(us: NDArray[np.float64]) -> str:
     edge = max(1, len(us) // 4)
     change = float(np.median(us[-edge:].mean(axis=0) / us[:edge].mean(axis=0))) - 1
     return "quiet" if abs(change) <= DRIFT else f"drift: times changed by {change:+.0%} while it ran (temperature)"
 
 
-def _row(us: np.ndarray, k: int, stats: list[dict], guard: str) -> dict:
+def _row(us: NDArray[np.float64], k: int, stats: list[dict[str, float]], guard: str) -> dict[str, object]:
     judged = judge(us[:, 0], us[:, k], np.arange(len(us)))
     low, high = quantile_interval(us[:, k], 0.5)
     verdict = "reference" if k == 0 else judged.verdict if guard == "quiet" else "none"

@@ -44,4 +44,5 @@ def judge(reference_ns: NDArray[np.float64], ns: NDArray[np.float64], block: NDA
     low, high = mean_interval(medians, CONFIDENCE)
     differs = not low <= 0 <= high and abs(math.expm1(mean)) > MARGIN
     verdict = "same" if not differs else "slower" if mean > 0 else "faster"
-    return Judgement(*(math.exp(x) for x in (mean, *mean_interval(medians))), verdict)
+    lowest, highest = mean_interval(medians)
+    return Judgement(math.exp(mean), math.exp(lowest), math.exp(highest), verdict)

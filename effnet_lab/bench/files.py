@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -21,7 +22,7 @@ def bench(
     adb: str | None = None,
     delegate: str = "xnnpack",
     seed: int = 0,
-    progress: Callable[..., Iterable[int]] | None = None,
+    progress: Callable[..., Iterable[Any]] | None = None,
 ) -> pd.DataFrame:
     """LATENCY frame, one row per file, batch 1; the first file is the reference of the others.
 

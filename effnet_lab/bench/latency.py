@@ -6,6 +6,7 @@ import platform
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,7 @@ def measure_latency(
     n_blocks: int | None = None,
     seed: int = 0,
     machine: Machine | None = None,
-    progress: Callable[..., Iterable] | None = None,
+    progress: Callable[..., Iterable[Any]] | None = None,
 ) -> pd.DataFrame:
     """LATENCY frame, one row per file, batch 1.
 
@@ -150,7 +151,9 @@ def _steady(cpu: list[NDArray[np.float64]]) -> bool:
     return bool((np.abs(now - before) <= STEADY_WITHIN * before).all())
 
 
-def _table(runs: Runs, keys: list[dict], delegates: list[str], guard: str, shared: dict) -> pd.DataFrame:
+def _table(
+    runs: Runs, keys: list[dict[str, str]], delegates: list[str], guard: str, shared: dict[str, object]
+) -> pd.DataFrame:
     reference = " ".join(filter(None, keys[0].values()))
     rows = []
     for k, key in enumerate(keys):
@@ -170,7 +173,7 @@ def _table(runs: Runs, keys: list[dict], delegates: list[str], guard: str, share
 
 def _percentiles(ns: NDArray[np.float64], prefix: str) -> dict[str, float]:
     """Percentiles in ms, each with its 95 % interval; NaN for the end of one that lies beyond the slowest run."""
-    row = {}
+    row: dict[str, float] = {}
     for p in PERCENTILES:
         low, high = quantile_interval(ns, p / 100)
         row |= {f"{prefix}p{p}_ms": float(np.percentile(ns, p)) / 1e6}

@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 LOST = 0.10  # share of wall time in which a single-threaded run did not compute: it waited for a processor
 BUSY = 0.30  # processors that others used beyond those that were free
@@ -37,6 +39,22 @@ class Machine:
     n_processors: int = os.cpu_count() or 1
 
 
+class Timed(Protocol):
+    """Times of runs in blocks, nanoseconds: arrays (rounds, files), and the block of each round."""
+
+    @property
+    def wall(self) -> NDArray[np.float64]:
+        """Of the clock on the wall."""
+
+    @property
+    def cpu(self) -> NDArray[np.float64]:
+        """Of the processor."""
+
+    @property
+    def block(self) -> NDArray[np.int_]:
+        """Number of the block, (rounds,)."""
+
+
 class Watch:
     """Looks at the machine from its making on; `guard` says whether the runs in between can be trusted."""
 
@@ -51,13 +69,8 @@ class Watch:
         seconds = (now[0] - wall) / 1e9
         return max(0.0, ((now[1] - everyone) - (now[2] - own)) / seconds) if seconds > 0 else float("nan")
 
-    def guard(self, runs) -> str:
-        """Say "quiet", or in words what makes a verdict worthless.
-
-        Parameters
-        ----------
-        runs : latency.Runs
-        """
+    def guard(self, runs: Timed) -> str:
+        """Say "quiet", or in words what makes a verdict worthless."""
         if self._threads == 1 and (lost := 1 - runs.cpu.sum() / runs.wall.sum()) > LOST:
             return f"contention: {lost:.0%} of the time was spent waiting for a processor"
         free = self._machine.n_processors - self._threads

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,7 +52,7 @@ def profile(model: Path | str, n_runs: int = 30) -> OpProfile:
     times = [_faster_half(node.ms) for node in measured.nodes]
     whole, total = _faster_half(measured.whole_ms), sum(times)
     missing = max(0.0, whole - total)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"layer": layer, "op": op, "operator": node.name, "delegate": XNNPACK if node.delegated else ""}
         | {"uninterrupted_ms": ms}
         for node, (layer, op), ms in zip(measured.nodes, layers, times, strict=True)

@@ -26,12 +26,12 @@ _SHARED, _DEDICATED = ("Shared_Sram", "Sram_Only"), ("Dedicated_Sram", "Sram_Onl
 _SIZED = ("Dedicated_Sram_384KB", "Dedicated_Sram_256KB", "Dedicated_Sram_512KB", *_DEDICATED)
 _U55 = ("Ethos_U55_High_End_Embedded", "Ethos_U55_Deep_Embedded")
 _U65 = ("Ethos_U65_High_End", "Ethos_U65_Mid_End", "Ethos_U65_Client_Server")
-_SYSTEMS = {  # what Vela ships for each family; the first is the default
+_SYSTEMS: dict[str, dict[str, tuple[str, ...]]] = {  # what Vela ships for each family; the first is the default
     "u55": dict.fromkeys(_U55, _SHARED),
     "u65": dict.fromkeys(_U65, _SIZED) | {"Ethos_U65_Embedded": _SHARED},
 }
 # The i.MX 93 has a U65-256; no shipped configuration bears its name, the default is the closest.
-ACCELERATORS = {
+ACCELERATORS: dict[str, dict[str, tuple[str, ...]]] = {
     f"ethos-{family}-{macs}": _SYSTEMS[family]
     for family, sizes in (("u55", (32, 64, 128, 256)), ("u65", (256, 512)))
     for macs in sizes
@@ -103,7 +103,7 @@ def ethosu(
         write_atomically(Path(out), content)
     left = layers[layers["runs_on"] == "CPU"]
     return Compiled(
-        table=frames.build(frames.ETHOSU, [key | place | _row(summary, _counts(layers, said))]),
+        table=frames.build(frames.ETHOSU, [{**key, **place, **_row(summary, _counts(layers, said))}]),
         layers=layers,
         fallbacks=tuple(
             f"{row.op} of the layer {row.layer!r} runs on the CPU: {row.reason}" for row in left.itertuples()
@@ -127,7 +127,7 @@ def _compile(model: Path | str, folder: Path, accelerator: str, system: str, mod
     file = folder / "model.tflite"
     file.write_bytes(read_bytes(model))
     command = [
-        sys.executable, "-m", "ethosu.vela", file, "--output-dir", folder, "--config", SHIPPED, "--accelerator-config",
+        sys.executable, "-m", "ethosu.vela", str(file), "--output-dir", str(folder), "--config", SHIPPED, "--accelerator-config",
         accelerator, "--system-config", system, "--memory-mode", mode, "--verbose-performance",
     ]  # fmt: skip
     try:
@@ -150,7 +150,7 @@ def _compile(model: Path | str, folder: Path, accelerator: str, system: str, mod
     if done.returncode:
         last = (done.stdout.strip().splitlines() or ["nothing"])[-1]
         raise UserError(f"Vela refuses {model}: {last}")
-    return done.stdout
+    return str(done.stdout)
 
 
 def _found(folder: Path, pattern: str, said: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from effnet_lab.litert.flatbuffer import decode, pack, parse, read_bytes
 from effnet_lab.litert.graph import graph_of
 
 
-def with_constants(model: Path | str | bytes, arrays: Mapping[str, NDArray]) -> bytes:
+def with_constants(model: Path | str | bytes, arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """The same file with these stored tensors replaced; metadata, names and quantization stay.
 
     Parameters

@@ -26,7 +26,7 @@ def float_twin(model: Path | str | bytes) -> bytes:
             if tensor.data is not None:
                 tree.buffers.append(schema.BufferT(data=tensor.real(tensor.data).reshape(-1).view(np.uint8)))
                 stored.buffer = len(tree.buffers) - 1
-    same = {}  # output of a removed op -> the tensor it was made from
+    same: dict[int, int] = {}  # output of a removed op -> the tensor it was made from
     for op in graph.ops:
         if op.kind in CHANGES_OF_TYPE:
             same[op.outputs[0]] = same.get(op.inputs[0], op.inputs[0])

@@ -6,10 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
 
 from effnet_lab.litert.flatbuffer import decode, parse
 from effnet_lab.litert.soundness import DTYPES, INTEGERS, OPAQUE, shape_of
@@ -39,11 +41,24 @@ class Tensor:
         return self.scale.size > 0
 
     @property
+    def values(self) -> NDArray[Any]:
+        """What is stored, of a tensor that is.
+
+        Raises
+        ------
+        ValueError
+            If it is computed.
+        """
+        if self.data is None:
+            raise ValueError(f"The tensor {self.name!r} is computed, not stored.")
+        return self.data
+
+    @property
     def size_bytes(self) -> int:
         """Bytes at run time."""
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
-    def real(self, codes: np.ndarray) -> np.ndarray:
+    def real(self, codes: NDArray[Any]) -> NDArray[np.float32]:
         """Codes to real values, float32: ``scale * (code - zero_point)``, per channel where the tensor is."""
         if not self.quantized:
             return codes.astype(np.float32)
@@ -51,7 +66,8 @@ class Tensor:
         if self.scale.size > 1:
             shape[self.axis] = -1
         zero_point = self.zero_point.reshape(shape).astype(np.float32)
-        return (codes.astype(np.float32) - zero_point) * self.scale.reshape(shape)
+        values: NDArray[np.float32] = (codes.astype(np.float32) - zero_point) * self.scale.reshape(shape)
+        return values
 
 
 @dataclass(frozen=True, kw_only=True)

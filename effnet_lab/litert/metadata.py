@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -135,7 +136,7 @@ def tell_apart(infos: Sequence[ModelInfo], sources: Sequence[Path | str]) -> lis
     ]
 
 
-def _ours(fields: dict) -> ModelInfo:
+def _ours(fields: dict[str, Any]) -> ModelInfo:
     calibration = fields.get("calibration")  # files of earlier versions lack what came later
     return ModelInfo(
         **{name: fields[name] for name in _PLAIN if name in fields},

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,12 +78,14 @@ def allocate(model: Path | str | bytes) -> Allocation:
     )
 
 
-def run_micro(model: Path | str | bytes, codes: NDArray) -> NDArray:
+def run_micro(model: Path | str | bytes, codes: NDArray[Any]) -> NDArray[Any]:
     """Output of the reference kernels of TensorFlow Lite Micro for one input, both as the file's own codes."""
-    return _ask(model, codes)[1]
+    answer = _ask(model, codes)[1]
+    assert answer is not None  # it was given an input
+    return answer
 
 
-def _ask(model: Path | str | bytes, codes: NDArray | None) -> tuple[str, NDArray | None]:
+def _ask(model: Path | str | bytes, codes: NDArray[Any] | None) -> tuple[str, NDArray[Any] | None]:
     """What the runtime printed, and the answer if it was given an input."""
     if not installed():
         raise UserError(f"{MISSING}; what it would answer is not known here.")
@@ -94,7 +97,15 @@ def _ask(model: Path | str | bytes, codes: NDArray | None) -> tuple[str, NDArray
         file.write_bytes(content)
         if codes is not None:
             np.save(given, codes)
-        command = [sys.executable, "-c", _CHILD, file, str(arena), "" if codes is None else given, answer]
+        command = [
+            sys.executable,
+            "-c",
+            _CHILD,
+            str(file),
+            str(arena),
+            "" if codes is None else str(given),
+            str(answer),
+        ]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
         except subprocess.TimeoutExpired:

@@ -6,6 +6,7 @@ import re
 import warnings
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -163,17 +164,19 @@ class Runner:
         """Real values of a computed tensor after `invoke`, float32; needs ``keep_all=True`` unless it is the output."""
         return tensor.real(self._interpreter.get_tensor(tensor.index))
 
-    def codes(self, tensor: Tensor) -> np.ndarray:
+    def codes(self, tensor: Tensor) -> NDArray[Any]:
         """What `activation` reads, as it stands in memory and without a copy; let go of it before the next `invoke`."""
-        return self._interpreter.tensor(tensor.index)()
+        view: NDArray[Any] = self._interpreter.tensor(tensor.index)()
+        return view
 
     def shapes(self) -> dict[int, tuple[int, ...]]:
         """Shapes of all tensors after `invoke`, by index; a file may leave some of them open."""
         return {each["index"]: tuple(map(int, each["shape"])) for each in self._interpreter.get_tensor_details()}
 
-    def nodes(self) -> list[dict]:
+    def nodes(self) -> list[dict[str, Any]]:
         """What the interpreter would run: the graph's ops, then the nodes that delegates have put in their place."""
-        return self._interpreter._get_ops_details()  # there is no public way to ask
+        nodes: list[dict[str, Any]] = self._interpreter._get_ops_details()  # there is no public way to ask
+        return nodes
 
     def predict(self, batch: np.ndarray) -> np.ndarray:
         """Real values of the only output, float32 (n, values), of a batch for the only input; samples run one by one."""
@@ -191,10 +194,11 @@ class Runner:
         return [self.activation(tensor) for tensor in self.outputs]
 
 
-def to_codes(values: np.ndarray, tensor: Tensor) -> np.ndarray:
+def to_codes(values: NDArray[Any], tensor: Tensor) -> NDArray[Any]:
     """Real values to the tensor's own type: rounded to nearest, saturated, never wrapped."""
     if not tensor.quantized:
         return values.astype(tensor.dtype)
     limits = np.iinfo(tensor.dtype)
     codes = np.rint(values / tensor.scale[0]) + tensor.zero_point[0]
-    return np.clip(codes, limits.min, limits.max).astype(tensor.dtype)
+    clipped: NDArray[Any] = np.clip(codes, limits.min, limits.max).astype(tensor.dtype)
+    return clipped

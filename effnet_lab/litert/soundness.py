@@ -7,6 +7,7 @@ needs no second look and the user gets one line that says what is wrong and wher
 from __future__ import annotations
 
 import os
+from collections.abc import Sized
 from typing import NoReturn
 
 import ml_dtypes
@@ -190,6 +191,11 @@ class _Check:
             self.fail(where, f"is a layer from {x} to {y} with the kernel {kernel}")
         bias = shape_of(graph.tensors[op.inputs[2]]) if len(op.inputs) > 2 and op.inputs[2] >= 0 else None
         into = kernel[-1] if axis == 0 else 1
+        parts = [graph.tensors[i] for i in op.inputs[:3] if i >= 0]
+        if any(DTYPES[part.type] == OPAQUE for part in parts):
+            self.fail(where, "is a layer whose kernel or bias holds no numbers")
+        if (q := parts[1].quantization) is not None and 1 < _length(q.scale) != kernel[axis]:
+            self.fail(where, f"is a layer of {kernel[axis]} channels with {_length(q.scale)} scales")
         fits = y[-1] == kernel[axis] and (bias is None or np.prod(bias, dtype=np.int64) == y[-1])
         if not fits or 0 in kernel or (rank == 4 and (x[-1] % into if into else x[-1])):
             self.fail(where, f"is a layer from {x} to {y} with the kernel {kernel} and the bias {bias}")
@@ -209,4 +215,4 @@ def _called(tensor: schema.TensorT) -> str:
 
 
 def _length(values: object) -> int:
-    return 0 if values is None else len(values)  # type: ignore[arg-type]
+    return len(values) if isinstance(values, Sized) else 0

@@ -175,26 +175,29 @@ def _tensor(
     return _fields(builder, 7, fields)
 
 
-def _offset(builder: flatbuffers.Builder) -> Callable:
-    return builder.PrependUOffsetTRelativeSlot
+def _offset(builder: flatbuffers.Builder) -> Callable[[int, int, int], None]:
+    prepend: Callable[[int, int, int], None] = builder.PrependUOffsetTRelativeSlot
+    return prepend
 
 
 def _fields(builder: flatbuffers.Builder, count: int, offsets: dict[int, int]) -> int:
     return _table(builder, count, [(slot, _offset(builder), offset) for slot, offset in offsets.items()])
 
 
-def _table(builder: flatbuffers.Builder, count: int, values: list[tuple[int, Callable, int]]) -> int:
+def _table(
+    builder: flatbuffers.Builder, count: int, values: list[tuple[int, Callable[[int, int, int], None], int]]
+) -> int:
     builder.StartObject(count)
     for slot, prepend, value in values:
         prepend(slot, value, 0)
-    return builder.EndObject()
+    return int(builder.EndObject())
 
 
 def _vector(builder: flatbuffers.Builder, offsets: list[int]) -> int:
     builder.StartVector(4, len(offsets), 4)
     for offset in reversed(offsets):
         builder.PrependUOffsetTRelative(offset)
-    return builder.EndVector()
+    return int(builder.EndVector())
 
 
 def _each(values: Grey) -> list[float]:
@@ -212,7 +215,7 @@ def _floats(builder: flatbuffers.Builder, values: list[float]) -> int:
     builder.StartVector(4, len(values), 4)
     for value in reversed(values):
         builder.PrependFloat32(value)
-    return builder.EndVector()
+    return int(builder.EndVector())
 
 
 def _tables(table: Table, slot: int) -> list[Table]:

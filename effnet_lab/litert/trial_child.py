@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -30,7 +31,7 @@ def limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
-def attempt(say, path: str, kernels: str, keep_all: bool) -> str:
+def attempt(say: Callable[[str], None], path: str, kernels: str, keep_all: bool) -> str:
     """Open, run twice, close; the interpreter's words where it refuses, else ""."""
     try:
         say("opened")

@@ -46,7 +46,7 @@ def lint(model: Path | str) -> pd.DataFrame:
         *npu.check(network),
         *stated.check(network.graph, info, stated.normalisation(tree, info)),
     ]
-    if asked is not None:
+    if isinstance(content, FileContent) and asked is not None:
         found += loads.check(content, asked, network.graph, {finding.id for finding in found})
     return _table(network, info, found)
 

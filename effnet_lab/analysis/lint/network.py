@@ -73,10 +73,11 @@ class Node:
         return self.inputs[2] if self.kind in LAYERS and len(self.inputs) > 2 else None
 
     @cached_property
-    def multipliers(self) -> NDArray:
-        """Requantization multiplier per channel, in float32 as XNNPACK forms it; NaN or infinite where a scale is 0."""
+    def multipliers(self) -> NDArray[np.float32]:
+        """Requantization multiplier per channel of a layer, float32 as XNNPACK forms it; NaN or infinite where a scale is 0."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            return self.inputs[0].scale[0] * self.kernel.scale / self.output.scale[0]
+            found: NDArray[np.float32] = self.inputs[0].scale[0] * self.inputs[1].scale / self.output.scale[0]
+        return found
 
     @cached_property
     def integer_layer(self) -> bool:
@@ -90,8 +91,8 @@ class Node:
 
     @property
     def channel_axes(self) -> tuple[int, ...]:
-        """Axes of the kernel that one output channel sums over."""
-        return (0, 1, 2) if self.kind == "depthwise" else tuple(range(1, self.kernel.data.ndim))
+        """Axes of a layer's kernel that one output channel sums over."""
+        return (0, 1, 2) if self.kind == "depthwise" else tuple(range(1, len(self.inputs[1].shape)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +147,7 @@ def _madds(graph: Graph, op: Op) -> int:
     return int(np.prod(out[1:-1], dtype=np.int64) * np.prod(kernel.shape, dtype=np.int64))
 
 
-def normal(scale: NDArray) -> NDArray:
+def normal(scale: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Whether float32 scales are positive, finite and not subnormal: what XNNPACK asks of every scale."""
-    return np.isfinite(scale) & (scale >= np.finfo(np.float32).tiny)
+    found: NDArray[np.bool_] = np.isfinite(scale) & (scale >= np.finfo(np.float32).tiny)
+    return found

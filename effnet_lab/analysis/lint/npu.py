@@ -66,29 +66,29 @@ def _without_scale(tensor: Tensor) -> bool:
 
 
 def _window(node: Node) -> str | None:
-    kernel, how = node.kernel, node.options
+    kernel, how = node.inputs[1], node.options
     if kernel.data is None:
         return "weights that are computed"
     down, across = how.stride
     folded = node.kind == "conv" and how.dilation == (1, 1) and not _padded(node)  # columns become channels
     if max(down, across) > _LARGEST_STRIDE and not folded:
         return f"stride {down}x{across}: above {_LARGEST_STRIDE} only in a convolution without padding or dilation"
-    largest = int(np.abs(kernel.data.astype(np.int16)).sum(node.channel_axes, dtype=np.int64).max())
+    largest = int(np.abs(kernel.values.astype(np.int16)).sum(node.channel_axes, dtype=np.int64).max())
     return f"sum of weights {largest:,}, at most {_LARGEST_WEIGHT_SUM:,}" if largest > _LARGEST_WEIGHT_SUM else None
 
 
 def _padded(node: Node) -> bool:
     sides = zip(
-        node.inputs[0].shape[1:3], node.output.shape[1:3], node.kernel.shape[1:3], node.options.stride, strict=True
+        node.inputs[0].shape[1:3], node.output.shape[1:3], node.inputs[1].shape[1:3], node.options.stride, strict=True
     )
     return node.options.same and any((out - 1) * stride + size > into for into, out, size, stride in sides)
 
 
 def _mean(node: Node) -> str | None:
-    shape, axes = node.inputs[0].shape, node.inputs[1].data
-    if axes is None:
+    shape = node.inputs[0].shape
+    if node.inputs[1].data is None or not shape:
         return "axes that are computed"
-    axes = [int(axis) % len(shape) for axis in axes.reshape(-1)]
+    axes = [int(axis) % len(shape) for axis in node.inputs[1].values.reshape(-1)]
     count, most = int(np.prod([shape[axis] for axis in axes])), _MEAN_COUNT.get(node.inputs[0].dtype.name, 0)
     if count > most or max(shape[axis] for axis in axes) > _MEAN_SIDE:
         return f"a mean over {count:,} values, at most {most:,}, and {_MEAN_SIDE:,} along one axis"
@@ -136,7 +136,7 @@ def check(network: Network) -> Iterator[Finding]:
     vanishing = _vanishing(network)
     objections = {node.op.index: objection(node) for node in network.nodes if node.op.index not in vanishing}
     left = {index: why for index, why in objections.items() if why is not None}
-    if len(left) == len(objections):
+    if left and len(left) == len(objections):
         first = next(iter(left.values()))
         yield Finding(id="E702", op=None, evidence=f"all {len(left)} ops are left to the CPU: {first} first")
         return

@@ -56,7 +56,7 @@ def _layer(node: Node, network: Network, dead: bool) -> Iterator[Finding]:
     low, high = accumulator_range(node, network)
     bias = node.bias.data.reshape(-1).astype(np.int64) if node.bias is not None and node.bias.data is not None else None
     full = np.zeros(low.size, bool) if bias is None else (bias <= -_INT32.max) | (bias >= _INT32.max)
-    if full.any():
+    if bias is not None and full.any():
         channel = int(np.flatnonzero(full)[0])
         evidence = (
             f"{full.sum()} of {full.size} channels at the end of int32, channel {channel} first: {bias[channel]:,}"
@@ -73,9 +73,9 @@ def _layer(node: Node, network: Network, dead: bool) -> Iterator[Finding]:
         yield from _constant(node, low, high, *network.codes[node.output.index])
 
 
-def accumulator_range(node: Node, network: Network) -> tuple[NDArray, NDArray]:
+def accumulator_range(node: Node, network: Network) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Lowest and highest accumulator per channel, int64, over all codes that the input can hold."""
-    x, weights = node.inputs[0], node.kernel.data
+    x, weights = node.inputs[0], node.inputs[1].values
     limits = np.iinfo(x.dtype)
     codes = network.codes.get(x.index, (limits.min, limits.max))
     below, above = (min(codes[0] - int(x.zero_point[0]), 0), max(codes[1] - int(x.zero_point[0]), 0))  # 0 pads
@@ -85,7 +85,9 @@ def accumulator_range(node: Node, network: Network) -> tuple[NDArray, NDArray]:
     return up * below + down * above + bias, up * above + down * below + bias
 
 
-def _constant(node: Node, low: NDArray, high: NDArray, lowest: int, highest: int) -> Iterator[Finding]:
+def _constant(
+    node: Node, low: NDArray[np.int64], high: NDArray[np.int64], lowest: int, highest: int
+) -> Iterator[Finding]:
     """Channels whose code is the same at both ends of the accumulator."""
     zero = int(node.output.zero_point[0])
     multipliers = np.broadcast_to(node.multipliers.astype(np.float64), low.shape)
@@ -105,9 +107,10 @@ def _constant(node: Node, low: NDArray, high: NDArray, lowest: int, highest: int
 
 
 def _per_tensor(node: Node) -> Iterator[Finding]:
-    if node.kernel.scale.size > 1 or node.output.shape[-1] < 2:
+    kernel = node.inputs[1]
+    if kernel.scale.size > 1 or node.output.shape[-1] < 2:
         return
-    largest = np.abs(node.kernel.data.astype(np.int16)).max(node.channel_axes).astype(np.float64)
+    largest = np.abs(kernel.values.astype(np.int16)).max(node.channel_axes).astype(np.float64)
     bits = np.log2(largest.max() / np.maximum(largest, 1)) if largest.max() > 0 else np.zeros(1)
     evidence = f"median channel loses {np.median(bits):.1f} bits, the worst {bits.max():.1f}"
     if node.kind == "depthwise":

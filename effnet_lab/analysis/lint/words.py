@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Any
+
 import pandas as pd
 
 from effnet_lab.analysis.lint.rules import RULES
@@ -21,10 +24,12 @@ def in_words(findings: pd.DataFrame, *, each: bool = False) -> list[str]:
     """
     lines = []
     for _, group in findings.groupby("id", sort=False):
-        rows = list(group.itertuples())
+        rows: list[dict[Hashable, Any]] = group.to_dict("records")
         several = len(rows) > 1 and not each
-        lines += [_many(rows)] if several else [f"{_head(row)} {row.layer or 'file'}: {row.evidence}" for row in rows]
-        lines.append(f"    {rows[0].remedy}")
+        lines += (
+            [_many(rows)] if several else [f"{_head(row)} {row['layer'] or 'file'}: {row['evidence']}" for row in rows]
+        )
+        lines.append(f"    {rows[0]['remedy']}")
     if not len(findings):
         lines.append("Nothing found: the file loads, and no rule objects.")
     elif set(findings["severity"]) == {"info"}:
@@ -32,14 +37,14 @@ def in_words(findings: pd.DataFrame, *, each: bool = False) -> list[str]:
     return lines
 
 
-def _head(row: tuple) -> str:
-    return f"{row.severity} {row.id}"
+def _head(row: dict[Hashable, Any]) -> str:
+    return f"{row['severity']} {row['id']}"
 
 
-def _many(rows: list[tuple]) -> str:
-    title = RULES[rows[0].id].title
-    evidence = list(dict.fromkeys(row.evidence.removeprefix(f"{title}: ") for row in rows))
-    layers = [row.layer or f"operator {row.layer_index:.0f}" for row in rows]
+def _many(rows: list[dict[Hashable, Any]]) -> str:
+    title = RULES[rows[0]["id"]].title
+    evidence = list(dict.fromkeys(row["evidence"].removeprefix(f"{title}: ") for row in rows))
+    layers = [row["layer"] or f"operator {row['layer_index']:.0f}" for row in rows]
     where = ", ".join(layers[:_NAMED]) + (f" and {len(layers) - _NAMED} more" if len(layers) > _NAMED else "")
     first = evidence[0] if len(evidence) == 1 else f"the first: {evidence[0]}"
     return f"{_head(rows[0])} {len(rows)} layers ({where}): {title}: {first}"
