@@ -60,13 +60,13 @@ def require_survival(content: FileContent, *, kernels: str, keep_all: bool, madd
     UserError
         With the operator on which it dies.
     """
-    outcome = Trial(content, kernels=kernels, keep_all=keep_all, madds=madds).outcome()
+    outcome = FileTrial(content, kernels=kernels, keep_all=keep_all, madds=madds).outcome()
     if outcome.death:
         how, _ = death_of(content, outcome, kernels=kernels, keep_all=keep_all)
         raise UserError(f"{content.path!r} {how}. TensorFlow Lite Micro may run it: effnet-lab footprint.")
 
 
-class Trial:
+class FileTrial:
     """A file that is opened, run and closed in the child process while this one goes on; `outcome` waits for the end."""
 
     def __init__(self, content: FileContent, *, kernels: str, keep_all: bool = False, madds: int = 0) -> None:
@@ -126,7 +126,7 @@ def _dies(tree: schema.ModelT, n_ops: int, kernels: str, keep_all: bool) -> bool
             part = FileContent(pack(tree))
             part.path = str(Path(folder) / "part.tflite")
             Path(part.path).write_bytes(part)
-            return bool(Trial(part, kernels=kernels, keep_all=keep_all).outcome().death)
+            return bool(FileTrial(part, kernels=kernels, keep_all=keep_all).outcome().death)
     finally:
         main.operators, main.outputs, tree.signatureDefs = operators, outputs, signatures
 
@@ -136,7 +136,7 @@ class _Child:
 
     def __init__(self) -> None:
         self.owner = os.getpid()
-        self._pending: Trial | None = None
+        self._pending: FileTrial | None = None
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  a pipe that nobody reads would fill up
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(_CHILD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said
@@ -146,7 +146,7 @@ class _Child:
     def alive(self) -> bool:
         return self.owner == os.getpid() and self._process.poll() is None
 
-    def begin(self, trial: Trial) -> None:
+    def begin(self, trial: FileTrial) -> None:
         """Put a question, after the one before is answered."""
         if self._pending is not None:
             self._pending.outcome()

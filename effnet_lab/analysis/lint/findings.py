@@ -14,7 +14,7 @@ from effnet_lab.litert import ModelInfo
 from effnet_lab.litert.flatbuffer import FileContent, parse, read_bytes
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.litert.metadata import info_of
-from effnet_lab.litert.trial import Trial
+from effnet_lab.litert.trial import FileTrial
 
 
 def lint(model: Path | str) -> pd.DataFrame:
@@ -38,7 +38,7 @@ def lint(model: Path | str) -> pd.DataFrame:
     content = read_bytes(model)
     tree = parse(content, str(model))
     network = Network.of(tree)
-    asked = Trial(content, kernels="AUTO", madds=network.graph.madds) if isinstance(content, FileContent) else None
+    asked = FileTrial(content, kernels="AUTO", madds=network.graph.madds) if isinstance(content, FileContent) else None
     info = info_of(tree, model)
     found = [
         *xnnpack.check(network),

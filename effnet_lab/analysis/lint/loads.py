@@ -8,18 +8,18 @@ from effnet_lab.analysis.lint.rules import Finding
 from effnet_lab.litert import Graph
 from effnet_lab.litert.flatbuffer import FileContent
 from effnet_lab.litert.runner import in_short
-from effnet_lab.litert.trial import Trial, death_of
+from effnet_lab.litert.trial import FileTrial, death_of
 
 _BUILTIN = "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
 
 
-def check(content: FileContent, asked: Trial, graph: Graph, known: set[str]) -> Iterator[Finding]:
+def check(content: FileContent, asked: FileTrial, graph: Graph, known: set[str]) -> Iterator[Finding]:
     """F901 and F902, and Q107 where no other rule says what XNNPACK refuses.
 
     Parameters
     ----------
     content : FileContent
-    asked : Trial
+    asked : FileTrial
         Begun with XNNPACK, as it is in use.
     graph : Graph
     known : set of str
@@ -28,7 +28,7 @@ def check(content: FileContent, asked: Trial, graph: Graph, known: set[str]) -> 
     outcome, kernels = asked.outcome(), "AUTO"
     if outcome.refused:
         said, kernels = outcome.refused, _BUILTIN
-        outcome = Trial(content, kernels=kernels, madds=graph.madds).outcome()
+        outcome = FileTrial(content, kernels=kernels, madds=graph.madds).outcome()
         if not outcome.refused and not outcome.death and not known & {"Q101", "Q102"}:
             yield Finding(id="Q107", op=None, evidence=in_short(said))
     if outcome.death:
