@@ -58,7 +58,18 @@ def recording(out_dir: str | Path, profile: str, notebook: str = "") -> Recordin
         out_dir=Path(out_dir), manifest=Manifest(notebook=notebook or _notebook_name(), profile=profile)
     )
     started.manifest.save(out_dir)
+    if _cell():
+        _follow_the_theme()
     return started
+
+
+def _follow_the_theme() -> None:
+    """Give the page the colours that figures have in a dark theme; nothing to see."""
+    from IPython.display import HTML, display
+
+    from effnet_lab.view.theme import JUPYTER_DARK, dark_style
+
+    display(HTML(f"<style>{dark_style(JUPYTER_DARK)}</style>"))  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ SYMBOLS = (
 DASHES = ("solid", "dot", "dash", "dashdot", "longdash")
 BESIDE = {  # legend to the right of the plot
     "orientation": "v",
+    "yref": "paper",
     "x": 1.02,
     "xanchor": "left",
     "yanchor": "top",
@@ -28,6 +29,11 @@ BESIDE = {  # legend to the right of the plot
 }
 INK, FAINT, RULE = "#1F2933", "#E6E9ED", "#9AA5B1"  # text, grid, axis lines
 FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
+# The colour of an operator is the same in every figure; what is not here takes one by its name.
+OP_COLORS = {
+    "conv": BLUE, "depthwise": ORANGE, "dense": GREEN, "add": PURPLE, "mul": SKY, "mean": GREY, "softmax": VERMILION,
+    "pad": SKY, "reshape": GREY, "quantize": VERMILION, "dequantize": VERMILION, "": GREY,
+}  # fmt: skip
 HEIGHT_PX, DETAIL_HEIGHT_PX = 440, 320  # a figure on its own; a second figure under it
 BARE_TOP_PX = 52  # top margin of a figure whose legend is not between title and plot
 PICTURE_PX = (900, HEIGHT_PX)  # width and height of an exported picture
@@ -40,13 +46,31 @@ TEMPLATE = go.layout.Template(
     layout={
         "colorway": list(PALETTE),
         "font": {"family": FONT, "size": 13, "color": INK},
-        "title": {"x": 0, "xref": "paper", "xanchor": "left", "y": 0.97, "yanchor": "top", "font": {"size": 16}},
+        "title": {
+            "x": 0,
+            "xref": "paper",
+            "xanchor": "left",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"t": 14, "b": 10},
+            "automargin": True,
+            "font": {"size": 16},
+        },
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
         "xaxis": _AXIS,
         "yaxis": _AXIS,
-        "margin": {"l": 70, "r": 24, "t": 80, "b": 56},
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom", "font": {"size": 12}},
+        "margin": {"l": 70, "r": 24, "t": 52, "b": 48},
+        "legend": {  # below the plot, which leaves it the room it needs: no number of entries runs into the title
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "yref": "container",
+            "y": 0,
+            "yanchor": "bottom",
+            "font": {"size": 12},
+        },
         "hovermode": "closest",
         "hoverlabel": {"bgcolor": "white", "bordercolor": RULE, "align": "left", "font": {"size": 12, "family": FONT}},
         "annotationdefaults": {"font": {"size": 11}, "arrowcolor": RULE, "arrowwidth": 1, "arrowhead": 0},
@@ -69,6 +93,11 @@ def message_figure(text: str, height: int = HEIGHT_PX) -> go.Figure:
     return fig.update_xaxes(visible=False).update_yaxes(visible=False)
 
 
+def op_color(op: str) -> str:
+    """The colour of an operator, the same in every figure."""
+    return OP_COLORS.get(op) or PALETTE[sum(op.encode()) % len(PALETTE)]
+
+
 def assign(keys: Iterable[T], styles: tuple[str, ...]) -> dict[T, str]:
     """One style per distinct key, in order of appearance; they repeat when there are more keys than styles."""
     return {key: styles[i % len(styles)] for i, key in enumerate(dict.fromkeys(keys))}
@@ -78,6 +107,9 @@ DARK = {  # neutral colours of the template, and what they are on a dark page
     INK: "#E4E7EB", "#444": "#E4E7EB", FAINT: "#2C3642", RULE: "#6B7785", GREY: "#A9B4C0", BLUE: "#4DA3E0",
     "#FFFFFF": "#111418",
 }  # fmt: skip
+
+
+JUPYTER_DARK = 'body[data-jp-theme-light="false"]'  # JupyterLab, Voila and exported notebooks in a dark theme
 
 
 def dark_style(scope: str) -> str:

@@ -26,11 +26,11 @@ def plot_profile(profile: pd.DataFrame) -> go.Figure:
     total = profile["uninterrupted_ms"].sum()
     fig = theme.new_figure(f"Where the {total:.3g} ms of {file_label(*files.iloc[0])} go")
     kinds = profile["op"].where(profile["op"] != "", "added by the runtime")
-    colors = theme.assign(kinds.groupby(kinds).size().index, theme.PALETTE) | {"added by the runtime": theme.GREY}
     for kind, rows in profile.groupby(kinds, sort=False):
+        color = theme.op_color(rows["op"].iloc[0])
         share = rows["share"].sum()
         fig.add_bar(
-            x=rows["run_index"], y=rows["uninterrupted_ms"], name=f"{kind} {share:.0%}", marker_color=colors[kind],
+            x=rows["run_index"], y=rows["uninterrupted_ms"], name=f"{kind} {share:.0%}", marker_color=color,
             hovertext=hover(rows, rows["layer"], ("operator", "delegate", "uninterrupted_ms", "share")),
             hovertemplate="%{hovertext}<extra></extra>",
         )  # fmt: skip

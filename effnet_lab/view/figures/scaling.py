@@ -14,10 +14,6 @@ from effnet_lab.view.text import capital, hover
 
 VARIANT_NUMBERS = VARIANTS.values
 LAYER_NUMBERS = COUNTS.values[1:]  # all but the op
-OP_COLORS = {
-    "conv": theme.BLUE, "depthwise": theme.ORANGE, "dense": theme.GREEN, "add": theme.PURPLE, "mul": theme.SKY,
-    "mean": theme.GREY,
-}  # fmt: skip
 MOST_CANDIDATES = 5_000  # more SVG markers than this make a browser slow
 
 
@@ -100,7 +96,7 @@ def plot_counts(counts: pd.DataFrame, column: str = "madds") -> go.Figure:
     fig = theme.new_figure(f"{capital(words)}: {whole}", theme.DETAIL_HEIGHT_PX)
     for op, rows in counts.groupby("op", sort=False):
         fig.add_bar(
-            x=rows["layer_index"], y=rows[column], width=0.85, name=op, marker_color=OP_COLORS.get(op, theme.INK),
+            x=rows["layer_index"], y=rows[column], width=0.85, name=op, marker_color=theme.op_color(str(op)),
             hovertext=hover(rows, rows["layer"], ("op", *LAYER_NUMBERS)), hovertemplate="%{hovertext}<extra></extra>",
         )  # fmt: skip
     fig.update_layout(barmode="overlay", showlegend=True)

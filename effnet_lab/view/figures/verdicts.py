@@ -13,7 +13,7 @@ from effnet_lab.view import theme
 from effnet_lab.view.axes import axis
 from effnet_lab.view.text import file_label, short_layer
 
-_LOOK = {  # colour and symbol: nobody has to tell eight colours apart
+LOOK = {  # colour and symbol: nobody has to tell eight colours apart
     "healthy": (theme.GREEN, "circle"),
     "clipped": (theme.VERMILION, "triangle-down"),
     "wasted range": (theme.SKY, "triangle-up"),
@@ -45,7 +45,7 @@ def plot_verdicts(verdicts: pd.DataFrame) -> go.Figure:
             line={"width": 1.2, "dash": dash, "color": theme.RULE},
         )  # fmt: skip
     for verdict in VERDICT_NAMES:
-        color, symbol = _LOOK[verdict]
+        color, symbol = LOOK[verdict]
         chosen = rows[rows["verdict"] == verdict]
         if len(chosen):
             fig.add_scatter(
@@ -58,7 +58,7 @@ def plot_verdicts(verdicts: pd.DataFrame) -> go.Figure:
         fig.add_annotation(
             x=row["layer_index"], y=row["sqnr_accumulated_db"], text=f"{short_layer(row['layer'])}: {row['verdict']}",
             showarrow=True, ax=-24 if left else 24, ay=-28, xanchor="right" if left else "left",
-            bgcolor="rgba(255,255,255,0.85)", font={"color": _LOOK[row["verdict"]][0]},
+            bgcolor="rgba(255,255,255,0.85)", font={"color": LOOK[row["verdict"]][0]},
         )  # fmt: skip
     fig.update_xaxes(title_text="layer, forward order")
     fig.update_yaxes(title_text="SQNR (dB)")

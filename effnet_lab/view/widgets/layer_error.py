@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Self
 
 import ipywidgets as ipw
 import pandas as pd
 import plotly.graph_objects as go
 
-from effnet_lab.frames import HISTOGRAM, LAYER_ERROR, MODEL_FILE, require
+from effnet_lab.frames import HISTOGRAM, LAYER_ERROR, MODEL_FILE, VERDICTS, require
 from effnet_lab.names import UserError
+from effnet_lab.view.card import layer_card
 from effnet_lab.view.figures.layer_error import METRICS, plot_histogram, plot_layer_error, worst_layers
-from effnet_lab.view.text import describe, short_layer, wrapped_layer
+from effnet_lab.view.text import short_layer
 from effnet_lab.view.theme import DETAIL_HEIGHT_PX, message_figure
 from effnet_lab.view.widgets.canvas import Canvas
 from effnet_lab.view.widgets.controls import Note, menu, named, pick, row
@@ -45,7 +47,9 @@ class LayerErrorView(ipw.VBox):
         self._errors = require(errors, LAYER_ERROR, caller="LayerErrorView")
         if isinstance(histogram, pd.DataFrame):
             require(histogram, HISTOGRAM, caller="LayerErrorView")
-        self._histogram, self._histograms, self._busy = histogram, {}, False
+        self._histogram, self._busy = histogram, False
+        self._histograms: dict[tuple[str, str, str, str], pd.DataFrame] = {}
+        self._verdicts: pd.DataFrame | None = None
         self.model, self.scheme, self.backend, self.layer, self.metric = map(menu, (*MODEL_FILE, "layer", "metric"))
         self.layer.layout.width = "540px"
         self.text, self.canvas, self.detail_canvas = Note(), Canvas(), Canvas()
@@ -80,6 +84,19 @@ class LayerErrorView(ipw.VBox):
     def rows(self) -> pd.DataFrame:
         """The rows of the chosen file."""
         return self._select(*MODEL_FILE)
+
+    def with_verdicts(self, verdicts: pd.DataFrame) -> Self:
+        """The same widget, whose cards say the verdicts of a VERDICTS frame where it is about the file on show."""
+        self._verdicts = require(verdicts, VERDICTS, caller="LayerErrorView")
+        self._draw()
+        return self
+
+    def _verdict_on(self, layer: str) -> pd.Series | None:
+        if self._verdicts is None:
+            return None
+        key = [*(getattr(self, name).value for name in MODEL_FILE), layer]
+        rows = self._verdicts[(self._verdicts[[*MODEL_FILE, "layer"]] == key).all(axis=1)]
+        return rows.iloc[0] if len(rows) else None
 
     def _select(self, *names: str) -> pd.DataFrame:
         rows = self._errors
@@ -125,8 +142,7 @@ class LayerErrorView(ipw.VBox):
         rows, layer = self.rows, self.layer.value
         self.canvas.show(plot_layer_error(rows, self.metric.value, layer=layer))
         chosen = rows[rows["layer"] == layer].iloc[0]
-        numbers = " · ".join(describe(chosen, LAYER_ERROR.values))
-        self.text.say(f"<b>{wrapped_layer(layer, lines=1).replace('<br>', ' ')}</b><br>{numbers}")
+        self.text.say(layer_card(chosen, self._verdict_on(layer)))
         self.detail_canvas.show(self._values_of(layer))
 
     def _values_of(self, layer: str) -> go.Figure:
