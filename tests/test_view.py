@@ -363,7 +363,7 @@ def test_layer_error_view_with_a_frame_says_when_a_layer_has_no_histogram():
 
 
 def test_tradeoff_view_switches_axes():
-    widget = TradeoffView(made.tradeoffs(), made.on_front)
+    widget = TradeoffView(made.tradeoffs(), made.on_front, made.choose)
     before = shown(widget.canvas)
     assert "3 of 4 files" in widget.text.value
     assert "1 without both numbers" in widget.text.value
@@ -375,35 +375,62 @@ def test_tradeoff_view_switches_axes():
 
 
 def test_tradeoff_view_rings_the_file_to_take_on_every_axis():
-    table = made.tradeoffs()
-    widget = TradeoffView(table, made.on_front, chosen=table["size_bytes"] == 70_000, sentence="Take <tiny0>.")
-    assert "<b>Take &lt;tiny0&gt;.</b>" in widget.text.value
+    widget = TradeoffView(made.tradeoffs(), made.on_front, made.choose)
+    assert "<b>Take &lt;tiny1 float32&gt;.</b>" in widget.text.value
+    widget.budgets["max_ms"].value = 0.9
+    assert "<b>Take &lt;tiny0 static_wi8_ai8&gt;.</b>" in widget.text.value
+    assert widget.chosen["size_bytes"].tolist() == [70_000]
     for axis_name, x in (("p50_ms", 0.80), ("size_bytes", 70_000)):
         widget.x.value = axis_name
         (ring,) = [trace for trace in widget.figure.data if trace.name == "take this"]
         assert (list(ring.x), list(ring.y)) == ([x], [0.875])
 
 
+def test_every_budget_is_a_line_on_its_axis():
+    widget = TradeoffView(made.tradeoffs(), made.on_front, made.choose, max_ms=0.9, min_top1=0.8, max_flash_kib=100)
+    assert [(line.x0, line.x1, line.y0, line.y1) for line in widget.figure.layout.shapes] == [
+        (0.9, 0.9, 0, 1), (0, 1, 0.8, 0.8),
+    ]  # fmt: skip
+    widget.x.value = "size_bytes"
+    assert widget.figure.layout.shapes[0].x0 == 100 * 1024
+
+
 def test_nothing_fits_means_no_ring():
-    table = made.tradeoffs()
-    widget = TradeoffView(table, made.on_front, chosen=table["size_bytes"] < 0, sentence="Nothing fits.")
+    widget = TradeoffView(made.tradeoffs(), made.on_front, made.choose, max_flash_kib=1)
+    assert widget.chosen.empty
     assert "take this" not in [trace.name for trace in widget.figure.data]
+    with pytest.raises(UserError, match="min_top1"):
+        TradeoffView(made.tradeoffs(), made.on_front, made.choose, min_top1=90)
+
+
+def test_the_line_never_turns_back_and_near_ties_are_faint():
+    table = made.tradeoffs().iloc[[1, 0, 2]].reset_index(drop=True).assign(top1=[0.875, 0.870, 0.960])
+    everything = pd.Series(True, index=table.index)  # the middle one is beaten, but not for certain
+    figure = view.plot_tradeoffs(table, on_front=everything)
+    assert list(trace(figure, "front").x) == [0.8, 3.0]
+    assert list(trace(figure, "front").y) == sorted(trace(figure, "front").y)
+    faint, full = trace(figure, "float32, converter").marker.opacity
+    assert faint < full == 1.0
+    assert (
+        "Near ties</b>, beaten by no more than chance: tiny0 float32 (converter)"
+        in TradeoffView(table, lambda *_: everything, made.choose).text.value
+    )
 
 
 def test_tradeoff_view_swaps_axes_instead_of_showing_one_twice():
-    widget = TradeoffView(made.tradeoffs(), made.on_front)
+    widget = TradeoffView(made.tradeoffs(), made.on_front, made.choose)
     widget.x.value = "top1"
     assert (widget.x.value, widget.y.value) == ("top1", "p50_ms")
     assert widget.figure.layout.yaxis.title.text == "latency p50 (ms, this host)"
 
 
 def test_tradeoff_view_offers_what_was_measured():
-    widget = TradeoffView(made.tradeoffs(), made.on_front)
+    widget = TradeoffView(made.tradeoffs(), made.on_front, made.choose)
     assert "peak_activation_bytes" not in [name for _label, name in widget.x.options]
     with pytest.raises(UserError, match="not measured"):
-        TradeoffView(made.tradeoffs(), made.on_front, x="peak_activation_bytes")
+        TradeoffView(made.tradeoffs(), made.on_front, made.choose, x="peak_activation_bytes")
     with pytest.raises(UserError, match="must differ"):
-        TradeoffView(made.tradeoffs(), made.on_front, x="top1")
+        TradeoffView(made.tradeoffs(), made.on_front, made.choose, x="top1")
 
 
 @pytest.mark.parametrize(
@@ -414,7 +441,7 @@ def test_tradeoff_view_offers_what_was_measured():
         (lambda: LayerErrorView(made.errors(), made.histogram, backend="convertor"), "converter"),
         (lambda: LayerErrorView(made.errors(), made.histogram, layer="haed/Relu6"), "head/Relu6"),
         (lambda: LayerErrorView(made.errors(), made.histogram, metric="weight_sqnr"), "weight_sqnr_db"),
-        (lambda: TradeoffView(made.tradeoffs(), made.on_front, y="top_1"), "top1"),
+        (lambda: TradeoffView(made.tradeoffs(), made.on_front, made.choose, y="top_1"), "top1"),
         (lambda: ScalingView(made.count, made.variants(), mode="multiplier"), "multipliers"),
         (lambda: ScalingView(made.count, made.variants(), column="madd"), "madds"),
     ],

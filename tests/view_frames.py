@@ -173,6 +173,16 @@ def on_front(table: pd.DataFrame, x: str, y: str) -> pd.Series:
     return costs.notna().all(axis=1) & ~pd.Series(beaten, index=table.index)
 
 
+def choose(table: pd.DataFrame, *, max_ms, max_ram_kib, max_flash_kib, min_top1) -> tuple[pd.Series, str]:
+    """The most accurate of those that fit."""
+    fits = (table["p50_ms"] <= (max_ms or np.inf)) & (table["size_bytes"] <= 1024 * (max_flash_kib or np.inf))
+    fits &= table["top1"] >= (min_top1 or 0)
+    best = table["top1"].where(fits).idxmax() if fits.any() else None
+    return pd.Series(table.index == best, index=table.index), (
+        f"Take <{table['model'][best]} {table['scheme'][best]}>." if best is not None else "Nothing fits."
+    )
+
+
 def rivals() -> pd.DataFrame:
     """Two networks in int8, one of them with a published latency."""
     rows = [

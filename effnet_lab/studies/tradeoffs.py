@@ -101,12 +101,21 @@ class Needs:
         return ", ".join(words.format(value) for value, words in cells if value is not None) or "no limit"
 
 
-def choose(table: pd.DataFrame, needs: Needs) -> tuple[pd.Series, str]:
-    """Which row of a TRADEOFFS frame to take, as a bool Series, and why, in a sentence.
+def choose(
+    table: pd.DataFrame,
+    needs: Needs | None = None,
+    *,
+    max_ms: float | None = None,
+    max_ram_kib: float | None = None,
+    max_flash_kib: float | None = None,
+    min_top1: float | None = None,
+) -> tuple[pd.Series, str]:
+    """Which row of a TRADEOFFS frame to take for `needs`, or for limits that are given one by one: a bool Series, and why.
 
     The most accurate of those that meet the needs; of those whose top-1 intervals overlap with its own, the smallest and
     fastest are named too, since the images cannot tell them apart.
     """
+    needs = needs or Needs(max_ms=max_ms, max_ram_kib=max_ram_kib, max_flash_kib=max_flash_kib, min_top1=min_top1)
     missed = {index: needs.missed(row) for index, row in table.iterrows()}
     fits = pd.Series([not missed[index] for index in table.index], index=table.index)
     if not fits.any():

@@ -98,6 +98,12 @@ def op_color(op: str) -> str:
     return OP_COLORS.get(op) or PALETTE[sum(op.encode()) % len(PALETTE)]
 
 
+def translucent(color: str, opacity: float) -> str:
+    """``#0072B2`` at an opacity, as plotly writes it."""
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, {opacity:g})"
+
+
 def assign(keys: Iterable[T], styles: tuple[str, ...]) -> dict[T, str]:
     """One style per distinct key, in order of appearance; they repeat when there are more keys than styles."""
     return {key: styles[i % len(styles)] for i, key in enumerate(dict.fromkeys(keys))}

@@ -36,7 +36,9 @@ def plot_calibration_ranges(ranges: pd.DataFrame) -> go.Figure:
     for (name, widths), color in zip(lines.items(), theme.PALETTE, strict=False):
         spread = widths.groupby("n_calibration").agg(["min", "median", "max"])
         fig.add_scatter(x=spread.index, y=spread["min"], **_BAND)
-        fig.add_scatter(x=spread.index, y=spread["max"], fill="tonexty", fillcolor=_faint(color), **_BAND)
+        fig.add_scatter(
+            x=spread.index, y=spread["max"], fill="tonexty", fillcolor=theme.translucent(color, 0.18), **_BAND
+        )
         fig.add_scatter(
             x=spread.index, y=spread["median"], mode="lines+markers", name=name, line_color=color, customdata=spread,
             hovertemplate="%{x} images: %{y:.1%} (%{customdata[0]:.1%} to %{customdata[2]:.1%})<extra>" + name + "</extra>",
@@ -109,8 +111,3 @@ def _images_axis(rows: pd.DataFrame) -> dict:
     """Every size that was tried is a tick."""
     sizes = sorted(rows["n_calibration"].unique())
     return {"title_text": "calibration images", "type": "log", "tickvals": sizes, "ticktext": [f"{n:,}" for n in sizes]}
-
-
-def _faint(color: str) -> str:
-    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, 0.18)"

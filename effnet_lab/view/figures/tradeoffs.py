@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -17,6 +18,8 @@ from effnet_lab.view.text import capital, file_label, hover
 TRADEOFF_AXES = (
     "top1", "p50_ms", "relative_p50", "size_bytes", "peak_activation_bytes", "arena_bytes", "params", "madds",
 )  # fmt: skip
+INT8 = "static_wi8_ai8"
+FAINT_TIE, FAINT_OFF = 0.55, 0.3  # opacity of a near tie, and of what is off the front
 ROOM = 1.35  # of a logarithmic axis beyond its outermost marks, as a factor
 
 
@@ -26,6 +29,7 @@ def plot_tradeoffs(
     y: str = "top1",
     on_front: pd.Series | None = None,
     chosen: pd.Series | None = None,
+    limits: Mapping[str, float] | None = None,
 ) -> go.Figure:
     """One mark per file with its intervals: colour says scheme and back end, symbol says model.
 
@@ -36,34 +40,70 @@ def plot_tradeoffs(
     x, y : str
         Columns of the frame; error bars where it has the ends of their intervals.
     on_front : Series of bool, optional
-        Same index; the rows that no other row beats in both columns are joined by a step line.
+        Same index; the rows that no other certainly beats. Those that nothing beats in the numbers themselves are joined by
+        a step line and named; the others are near ties of those, and fainter.
     chosen : Series of bool, optional
         Same index; the rows to take for a budget get a ring.
+    limits : mapping of str to float, optional
+        Budgets by column; those of an axis are drawn as a line.
     """
     require(tradeoffs, TRADEOFFS, caller="plot_tradeoffs")
     x_axis, y_axis = choose(x, TRADEOFF_AXES), choose(y, TRADEOFF_AXES)
     fig = theme.new_figure(f"{capital(_words(y_axis))} against {_words(x_axis)}")
+    opacity = pd.Series(0.9, index=tradeoffs.index)
     if on_front is not None:
-        _add_front(fig, tradeoffs[on_front.to_numpy(bool)], x, y, x_axis)
+        front, ties = front_and_ties(tradeoffs, on_front, x, y)
+        opacity = front.map({True: 1.0, False: FAINT_OFF}).where(~ties, FAINT_TIE)
+        _add_front(fig, tradeoffs[front], x, y, x_axis)
     symbols = theme.assign(tradeoffs["model"], theme.SYMBOLS)
     kinds = tradeoffs["scheme"] + ", " + tradeoffs["backend"]
     colors = theme.assign(kinds, theme.PALETTE)
     for kind, rows in tradeoffs.groupby(kinds, sort=False):
-        labels = [file_label(*key) for key in zip(rows["model"], rows["scheme"], rows["backend"], strict=True)]
-        fig.add_scatter(
-            x=rows[x], y=rows[y], mode="markers", name=kind, hovertext=hover(rows, labels, _hover_columns()),
-            hovertemplate="%{hovertext}<extra></extra>", error_x=error_bars(rows, x, colors[kind]),
-            error_y=error_bars(rows, y, colors[kind]),
-            marker={
-                "size": 11, "color": colors[kind], "symbol": rows["model"].map(symbols).tolist(),
-                "line": {"width": 1, "color": "white"},
-            },
-        )  # fmt: skip
-    ringed = chosen is not None and chosen.any()
-    if ringed:
+        _add_marks(fig, rows, x, y, str(kind), colors[kind], symbols, opacity)
+    ringed = chosen is not None and bool(chosen.any())
+    if chosen is not None and ringed:
         _add_ring(fig, tradeoffs[chosen.to_numpy(bool)], x, y)
+    _add_limits(fig, limits or {}, x, y)
     _add_symbol_legend(fig, symbols, len(colors) + (on_front is not None) + ringed)
     return fig.update_xaxes(**x_axis.layout(tradeoffs[x])).update_yaxes(**y_axis.layout(tradeoffs[y]))
+
+
+def front_and_ties(table: pd.DataFrame, on_front: pd.Series, x: str, y: str) -> tuple[pd.Series, pd.Series]:
+    """Of the rows on a front: those that nothing beats in the numbers themselves, and the near ties of those.
+
+    Along the first the line never turns back; a near tie is beaten in both numbers, but not by more than chance.
+    """
+    signs = [-1 if axis(name).better == "high" else 1 for name in (x, y)]
+    costs = table.loc[on_front.to_numpy(bool), [x, y]].mul(signs).sort_values([x, y], kind="stable")
+    best_before = costs[y].cummin().shift()
+    better = best_before.isna() | (costs[y] < best_before)
+    front = pd.Series(table.index.isin(costs.index[better]), index=table.index)
+    return front, on_front.astype(bool) & ~front
+
+
+def _add_marks(
+    fig: go.Figure, rows: pd.DataFrame, x: str, y: str, kind: str, color: str, symbols: Mapping[str, str], opacity: pd.Series
+) -> None:  # fmt: skip
+    """The files of one scheme and back end."""
+    labels = [file_label(*key) for key in zip(rows["model"], rows["scheme"], rows["backend"], strict=True)]
+    fig.add_scatter(
+        x=rows[x], y=rows[y], mode="markers", name=kind, hovertext=hover(rows, labels, _hover_columns()),
+        hovertemplate="%{hovertext}<extra></extra>", error_x=error_bars(rows, x, theme.translucent(color, 0.45)),
+        error_y=error_bars(rows, y, theme.translucent(color, 0.45)),
+        marker={
+            "size": 11, "color": color, "symbol": rows["model"].map(symbols).tolist(),
+            "opacity": opacity[rows.index].tolist(), "line": {"width": 1, "color": "white"},
+        },
+    )  # fmt: skip
+
+
+def _add_limits(fig: go.Figure, limits: Mapping[str, float], x: str, y: str) -> None:
+    """Budgets on the axes: what lies beyond is out."""
+    line = {"dash": "dash", "width": 1.5, "color": theme.VERMILION}
+    if x in limits:
+        fig.add_vline(x=limits[x], line=line)
+    if y in limits:
+        fig.add_hline(y=limits[y], line=line)
 
 
 def _words(scale: Axis) -> str:
@@ -80,8 +120,10 @@ def _hover_columns() -> list[str]:
 def _add_front(fig: go.Figure, front: pd.DataFrame, x: str, y: str, x_axis: Axis) -> None:
     """Step line: with less of a cost than at the next point one gets what the previous point offers."""
     front = front.sort_values(x)
+    labels = front["model"] + front["scheme"].map({"float32": "", INT8: " int8"}).fillna(" " + front["scheme"])
     fig.add_scatter(
-        x=front[x], y=front[y], mode="lines", name="front", hoverinfo="skip",
+        x=front[x], y=front[y], mode="lines+text", name="front", hoverinfo="skip", text=labels.tolist(),
+        textposition="top left" if x_axis.better == "low" else "top right", textfont_size=11, cliponaxis=False,
         line={"shape": "hv" if x_axis.better == "low" else "vh", "color": theme.RULE, "width": 2},
     )  # fmt: skip
 

@@ -1,9 +1,9 @@
-"""Pareto plot with a switch of axes."""
+"""Which file to take: a front with a switch of axes, and budgets on sliders."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from html import escape
+from typing import Protocol
 
 import ipywidgets as ipw
 import pandas as pd
@@ -11,43 +11,67 @@ import plotly.graph_objects as go
 
 from effnet_lab.frames import TRADEOFFS, require
 from effnet_lab.names import UserError
-from effnet_lab.view.figures.tradeoffs import TRADEOFF_AXES, plot_tradeoffs
+from effnet_lab.view.figures.tradeoffs import TRADEOFF_AXES, front_and_ties, plot_tradeoffs
 from effnet_lab.view.text import file_label
 from effnet_lab.view.widgets.canvas import Canvas
 from effnet_lab.view.widgets.controls import Note, menu, named, pick, row
 
-OnFront = Callable[[pd.DataFrame, str, str], pd.Series]  # TRADEOFFS frame, x, y -> bool per row
+KIB = 1024
+BUDGETS = {  # slider -> column that it limits, and how many of its units are one of the slider's
+    "max_ms": ("p50_ms", 1.0), "max_ram_kib": ("arena_bytes", KIB), "max_flash_kib": ("size_bytes", KIB),
+    "min_top1": ("top1", 1.0),
+}  # fmt: skip
+_WORDS = {
+    "max_ms": "at most ms", "max_ram_kib": "at most KiB RAM", "max_flash_kib": "at most KiB flash",
+    "min_top1": "at least top-1",
+}  # fmt: skip
+N_STEPS = 200
+
+
+class OnFront(Protocol):
+    """TRADEOFFS frame, x, y -> bool per row: no other row certainly beats it."""
+
+    def __call__(self, table: pd.DataFrame, x: str, y: str, /) -> pd.Series:
+        """Bool Series with the index of the table."""
+
+
+class Choose(Protocol):
+    """TRADEOFFS frame and limits (None: no limit) -> which row to take, and why in a sentence."""
+
+    def __call__(
+        self,
+        table: pd.DataFrame,
+        /,
+        *,
+        max_ms: float | None,
+        max_ram_kib: float | None,
+        max_flash_kib: float | None,
+        min_top1: float | None,
+    ) -> tuple[pd.Series, str]:
+        """Bool Series with the index of the table, and a sentence."""
 
 
 class TradeoffView(ipw.VBox):
-    """Any two quantities of a TRADEOFFS frame against each other, and which files are worth having.
+    """Any two quantities of a TRADEOFFS frame against each other; ring and sentence follow the budgets at once.
 
     Parameters
     ----------
     tradeoffs : DataFrame
         TRADEOFFS frame.
-    on_front : callable
-        ``on_front(table, x, y)`` returns a bool Series: no other row is better in both columns.
+    on_front : OnFront
+    choose : Choose
     x, y : str
         Start values of the axes; choosing on one axis what the other shows swaps them.
-    chosen : Series of bool, optional
-        Which file to take for a budget: it gets a ring.
-    sentence : str
-        Why, in words; it stands under the figure.
+    max_ms, max_ram_kib, max_flash_kib, min_top1 : float
+        Start values of the budgets; 0 is no limit.
     """
 
     def __init__(
-        self,
-        tradeoffs: pd.DataFrame,
-        on_front: OnFront,
-        *,
-        x: str = "p50_ms",
-        y: str = "top1",
-        chosen: pd.Series | None = None,
-        sentence: str = "",
-    ) -> None:
-        self._chosen, self._why = chosen, sentence
-        self._tradeoffs, self._on_front = require(tradeoffs, TRADEOFFS, caller="TradeoffView"), on_front
+        self, tradeoffs: pd.DataFrame, on_front: OnFront, choose: Choose, *, x: str = "p50_ms", y: str = "top1",
+        max_ms: float = 0.0, max_ram_kib: float = 0.0, max_flash_kib: float = 0.0, min_top1: float = 0.0,
+    ) -> None:  # fmt: skip
+        self._tradeoffs = require(tradeoffs, TRADEOFFS, caller="TradeoffView").reset_index(drop=True)
+        self._on_front, self._choose = on_front, choose
         for name in (pick("axis", x, TRADEOFF_AXES), pick("axis", y, TRADEOFF_AXES)):
             if tradeoffs[name].isna().all():
                 raise UserError(
@@ -57,9 +81,11 @@ class TradeoffView(ipw.VBox):
             raise UserError(f"TradeoffView: x and y must differ. Got {x!r} for both.")
         measured = named(name for name in TRADEOFF_AXES if tradeoffs[name].notna().any())
         self.x, self.y = menu("x axis", measured, x), menu("y axis", measured, y)
+        given = {"max_ms": max_ms, "max_ram_kib": max_ram_kib, "max_flash_kib": max_flash_kib, "min_top1": min_top1}
+        self.budgets = {name: _slider(name, value, self._tradeoffs) for name, value in given.items()}
         self.text, self.canvas = Note(), Canvas()
-        super().__init__([row(self.x, self.y), self.canvas, self.text])
-        for control in (self.x, self.y):
+        super().__init__([row(self.x, self.y), row(*self.budgets.values()), self.text, self.canvas])
+        for control in (self.x, self.y, *self.budgets.values()):
             control.observe(self._on_change, names="value")
         self._draw()
 
@@ -73,6 +99,20 @@ class TradeoffView(ipw.VBox):
         """The figure on show."""
         return self.canvas.figure
 
+    @property
+    def chosen(self) -> pd.DataFrame:
+        """The row to take for the budgets of the sliders; no row if nothing fits."""
+        return self._tradeoffs[self._taken()[0].to_numpy(bool)]
+
+    @property
+    def sentence(self) -> str:
+        """Which file to take, and why."""
+        return self._taken()[1]
+
+    def _taken(self) -> tuple[pd.Series, str]:
+        limits = {name: slider.value or None for name, slider in self.budgets.items()}
+        return self._choose(self._tradeoffs, **limits)
+
     def _on_change(self, change: dict[str, object]) -> None:
         if self.x.value == self.y.value:
             other = self.y if change["owner"] is self.x else self.x
@@ -82,19 +122,39 @@ class TradeoffView(ipw.VBox):
 
     def _draw(self) -> None:
         table, x, y = self._tradeoffs, self.x.value, self.y.value
-        front = self._on_front(table, x, y)
-        self.canvas.show(plot_tradeoffs(table, x, y, front, self._chosen))
-        why = f"<b>{escape(self._why)}</b><br>" if self._why else ""
-        self.text.say(why + _sentence(table, front, x, y))
+        on_front = self._on_front(table, x, y)
+        chosen, why = self._taken()
+        limits = {
+            BUDGETS[name][0]: slider.value * BUDGETS[name][1] for name, slider in self.budgets.items() if slider.value
+        }
+        self.canvas.show(plot_tradeoffs(table, x, y, on_front, chosen, limits))
+        self.text.say(f"<b>{escape(why)}</b><br>{_standing(table, on_front, x, y)}")
 
 
-def _sentence(table: pd.DataFrame, front: pd.Series, x: str, y: str) -> str:
-    """Which files are on the front, and how many could not be judged."""
-    chosen = table[front.to_numpy(bool)].sort_values(x)
-    labels = [file_label(*key) for key in zip(chosen["model"], chosen["scheme"], chosen["backend"], strict=True)]
+def _slider(name: str, value: float, table: pd.DataFrame) -> ipw.FloatSlider:
+    """From 0, which is no limit, to beyond the largest number of the table."""
+    column, unit = BUDGETS[name]
+    largest = table[column].max() / unit
+    top = 1.0 if name == "min_top1" else 1.1 * largest if largest > 0 else 1.0
+    top = max(top, value)
+    if value < 0 or (name == "min_top1" and value > 1):
+        raise UserError(f"{name} must lie between 0 (no limit) and {top:.4g}. Got {value!r}.")
+    return ipw.FloatSlider(
+        value=value, min=0.0, max=top, step=top / N_STEPS, description=_WORDS[name], readout_format=".3g",
+        style={"description_width": "128px"}, layout=ipw.Layout(width="360px"),
+    )  # fmt: skip
+
+
+def _standing(table: pd.DataFrame, on_front: pd.Series, x: str, y: str) -> str:
+    """Which files are on the front, which nearly are, and how many could not be judged."""
+    front, ties = front_and_ties(table, on_front, x, y)
     missing = int(table[[x, y]].isna().any(axis=1).sum())
-    left_out = f" {missing} without both numbers." if missing else ""
-    return (
-        f"<b>On the front</b> ({len(chosen)} of {len(table)} files; no other file is better in one and no worse in the "
-        f"other): {', '.join(labels)}.{left_out}"
-    )
+    words = f"<b>On the front</b> ({int(front.sum())} of {len(table)} files): {_names(table[front], x)}."
+    if ties.any():
+        words += f" <b>Near ties</b>, beaten by no more than chance: {_names(table[ties], x)}."
+    return words + (f" {missing} without both numbers." if missing else "") + " 0 on a slider is no limit."
+
+
+def _names(rows: pd.DataFrame, x: str) -> str:
+    rows = rows.sort_values(x)
+    return ", ".join(file_label(*key) for key in zip(rows["model"], rows["scheme"], rows["backend"], strict=True))
