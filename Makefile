@@ -7,16 +7,18 @@ endif
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run test lab lint bench lock pictures
+.PHONY: help run test lab lint bench lock pictures docs app
 
 help:
 	@echo "make run       set up .venv, execute the notebooks, write results/, compare with data/baselines"
 	@echo "make test      set up .venv, run the test suite"
 	@echo "make lab       JupyterLab on a copy of the notebooks, loopback only, token on"
+	@echo "make app       the same notebooks without code"
+	@echo "make docs      build the documentation into site/"
 	@echo "make lint      ruff: rules and format"
 	@echo "make bench     speed against named rivals"
 	@echo "make lock      compile requirements.lock from pyproject.toml"
-	@echo "make pictures  draw the README's pictures from results/ (needs Chromium)"
+	@echo "make pictures  draw the pictures of README and documentation, from results/ (needs Chromium)"
 
 run: $(READY)
 	$(BIN)/effnet-lab run --out results
@@ -28,6 +30,12 @@ test: $(READY)
 lab: $(READY)
 	$(BIN)/effnet-lab lab
 
+app: $(READY)
+	$(BIN)/effnet-lab app
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --config-file docs/mkdocs.yml
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -37,6 +45,7 @@ bench: $(READY)
 
 pictures: $(READY)
 	$(BIN)/python tests/draw_pictures.py results data/pictures
+	$(BIN)/python docs/figures.py docs/pages/figures
 
 lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
