@@ -1,4 +1,4 @@
-"""Draw the README's pictures from the figures of a run: draw_pictures.py RESULTS PICTURES (needs Chromium)."""
+"""Draw the README's picture of a run from the figures that it recorded: draw_pictures.py RESULTS PICTURES (needs Chromium)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import kaleido
 import plotly.io
 
-PICTURES = ("tradeoffs", "layer_error")  # names of recorded figures
+PICTURES = ("tradeoffs",)  # names of recorded figures
 SIZE = {"width": 900, "height": 560, "scale": 2}
 
 

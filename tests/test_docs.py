@@ -115,6 +115,17 @@ def test_the_tutorial_works_from_its_first_line_to_its_last(tmp_path):
     assert (tmp_path / "mine" / "report.html").is_file()
 
 
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_of_the_front_pages(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)(?:#[\w-]+)?\)", text):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_readme_keeps_to_a_page():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
 def test_every_figure_is_drawn_by_the_script_and_shown():
     spec = importlib.util.spec_from_file_location("figures", ROOT / "docs" / "figures.py")
     spec.loader.exec_module(figures := importlib.util.module_from_spec(spec))
