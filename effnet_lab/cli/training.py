@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,7 +19,10 @@ def train(
     from_: Annotated[
         str | None, typer.Option("--from", help="Start from weights, with a new head where the classes differ.")
     ] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak; 1e-3 by default, with --from only.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak, with --from only: 1e-4 by default, 1e-3 with a new head.")
+    ] = None,
+    batch_norm: Annotated[str | None, typer.Option(help="With --from: trained (default) or frozen.")] = None,
     qat: Annotated[bool, typer.Option("--qat", help="Quantization-aware, for `export --format int8`.")] = False,
     qat_layers: Annotated[
         str | None, typer.Option(help="Comma-separated layers or patterns for --qat: blocks_1_*, op:conv, block:3.")
@@ -39,8 +42,8 @@ def train(
     from effnet_lab.training import train as run
 
     done = run(
-        variant, data, out, start=from_, epochs=epochs, seed=seed, learning_rate=learning_rate, qat=qat,
-        qat_layers=qat_layers, prune=prune, cluster=cluster, resume=resume, progress=_tell,
+        variant, data, out, start=from_, epochs=epochs, seed=seed, learning_rate=learning_rate,
+        batch_norm=batch_norm, qat=qat, qat_layers=qat_layers, prune=prune, cluster=cluster, resume=resume, progress=_tell,
     )  # fmt: skip
     card = done.card
     typer.echo(
@@ -53,7 +56,7 @@ def train(
         )
 
 
-def _tell(epoch: dict) -> None:
+def _tell(epoch: dict[str, Any]) -> None:
     typer.echo(
         f"epoch {epoch['epoch']}/{epoch['epochs']}  loss {epoch['loss']:.4f}  train {epoch['train_top1']:.4f}  "
         f"validation {epoch['validation_top1']:.4f}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import tf_keras
@@ -17,6 +18,8 @@ from effnet_lab.models.build import network
 from effnet_lab.models.conv_layers import BN_EPSILON
 from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.models.variables import assign, variables
+
+_KERNELS = ("{}/kernel", "{}/depthwise_kernel")
 
 
 def folded(model: LoadedModel) -> tuple[str, ...]:
@@ -31,11 +34,13 @@ def folded(model: LoadedModel) -> tuple[str, ...]:
     )
 
 
-def with_statistics(model: LoadedModel, batches: Iterable[NDArray]) -> LoadedModel:
-    """A copy whose folded batch norms have the statistics of these images, and compute what they computed before.
+def with_statistics(model: LoadedModel, batches: Iterable[NDArray[Any]]) -> LoadedModel:
+    """A copy whose folded batch norms have the statistics of these images; it computes what it computed before.
 
-    Where a norm computes ``a x + c`` per channel and its input has mean m and variance v, it gets these, the scale
-    ``a sqrt(v + epsilon)`` and the shift ``c + a m``. Other norms stay as they are.
+    The kernel before such a norm gets, per output channel, the size that a new network's has: a folded one is as large as
+    its scale and the range of the images made it, and steps of one size would move some channels a hundred times as far as
+    others. Where the norm then has to compute ``a x + c``, and its input has mean m and variance v, it gets these, the
+    scale ``a sqrt(v + epsilon)`` and the shift ``c + a m``. Other norms stay as they are.
 
     Parameters
     ----------
@@ -44,27 +49,40 @@ def with_statistics(model: LoadedModel, batches: Iterable[NDArray]) -> LoadedMod
     batches : iterable of ndarray, float32 (n, side, side, 3)
         Normalised images.
     """
+    names = folded(model)
     values = {name: variable.numpy() for name, variable in variables(model.keras).items()}
-    for name, (mean, variance) in _statistics(model, folded(model), batches).items():
-        slope = values[f"{name}/gamma"] / np.sqrt(values[f"{name}/moving_variance"] + BN_EPSILON)
-        shift = values[f"{name}/beta"] - slope * values[f"{name}/moving_mean"]
+    for name, (mean, variance) in _statistics(model, names, batches).items():
+        kernel = next(own for form in _KERNELS if (own := form.format(name.removesuffix("_bn"))) in values)
+        grown, size = _resized(values[kernel], depthwise=kernel.endswith("depthwise_kernel"))
+        values[kernel], mean, variance = grown, mean * size, variance * size**2
+        slope = values[f"{name}/gamma"] / np.sqrt(values[f"{name}/moving_variance"] + BN_EPSILON) / size
+        shift = values[f"{name}/beta"] - slope * size * values[f"{name}/moving_mean"]
         values[f"{name}/gamma"] = slope * np.sqrt(variance + BN_EPSILON)
         values[f"{name}/beta"] = shift + slope * mean
         values[f"{name}/moving_mean"], values[f"{name}/moving_variance"] = mean, variance
-    keras = network(model.spec, len(model.classes))
+    keras = network(model.family_spec, len(model.classes))
     assign(keras, {name: np.asarray(array, np.float32) for name, array in values.items()}, model.name)
     return replace(model, keras=keras)
 
 
+def _resized(kernel: NDArray[Any], *, depthwise: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The kernel with the spread of a new one in every output channel, and the factor per channel."""
+    flat = kernel.reshape(-1, kernel.shape[2]) if depthwise else kernel.reshape(-1, kernel.shape[3])
+    spread = np.sqrt(np.mean(np.square(flat, dtype=np.float64), axis=0))
+    wanted = np.sqrt(2 / (kernel.shape[0] * kernel.shape[1] * (1 if depthwise else kernel.shape[3])))
+    factor = np.where(spread > 0, wanted / np.where(spread > 0, spread, 1), 1.0)
+    return kernel * (factor[:, np.newaxis] if depthwise else factor), factor
+
+
 def _statistics(
-    model: LoadedModel, names: tuple[str, ...], batches: Iterable[NDArray]
-) -> dict[str, tuple[NDArray, NDArray]]:
+    model: LoadedModel, names: tuple[str, ...], batches: Iterable[NDArray[Any]]
+) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
     """Mean and variance per channel of what enters each of these layers, over all images and positions."""
     if not names:
         return {}
     probe = tf_keras.Model(model.keras.input, {name: model.keras.get_layer(name).input for name in names})
     count = dict.fromkeys(names, 0)
-    sums: dict[str, NDArray] = {}
+    sums: dict[str, NDArray[Any]] = {}
     for batch in batches:
         for name, found in probe.predict_on_batch(batch).items():
             flat = found.reshape(-1, found.shape[-1]).astype(np.float64)

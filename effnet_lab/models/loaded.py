@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import tf_keras
 
 from effnet_lab.images.preprocess import Preprocess
+from effnet_lab.names import UserError
 from effnet_lab.scaling.specs import NetSpec
 
 
@@ -20,3 +21,12 @@ class LoadedModel:
     preprocess: Preprocess
     classes: tuple[str, ...]
     fake_quantized: tuple[str, ...] = ()  # layers that compute as in int8, see `fake_quant`; none in a float network
+
+    @property
+    def family_spec(self) -> NetSpec:
+        """The specification; a `UserError` where the network is none of this family."""
+        if self.spec is None:
+            raise UserError(
+                f"{self.name} is no network of this family: that is known of EfficientNet-Lite and its kin only."
+            )
+        return self.spec

@@ -8,6 +8,7 @@ import json
 import platform
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -27,7 +28,9 @@ LICENCE = "Apache-2.0"
 _PACKAGES = ("effnet-lab", "tensorflow", "tf_keras", "numpy", "pillow", "scikit-learn")
 
 
-def make_card(model: LoadedModel, evaluation: ImageSet, *, train: dict, seed: int, command: str, recipe: dict) -> dict:
+def make_card(
+    model: LoadedModel, evaluation: ImageSet, *, train: dict[str, Any], seed: int, command: str, recipe: dict[str, Any]
+) -> dict[str, Any]:
     """Evaluate the Keras model and describe it.
 
     Parameters
@@ -44,10 +47,10 @@ def make_card(model: LoadedModel, evaluation: ImageSet, *, train: dict, seed: in
         Plain values.
     """
     right = int((predict(model, evaluation).argmax(axis=1) == evaluation.labels).sum())
-    cost = totals(model.spec, len(model.classes))
+    cost = totals(model.family_spec, len(model.classes))
     return {
         "name": model.name,
-        "variant": model.spec.name,
+        "variant": model.family_spec.name,
         "data": train["name"],
         "fingerprint": train["fingerprint"],
         "n_train": train["n_images"],
@@ -81,7 +84,7 @@ def compressed_sizes(model: LoadedModel, before: LoadedModel) -> dict[str, int]:
     }
 
 
-def save_run(model: LoadedModel, card: dict, history: pd.DataFrame, path: Path) -> None:
+def save_run(model: LoadedModel, card: dict[str, Any], history: pd.DataFrame, path: Path) -> None:
     """Write weights, card and history, and take away what an interrupted run would need.
 
     Where the place cannot be written to any more, all goes into the folder for temporary files: no trained epoch is lost.
@@ -96,17 +99,18 @@ def save_run(model: LoadedModel, card: dict, history: pd.DataFrame, path: Path) 
         state_path(path).unlink(missing_ok=True)
 
 
-def _save(model: LoadedModel, card: dict, history: pd.DataFrame, path: Path) -> None:
+def _save(model: LoadedModel, card: dict[str, Any], history: pd.DataFrame, path: Path) -> None:
     save_with_card(model, card, path)
     write_atomically(path.with_suffix(".history.csv"), history.to_csv(index=False).encode())
 
 
-def save_with_card(model: LoadedModel, card: dict, path: str | Path) -> None:
+def save_with_card(model: LoadedModel, card: dict[str, Any], path: str | Path) -> None:
     """Write the weights and, beside them, the card."""
     write_atomically(Path(path), to_bytes(model))
     write_atomically(card_path(path), (json.dumps(card, indent=2) + "\n").encode())
 
 
-def read_card(weights: str | Path) -> dict:
+def read_card(weights: str | Path) -> dict[str, Any]:
     """Card of a file of weights."""
-    return json.loads(card_path(weights).read_text(encoding="utf-8"))
+    card: dict[str, Any] = json.loads(card_path(weights).read_text(encoding="utf-8"))
+    return card

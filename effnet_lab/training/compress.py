@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,8 +24,9 @@ from effnet_lab.models.tfmot import tfmot
 from effnet_lab.models.variables import assign, variables
 from effnet_lab.names import UserError
 from effnet_lab.quiet import quiet
-from effnet_lab.training.from_weights import FINE_TUNING, with_classes
+from effnet_lab.training.from_weights import settings_for, with_classes
 from effnet_lab.training.loop import Progress, Settings, prepare, run_epochs
+from effnet_lab.training.norms import TRAINED, with_norms
 
 UPDATES = 100  # how often the mask is made anew on the way to the final sparsity, at most
 
@@ -38,7 +40,8 @@ def prune(
     sparsity: float = 0.5,
     seed: int = 0,
     progress: Progress | None = None,
-    **settings: float,
+    batch_norm: str = TRAINED,
+    **settings: Any,
 ) -> tuple[LoadedModel, pd.DataFrame]:
     """Fine-tune while the smallest weights of every kernel are set to zero.
 
@@ -51,7 +54,7 @@ def prune(
         Not changed.
     sparsity : float
         Share of zeros at the end in the kernels of convolutions and classifier, 0 to 1.
-    images, validation, epochs, seed, progress, **settings
+    images, validation, epochs, seed, progress, batch_norm, **settings
         As in `fine_tune`.
 
     Returns
@@ -64,8 +67,8 @@ def prune(
     if not 0 < sparsity < 1:
         raise UserError(f"The share of zeros must lie between 0 and 1. Got {sparsity}.")
     toolkit = tfmot().sparsity.keras
-    chosen = Settings(epochs=epochs, seed=seed, **(FINE_TUNING | settings))
-    start = _start(model, images, chosen)
+    chosen = settings_for(model, images, epochs=epochs, seed=seed, **settings)
+    start, chosen = _start(model, images, chosen, batch_norm)
     every = max(1, chosen.steps(images) * 2 // 3 // UPDATES)
     last = max(1, chosen.steps(images) * 2 // 3 // every) * every  # a step in which the mask is made
     schedule = toolkit.PolynomialDecay(0.0, sparsity, begin_step=0, end_step=last, frequency=every)
@@ -84,7 +87,8 @@ def cluster(
     clusters: int = 16,
     seed: int = 0,
     progress: Progress | None = None,
-    **settings: float,
+    batch_norm: str = TRAINED,
+    **settings: Any,
 ) -> tuple[LoadedModel, pd.DataFrame]:
     """Fine-tune while every kernel may hold only so many different values.
 
@@ -94,7 +98,7 @@ def cluster(
         Not changed.
     clusters : int
         Values per kernel of convolutions and classifier, 2 or more.
-    images, validation, epochs, seed, progress, **settings
+    images, validation, epochs, seed, progress, batch_norm, **settings
         As in `fine_tune`.
 
     Returns
@@ -107,8 +111,8 @@ def cluster(
     if clusters < 2:
         raise UserError(f"Weights need at least 2 clusters. Got {clusters}.")
     toolkit = tfmot().clustering.keras
-    chosen = Settings(epochs=epochs, seed=seed, **(FINE_TUNING | settings))
-    start = _start(model, images, chosen)
+    chosen = settings_for(model, images, epochs=epochs, seed=seed, **settings)
+    start, chosen = _start(model, images, chosen, batch_norm)
     with quiet():
         wrapped = toolkit.cluster_weights(
             start.keras, clusters, cluster_centroids_init=toolkit.CentroidInitialization.KMEANS_PLUS_PLUS
@@ -128,9 +132,9 @@ def kernels(model: LoadedModel) -> dict[str, np.ndarray]:
     return {name.removesuffix("/kernel"): value.numpy() for name, value in found if name.endswith("/kernel")}
 
 
-def _start(model: LoadedModel, images: ImageSet, settings: Settings) -> LoadedModel:
+def _start(model: LoadedModel, images: ImageSet, settings: Settings, batch_norm: str) -> tuple[LoadedModel, Settings]:
     prepare(settings)
-    return with_classes(strip_fake_quant(model), images.classes)
+    return with_norms(with_classes(strip_fake_quant(model), images.classes), images, settings, batch_norm)
 
 
 def _epochs(
@@ -141,14 +145,14 @@ def _epochs(
     settings: Settings,
     progress: Progress | None,
     callbacks: Sequence[tf_keras.callbacks.Callback] = (),
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     return run_epochs(
         wrapped, start.name, images, validation, start.preprocess, settings, progress=progress, callbacks=callbacks
     )
 
 
-def _finished(start: LoadedModel, stripped: tf_keras.Model, what: str, rows: list[dict]) -> tuple:
+def _finished(start: LoadedModel, stripped: tf_keras.Model, what: str, rows: list[dict[str, Any]]) -> tuple[Any, ...]:
     """The trained weights in a network of our own making, without the toolkit's wrappers."""
-    keras = network(start.spec, len(start.classes))
+    keras = network(start.family_spec, len(start.classes))
     assign(keras, {name: value.numpy() for name, value in variables(stripped).items()}, start.name)
     return replace(start, name=f"{start.name}_{what}", keras=keras), frames.build(frames.HISTORY, rows)

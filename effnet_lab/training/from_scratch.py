@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -64,7 +66,7 @@ def train_from_scratch(
     return model, frames.build(frames.HISTORY, rows)
 
 
-def predict(model: LoadedModel, images: ImageSet, batch: int = 128) -> NDArray:
+def predict(model: LoadedModel, images: ImageSet, batch: int = 128) -> NDArray[Any]:
     """Logits of the Keras model, float32 (n, classes)."""
     parts = [model.keras.predict_on_batch(x) for x, _labels in images.batches(model.preprocess, batch)]
     return np.concatenate(parts)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from numpy.typing import NDArray
 
 from effnet_lab.images import ImageSet, Preprocess
 from effnet_lab.names import UserError
 
-Progress = Callable[[dict], None]  # called after each epoch with a row of HISTORY and "epochs", the number of them all
+Progress = Callable[
+    [dict[str, Any]], None
+]  # called after each epoch with a row of HISTORY and "epochs", the number of them all
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +29,7 @@ class Settings:
     learning_rate: float = 1e-2  # peak
     weight_decay: float = 1e-2  # decoupled
     label_smoothing: float = 0.0  # share of the target that is spread over all classes
+    frozen_norms: bool = False  # batch norms stay as they are
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1:
@@ -39,8 +44,8 @@ class Settings:
 class Progressed:
     """A run after some of its epochs; what `state.save_state` writes."""
 
-    optimizer: tuple[np.ndarray, ...]
-    rows: tuple[dict, ...]  # HISTORY so far
+    optimizer: tuple[NDArray[Any], ...]
+    rows: tuple[dict[str, Any], ...]  # HISTORY so far
 
 
 def prepare(settings: Settings) -> None:
@@ -61,7 +66,7 @@ def run_epochs(
     callbacks: Sequence[tf_keras.callbacks.Callback] = (),
     done: Progressed | None = None,
     keep: Callable[[Progressed], None] | None = None,
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """Train `keras` in place; rows of HISTORY.
 
     Parameters
@@ -84,6 +89,9 @@ def run_epochs(
     """
     if validation.classes != images.classes:
         raise ValueError(f"Training images have classes {images.classes}, validation images {validation.classes}.")
+    norms = _norms(keras) if settings.frozen_norms else []
+    for layer in norms:
+        layer.trainable = False
     optimizer = tf_keras.optimizers.AdamW(
         _schedule(settings.learning_rate, settings.steps(images)), weight_decay=settings.weight_decay
     )
@@ -108,7 +116,15 @@ def run_epochs(
         verbose=0,
         callbacks=[*callbacks, recorder],
     )
+    for layer in norms:
+        layer.trainable = True
     return recorder.rows
+
+
+def _norms(keras: tf_keras.Model) -> list[tf_keras.layers.Layer]:
+    """Batch norms, also inside the wrappers of quantization-aware training."""
+    inner = [getattr(layer, "layer", layer) for layer in keras.layers]
+    return [layer for layer in inner if isinstance(layer, tf_keras.layers.BatchNormalization)]
 
 
 def _schedule(peak: float, steps: int) -> tf_keras.optimizers.schedules.LearningRateSchedule:
@@ -133,15 +149,18 @@ def _dataset(images: ImageSet, preprocess: Preprocess, batch: int, seed: int | N
     return order.batch(batch).map(gather).prefetch(2)
 
 
-class _Recorder(tf_keras.callbacks.Callback):
+class _Recorder(tf_keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
     """Collects HISTORY rows, passes them on, and hands over what a continued run needs."""
 
-    def __init__(self, name: str, epochs: int, progress: Progress | None, keep: Callable | None, rows: list) -> None:
+    def __init__(
+        self, name: str, epochs: int, progress: Progress | None, keep: Callable[..., Any] | None, rows: list[Any]
+    ) -> None:
         super().__init__()
         self.name, self.epochs, self.progress, self.keep, self.rows = name, epochs, progress, keep, rows
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Keras calls it."""
+        logs = logs or {}
         row = {
             "model": self.name,
             "epoch": epoch + 1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,7 @@ def train_variant(
     seed: int | None = None,
     progress: Progress | None = None,
     epochs: int | None = None,
-) -> tuple[LoadedModel, pd.DataFrame, dict]:
+) -> tuple[LoadedModel, pd.DataFrame, dict[str, Any]]:
     """Train a named variant by its recipe; the committed weights are what this gives with the defaults.
 
     Parameters
@@ -94,6 +95,6 @@ def hold_out(images: ImageSet, every: int = HOLD_OUT) -> tuple[ImageSet, ImageSe
     return images.pick(indices[indices % every != 0]), images.pick(indices[::every])
 
 
-def _command(name: str, data: str, changed: dict) -> str:
+def _command(name: str, data: str, changed: dict[str, Any]) -> str:
     options = "".join(f" --{key} {value}" for key, value in changed.items())
     return f"effnet-lab train --variant {name} --data {shlex.quote(data)}{options} --out data/models/{name}.safetensors"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -60,7 +61,7 @@ def load_state(path: Path, images: ImageSet) -> tuple[LoadedModel, Settings, Pro
     return model, Settings(**run["settings"]), Progressed(optimizer=optimizer, rows=tuple(run["rows"]))
 
 
-def _part(tensors: dict, prefix: str) -> dict:
+def _part(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 

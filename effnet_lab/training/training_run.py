@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from effnet_lab.models.catalog import embedded_models, require_source
-from effnet_lab.names import UserError
+from effnet_lab.names import UserError, lookup
 from effnet_lab.scaling import STYLES, VARIANTS, get_spec
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from effnet_lab.training.loop import Progress
 
 Network: TypeAlias = Union[str, Path, "LoadedModel"]  # a Keras model has no preprocessing to train it with
+NORMS = ("trained", "frozen")  # see `norms`
 EPOCHS, SEED = 4, 0  # of training that starts from weights
 
 
@@ -45,6 +46,7 @@ class Further:
     epochs: int | None = None
     seed: int | None = None
     learning_rate: float | None = None
+    batch_norm: str | None = None  # one of `norms.NORMS`
 
 
 def train(
@@ -56,6 +58,7 @@ def train(
     epochs: int | None = None,
     seed: int | None = None,
     learning_rate: float | None = None,
+    batch_norm: str | None = None,
     qat: bool = False,
     qat_layers: str | Sequence[str] | None = None,
     prune: float | None = None,
@@ -80,6 +83,8 @@ def train(
         Instead of the recipe's; 4 and 0 from weights.
     learning_rate : float, optional
         Peak, from weights only.
+    batch_norm : str, optional
+        From weights: "trained", the default, or "frozen".
     qat : bool
         Quantization-aware; `qat_layers` chooses layers, see `fake_quantize`.
     prune, cluster : float, int, optional
@@ -92,8 +97,9 @@ def train(
     out = None if out is None else Path(out)
     layers = tuple(qat_layers.split(",")) if isinstance(qat_layers, str) else tuple(qat_layers or ()) or None
     how = Further(
-        qat=qat, layers=layers, prune=prune, cluster=cluster, epochs=epochs, seed=seed, learning_rate=learning_rate
-    )
+        qat=qat, layers=layers, prune=prune, cluster=cluster, epochs=epochs, seed=seed, learning_rate=learning_rate,
+        batch_norm=batch_norm,
+    )  # fmt: skip
     _check(variant, start, how, out, resume)
     if out is not None:
         _require_room(out)
@@ -119,8 +125,8 @@ def _check(variant: str | None, start: Network | None, how: Further, out: Path |
     asked = [name for name, given in ways.items() if given]
     if start is None and variant is None:
         raise UserError("Name the network with --variant, or weights to start from with --from.")
-    if start is None and (asked or resume or how.learning_rate is not None):
-        name = "--resume" if resume else asked[0] if asked else "--learning-rate"
+    if start is None and (asked or resume or how.learning_rate is not None or how.batch_norm is not None):
+        name = "--resume" if resume else asked[0] if asked else "--batch-norm" if how.batch_norm else "--learning-rate"
         raise UserError(f"{name} starts from weights. Name them with --from, for example --from micro1.")
     if len(asked) > 1:
         raise UserError(f"{' and '.join(asked)} cannot be combined in one run. Run them one after the other.")
@@ -130,6 +136,8 @@ def _check(variant: str | None, start: Network | None, how: Further, out: Path |
         raise UserError(f"{asked[0]} cannot be resumed. Leave out --resume: the run starts anew.")
     if resume and out is None:
         raise UserError("An interrupted run is found by its --out. Give it.")
+    if how.batch_norm is not None:
+        lookup("way with batch norm", how.batch_norm, dict.fromkeys(NORMS))
     if variant is not None:
         get_spec(variant)
     if start is not None:
@@ -213,6 +221,8 @@ def _trained(
     }
     if how.learning_rate is not None:
         options["learning_rate"] = how.learning_rate
+    if how.batch_norm is not None:
+        options["batch_norm"] = how.batch_norm
     if how.prune is not None:
         return prune(start, shown, sparsity=how.prune, **options)
     if how.cluster is not None:
@@ -223,8 +233,17 @@ def _trained(
 
 
 def _command(start: str, data: str, how: Further, out: Path | None) -> str:
-    options = {"epochs": how.epochs, "seed": how.seed, "learning-rate": how.learning_rate, "prune": how.prune}
-    options |= {"cluster": how.cluster, "qat-layers": ",".join(how.layers) if how.layers else None}
+    options: dict[str, Any] = {
+        "epochs": how.epochs,
+        "seed": how.seed,
+        "learning-rate": how.learning_rate,
+        "prune": how.prune,
+    }
+    options |= {
+        "batch-norm": how.batch_norm,
+        "cluster": how.cluster,
+        "qat-layers": ",".join(how.layers) if how.layers else None,
+    }
     options |= {"out": None if out is None else out.name}
     given = "".join(f" --{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None)
     return (

@@ -1,0 +1,155 @@
+"""Training that starts from somebody's file: it keeps what the file knows, whatever is trained and however."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from effnet_lab.images import open_images
+from effnet_lab.models import load_model, save_model
+from effnet_lab.models.batch_norm import folded, with_statistics
+from effnet_lab.models.fake_quant import strip_fake_quant
+from effnet_lab.models.resize import at_size
+from effnet_lab.names import UserError
+from effnet_lab.training import cluster, fine_tune, prune, resume, train, train_qat
+from effnet_lab.training.from_scratch import predict
+from effnet_lab.training.recipes import hold_out
+
+EDGE = "static_wi8_ai8 ai_edge_quantizer"
+WAYS = {  # pruning and clustering change a little by themselves
+    "fine_tune": fine_tune,
+    "train_qat": train_qat,
+    "prune": partial(prune, sparsity=0.02),
+    "cluster": partial(cluster, clusters=128),
+}
+
+
+def hits(model, images):
+    return predict(model, images).argmax(axis=1) == images.labels
+
+
+def chance(before, after) -> float:
+    """McNemar's exact p of two answers on the same images."""
+    lost, won = int((before & ~after).sum()), int((after & ~before).sum())
+    return binomtest(lost, lost + won).pvalue if lost + won else 1.0
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    shown, held_out = hold_out(open_images("scenes?n=300", "train"))
+    return shown, held_out, open_images("scenes", limit=300)
+
+
+@pytest.mark.parametrize("name", ["float32 converter", EDGE])
+def test_folded_norms_get_statistics_and_the_function_stays(files, scenes, name):
+    shown, _, evaluation = scenes
+    model = load_model(files[name])
+    norms = [layer.name for layer in model.keras.layers if layer.name.endswith("_bn")]
+    assert list(folded(model)) == norms
+    restored = with_statistics(model, (batch for batch, _ in shown.batches(model.preprocess)))
+    assert folded(restored) == ()
+    expected = predict(model, evaluation)
+    np.testing.assert_allclose(predict(restored, evaluation), expected, atol=1e-4 * np.abs(expected).max())
+    for layer in restored.keras.layers:
+        if layer.name in norms:
+            assert np.ptp(layer.moving_variance.numpy()) > 0
+
+
+def test_a_network_with_statistics_of_its_own_keeps_them(scenes):
+    model = load_model("micro0")
+    assert folded(model) == ()
+    same = with_statistics(model, ())
+    np.testing.assert_array_equal(predict(same, scenes[2].take(8)), predict(model, scenes[2].take(8)))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_epoch_of_no_learning_rate_changes_nothing(files, scenes, way):
+    shown, held_out, evaluation = scenes
+    start = load_model(files[EDGE])
+    model, _ = WAYS[way](start, shown, validation=held_out, epochs=1, batch=16, learning_rate=1e-7)
+    before, after = hits(start, evaluation), hits(model, evaluation)
+    assert before.mean() > 0.6
+    assert chance(before, after) > 0.05, (before.mean(), after.mean())
+    assert strip_fake_quant(model).name != start.name
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".keras"])
+def test_an_imported_file_that_was_saved_again_is_trained_alike(files, scenes, tmp_path, suffix):
+    shown, held_out, evaluation = scenes
+    save_model(load_model(files["float32 converter"]), tmp_path / f"again{suffix}")
+    start = load_model(tmp_path / f"again{suffix}")
+    assert folded(start)
+    model, _ = fine_tune(start, shown, validation=held_out, epochs=1, batch=16, learning_rate=1e-7)
+    assert chance(hits(start, evaluation), hits(model, evaluation)) > 0.05
+
+
+def test_frozen_norms_stay(files, scenes, tmp_path):
+    shown, held_out, _ = scenes
+    start, unfinished = load_model(files[EDGE]), tmp_path / "run.unfinished.safetensors"
+
+    def stop(row):
+        raise KeyboardInterrupt
+
+    how = {"validation": held_out, "epochs": 2, "batch": 64, "batch_norm": "frozen", "unfinished": unfinished}
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(start, shown, progress=stop, **how)
+    model, _ = resume(unfinished, shown, validation=held_out)
+    restored = with_statistics(start, (b for b, _ in shown.take(256).batches(start.preprocess)))
+    for layer in restored.keras.layers:
+        if layer.name.endswith("_bn"):
+            for ours, theirs in zip(model.keras.get_layer(layer.name).weights, layer.weights, strict=True):
+                np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    with pytest.raises(UserError, match="Did you mean 'frozen'"):
+        fine_tune(start, shown, validation=held_out, epochs=1, batch_norm="frosen")
+
+
+def test_what_is_trained_further_bears_its_own_name(tmp_path):
+    done = train(data="scenes?n=60&side_px=32", out=tmp_path / "mine.safetensors", start="micro0", epochs=1)
+    assert done.model.name == "mine"
+    assert set(done.table["model"]) == {done.card["name"]} == {"mine"}
+    assert (load_model(done.file).name, load_model(done.file).spec.name) == ("mine", "micro0")
+    taken = train(data="scenes?n=60&side_px=32", out=tmp_path / "micro0.safetensors", start="micro0", epochs=1)
+    assert taken.model.name == "micro0_tuned"
+
+
+def test_a_full_disk_costs_no_trained_epoch(tmp_path, monkeypatch):
+    from effnet_lab.training import cards
+
+    out, write = tmp_path / "mine.safetensors", cards.write_atomically
+
+    def full(path, data):
+        if path.parent == tmp_path:
+            raise OSError(28, "No space left on device")
+        write(path, data)
+
+    monkeypatch.setattr(cards, "write_atomically", full)
+    with pytest.raises(
+        UserError, match=r"Cannot write .*mine.safetensors: No space left.*lie at (\S+mine.safetensors)\."
+    ):
+        train(data="scenes?n=60&side_px=32", out=out, start="micro0", epochs=1)
+    assert not out.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_first_epoch(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UserError, match=r"Cannot write to .*file: .*Choose another --out"):
+        train(out=tmp_path / "file" / "mine.safetensors", start="micro0")
+
+
+@pytest.mark.real
+@pytest.mark.usefixtures("flowers_cache")
+def test_a_real_file_is_not_forgotten_on_real_photographs(shared):
+    """A Lite0 from int8 that somebody published; 128 px to be quick."""
+    start = at_size(load_model(shared / "fixtures" / "litert" / "flowers_lite0_int8.tflite"), 128)
+    shown, held_out = hold_out(open_images("flowers160", "train", limit=96))
+    evaluation = open_images("flowers160", "evaluation", limit=150)
+    before = hits(start, evaluation)
+    assert before.mean() > 0.8
+    slow, _ = fine_tune(start, shown, validation=held_out, epochs=1, learning_rate=1e-7)
+    assert chance(before, hits(slow, evaluation)) > 0.05
+    model, _ = fine_tune(start, shown, validation=held_out, epochs=2)
+    after = hits(model, evaluation)
+    assert after.mean() >= before.mean() or chance(before, after) > 0.05, (before.mean(), after.mean())
