@@ -18,7 +18,7 @@ from effnet_lab.litert.flatbuffer import pack, parse
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.models import load_model
 from effnet_lab.names import UserError
-from effnet_lab.quantize import get_scheme, requantize, write_files_from
+from effnet_lab.quantize import get_scheme, requantize, write_files
 from effnet_lab.quantize.ai_edge import CLIPPING
 from effnet_lab.quantize.calibration import Statistics, collect, compare, merge, network_digest
 from effnet_lab.quantize.range_choice import METHODS as RULES
@@ -177,7 +177,7 @@ def test_statistics_belong_to_the_network_and_not_to_the_file(setting, tmp_path)
     other, path = with_bias(content, "blocks_1_project", 1.0), tmp_path / "other.tflite"
     path.write_bytes(other)
     with pytest.raises(UserError, match="belong to another network"):
-        write_files_from(
+        write_files(
             path,
             [(get_scheme("int8"), "ai_edge_quantizer")],
             tmp_path / "out",
@@ -259,9 +259,7 @@ def test_study_of_accuracy_is_that_of_the_exported_file(study, tmp_path):
     assert set(accuracy["n_images"]) == {80}
     for method in ("minmax", "moving_average"):
         ranging = Ranging(images=pool, method=method)
-        (out,) = write_files_from(
-            path, [(get_scheme("int8"), "ai_edge_quantizer")], tmp_path / method, calibration=ranging
-        )
+        (out,) = write_files(path, [(get_scheme("int8"), "ai_edge_quantizer")], tmp_path / method, calibration=ranging)
         expected = measure_accuracy(out, evaluation)[["top1", "top1_lo", "top1_hi"]].iloc[0].to_list()
         row = accuracy[(accuracy["method"] == method) & (accuracy["drawn"] == "all")]
         assert row[["top1", "top1_lo", "top1_hi"]].iloc[0].to_list() == pytest.approx(expected)

@@ -25,7 +25,7 @@ from effnet_lab.litert.metadata import KEY
 from effnet_lab.litert.standard_metadata import ENTRY, read_normalisation
 from effnet_lab.models import load_model
 from effnet_lab.names import UserError
-from effnet_lab.quantize import parse_recipe, targets, write_files, write_files_from
+from effnet_lab.quantize import parse_recipe, targets, write_files
 from effnet_lab.quantize.ranges import Ranging
 
 EDGE = "static_wi8_ai8 ai_edge_quantizer"
@@ -165,7 +165,7 @@ def test_quantized_files_open_as_weights_again(name, files, tmp_path):
 def test_from_a_float_file_nothing_is_converted(files, tmp_path):
     """The same codes and scales as by way of the Keras model, and without TensorFlow."""
     images = open_images("scenes", split="calibration", limit=60)
-    (path,) = write_files_from(
+    (path,) = write_files(
         files["float32 converter"], targets(["int8"], ["ai_edge_quantizer"]), tmp_path, calibration=images
     )
     ours, keras = (read_graph(file) for file in (path, files[EDGE]))
@@ -173,11 +173,11 @@ def test_from_a_float_file_nothing_is_converted(files, tmp_path):
         assert (tensor.name, tensor.scale.tolist()) == (other.name, other.scale.tolist())
         assert tensor.data is None or np.array_equal(tensor.data, other.data)
     with pytest.raises(UserError, match=r"does not start from a \.tflite file"):
-        write_files_from(files["float32 converter"], targets(["int8"], ["converter"]), tmp_path, calibration=images)
+        write_files(files["float32 converter"], targets(["int8"], ["converter"]), tmp_path, calibration=images)
     with pytest.raises(UserError, match=r"is static_wi8_ai8\. Only a float32 file"):
-        write_files_from(files[EDGE], targets(["int8"], ["ai_edge_quantizer"]), tmp_path, calibration=images)
+        write_files(files[EDGE], targets(["int8"], ["ai_edge_quantizer"]), tmp_path, calibration=images)
     code = (
-        "import sys; from effnet_lab.quantize import write_files_from, requantize, parse_recipe;"
+        "import sys; from effnet_lab.quantize import write_files, requantize, parse_recipe;"
         "sys.exit('tensorflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -187,11 +187,11 @@ def test_statistics_are_collected_once(files, tmp_path):
     cache = tmp_path / "statistics.json"
     images = open_images("scenes", split="calibration", limit=20)
     wanted = targets([parse_recipe("int8; op:dense=float32")], ["ai_edge_quantizer"])
-    first = write_files_from(
+    first = write_files(
         files["float32 converter"], wanted, tmp_path / "a", calibration=Ranging(images=images, statistics=cache)
     )
     assert cache.exists()
-    again = write_files_from(files["float32 converter"], wanted, tmp_path / "b", calibration=Ranging(statistics=cache))
+    again = write_files(files["float32 converter"], wanted, tmp_path / "b", calibration=Ranging(statistics=cache))
     assert pack(parse(stripped(first[0].read_bytes(), KEY))) == pack(parse(stripped(again[0].read_bytes(), KEY)))
     assert read_info(again[0]).calibration.n_images == 20
 
@@ -228,7 +228,7 @@ def test_a_full_disk_leaves_nothing(files, tmp_path, monkeypatch):
     monkeypatch.setattr("os.replace", full)
     wanted = targets(["weight-int8"], ["ai_edge_quantizer"])
     with pytest.raises(UserError, match=r"Cannot write .*No space left on device.*another place"):
-        write_files_from(files["float32 converter"], wanted, tmp_path)
+        write_files(files["float32 converter"], wanted, tmp_path)
     assert not list(tmp_path.iterdir())
 
 

@@ -14,6 +14,7 @@ from packaging.version import parse
 from effnet_lab.images import open_images
 from effnet_lab.models import load_model
 from effnet_lab.models.features import features_model
+from effnet_lab.models.resize import at_size
 from effnet_lab.names import UserError
 from effnet_lab.quantize.saved_models import export_saved_model
 
@@ -155,3 +156,12 @@ def test_nothing_is_left_when_writing_fails(model, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"Cannot write .*new: No space left"):
         export_saved_model(model, tmp_path / "new")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_module_takes_any_size_as_its_original_does(module, model, scenes):
+    module = tf.saved_model.load(str(module))
+    features = features_model(at_size(model, 80))
+    images = tf.image.resize(scenes[0][:4], (80, 80)).numpy()
+    expected = features.predict_on_batch(model.preprocess.normalise(images * 255))
+    np.testing.assert_allclose(module(images).numpy(), expected, rtol=1e-4, atol=1e-5)
+    assert module(np.zeros((1, 64, 96, 3), np.float32)).shape == expected[:1].shape

@@ -18,7 +18,7 @@ from effnet_lab.litert.io_types import with_io
 from effnet_lab.litert.layer_names import computing, layer_names
 from effnet_lab.litert.runner import DelegateError
 from effnet_lab.names import UserError
-from effnet_lab.quantize import parse_recipe, write_files_from
+from effnet_lab.quantize import parse_recipe, write_files
 
 FLOAT, INT8 = "float32 converter", "static_wi8_ai8 converter"
 ALL = ("accumulated", "local", "effect", "split")
@@ -336,7 +336,7 @@ def test_files_of_other_kinds_have_sensible_rows(files, scenes, tmp_path, name):
     elif name == "float islands":
         recipe = parse_recipe("int8; op:depthwise=float32; head_dense=float16")
         calibration = open_images("scenes", split="calibration", limit=10)
-        write_files_from(files[FLOAT], [(recipe, "ai_edge_quantizer")], path, calibration=calibration)
+        write_files(files[FLOAT], [(recipe, "ai_edge_quantizer")], path, calibration=calibration)
     else:
         path = files[name]
     table = layer_error(path, scenes.take(2), float_model=files[FLOAT], notions=ALL)

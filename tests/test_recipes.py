@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +14,8 @@ from effnet_lab.litert import Runner, read_graph, read_info
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.models import load_model
 from effnet_lab.names import UserError
-from effnet_lab.quantize import keep_worst, parse_recipe, requantize, targets, write_files
+from effnet_lab.quantize import get_scheme, keep_worst, parse_recipe, requantize, targets, write_files
+from effnet_lab.quantize.carried_out import remarks
 from effnet_lab.quantize.ranges import Ranging
 from effnet_lab.scaling import get_spec
 from effnet_lab.scaling.layers import layers as layers_of
@@ -205,3 +208,34 @@ def test_a_layer_that_never_fires_does_not_break_the_file(files, ranges):
     dead = {name: (0.0, 0.0) if "blocks_1_expand" in name else ends for name, ends in ranges.items()}
     runner = Runner(requantize(files["float32 converter"].read_bytes(), parse_recipe("int8"), dead))
     assert np.isfinite(runner.predict(np.zeros((1, 32, 32, 3), np.float32))).all()
+
+
+# --- what a back end does not do
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("int8; op:depthwise=int4", r"cannot do 'op:depthwise=int4' in this network: (\d+) of \1 layers stay int8"),
+        ("op:depthwise=weight-int4", r"cannot do 'op:depthwise=weight-int4'"),
+    ],
+)
+def test_a_rule_that_is_not_carried_out_is_refused(text, message, files, graph, ranges):
+    recipe = parse_recipe(text)
+    content = requantize(files["float32 converter"].read_bytes(), recipe, ranges)
+    with pytest.raises(UserError, match=message):
+        remarks(recipe, "ai_edge_quantizer", graph, read_graph(content))
+
+
+def test_a_rule_that_holds_for_some_layers_is_said(files, graph, ranges):
+    for text, kept in (("int4", "depthwise"), ("int8; op:conv=float32", None), ("float32; op:conv=int8", None)):
+        recipe = parse_recipe(text)
+        content = requantize(files["float32 converter"].read_bytes(), recipe, ranges)
+        said = remarks(recipe, "ai_edge_quantizer", graph, read_graph(content))
+        assert len(said) == (kept is not None), said
+        assert kept is None or re.search(r"int4: \d+ of \d+ layers stay int8: .*dwconv", said[0])
+
+
+def test_the_base_is_the_last_rule_for_all_layers():
+    assert parse_recipe("int8; int16x8; op:dense=float32").base.format == "int16x8"
+    assert parse_recipe("int8; op:dense=float32; int16x8").schemes == (get_scheme("int16x8"),)

@@ -572,7 +572,7 @@ def test_command_writes_the_repaired_file_and_what_each_step_gains(call, path, t
     [
         ([], "either as --float FILE or as --weights NAME"),
         (["--float", "no.tflite", "--weights", "micro2"], "either as --float FILE or as --weights NAME"),
-        (["--float", "no.tflite"], "Cannot read the model 'no.tflite'"),
+        (["--float", "no.tflite"], "no.tflite"),
         (["--weights", "micro2", "--format", "dynamic"], "Repairs are for static formats"),
         (["--weights", "micro2", "--steps", "equalise"], "Did you mean 'equalize'?"),
     ],

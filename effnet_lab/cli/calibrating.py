@@ -7,23 +7,29 @@ from typing import Annotated
 
 import typer
 
+from effnet_lab.cli.inputs import takes_input
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, show
+from effnet_lab.images.stated import StatedInput
 
 COMPARED = ("layer", "low", "high", "against_low", "against_high", "width_ratio")
 
 
+@takes_input
 def calibrate(
     out: Annotated[Path, typer.Option(help="The .npz file of statistics, as `export --statistics` takes it.")],
     weights: Annotated[
         str | None, typer.Option(help="A named model (micro0), or any weights that `classify` takes.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Images to run: a named source, a folder, TFRecords. Without it --out is read.")
+        str | None,
+        typer.Option(
+            help="Images to run: a named source, a folder, TFRecords; or arrays, .npy or .npz. Without it --out is read."
+        ),
     ] = None,
     split: Annotated[
-        str, typer.Option(help="Of these images: calibration, train or all; never evaluation.")
-    ] = "calibration",
+        str | None, typer.Option(help="Of these images: calibration (the default), train or all; never evaluation.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Images at most, spread evenly over the classes.")] = None,
     merge: Annotated[
         Path | None, typer.Option(help="Add to statistics of the same network on other images; those count as earlier.")
@@ -32,6 +38,8 @@ def calibrate(
     method: Annotated[str, typer.Option(help="For --against: minmax, moving_average, percentile, mse.")] = "minmax",
     variant: Variant = None,
     json: Json = False,
+    *,
+    stated: StatedInput,
 ) -> None:
     """Run a float network once per image and keep what every activation did: statistics that can be merged and compared.
 
@@ -42,7 +50,8 @@ def calibrate(
     from effnet_lab.quantize import calibrate as run
 
     found = run(
-        weights, data, out=out, split=split, limit=limit, merge=merge, against=against, method=method, variant=variant,
+        weights, data, out=out, split=split, limit=limit, merge=merge, against=against, method=method,
+        variant=variant, stated=stated,
         progress=progress("calibrate"),
     )  # fmt: skip
     show(found.table, json, COMPARED if against else None)

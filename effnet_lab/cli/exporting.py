@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
+from effnet_lab.cli.inputs import takes_input
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, show
+from effnet_lab.images.stated import StatedInput
 
 
+@takes_input
 def export(
     weights: Annotated[str, typer.Option(help="A named model (micro0), or any weights that `classify` takes.")],
     out: Annotated[Path, typer.Option(help="Folder for the files; with one format, the file or SavedModel itself.")],
@@ -39,11 +42,12 @@ def export(
         str | None, typer.Option(help="Input and output: int8, uint8, int16 or float32; as the activations by default.")
     ] = None,
     calibration: Annotated[
-        str, typer.Option(help="Images that fix int8 ranges: a named source, a folder, TFRecords.")
+        str,
+        typer.Option(help="Images that fix int8 ranges: a named source, a folder, TFRecords; or arrays, .npy or .npz."),
     ] = "scenes",
     split: Annotated[
-        str, typer.Option(help="Of these images: calibration, train or all; never evaluation.")
-    ] = "calibration",
+        str | None, typer.Option(help="Of these images: calibration (the default), train or all; never evaluation.")
+    ] = None,
     limit: Annotated[int, typer.Option(help="Calibration images at most.")] = 200,
     statistics: Annotated[
         Path | None, typer.Option(help="File of calibration statistics: read if it is there, else written.")
@@ -51,6 +55,8 @@ def export(
     method: Annotated[str, typer.Option(help="How ai_edge_quantizer's ranges follow from the statistics.")] = "minmax",
     variant: Variant = None,
     json: Json = False,
+    *,
+    stated: StatedInput,
 ) -> None:
     """Write .tflite files with their preprocessing, labels, scheme and calibration inside; or SavedModels.
 
@@ -64,7 +70,7 @@ def export(
 
     done = write(
         weights, out, format=format, recipe=recipe, backend=backend, io=io, calibration=calibration, split=split,
-        limit=limit, statistics=statistics, method=method, variant=variant, progress=progress("export"),
+        limit=limit, statistics=statistics, method=method, variant=variant, stated=stated, progress=progress("export"),
     )  # fmt: skip
     if done.files:
         show(done.table, json)

@@ -64,7 +64,7 @@ def takes_input(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(**given: Any) -> None:
-        stated = StatedInput(**{name: given.pop(name) for name in _OPTIONS})
+        stated = StatedInput(**{name: given.pop(name, default) for name, (_, default) in _OPTIONS.items()})
         command(**given, stated=stated)
 
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own if p.name != "stated"] + added

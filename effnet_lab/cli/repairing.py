@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
-from effnet_lab.cli.measuring import DATA, Data
+from effnet_lab.cli.inputs import DATA, takes_input
+from effnet_lab.cli.measuring import Data
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, show
+from effnet_lab.images.stated import StatedInput
 from effnet_lab.names import UserError
 
 COLUMNS = (
@@ -17,6 +19,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
+@takes_input
 def repair(
     data: Data,
     out: Annotated[Path, typer.Option(help="The repaired .tflite file.")],
@@ -37,6 +40,8 @@ def repair(
         int | None, typer.Option(help="Images of --data at most, spread evenly over the classes.")
     ] = None,
     json: Json = False,
+    *,
+    stated: StatedInput,
 ) -> None:
     """Equalize the channels of a float network (ReLU6 respected), clip outlying weights, quantize, correct the biases.
 
@@ -51,7 +56,7 @@ def repair(
 
     done = run(
         float or weights, data, out, calibration=calibration, steps=steps, format=format, limit=limit,
-        limit_data=limit_data, variant=variant, progress=progress("repair"),
+        limit_data=limit_data, variant=variant, stated=stated, progress=progress("repair"),
     )  # fmt: skip
     show(done.table, json, COLUMNS)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from effnet_lab.litert.flatbuffer import decode, parse
 from effnet_lab.litert.soundness import DTYPES, INTEGERS, OPAQUE, shape_of
+from effnet_lab.names import UserError
 
 _OP_NAMES = {value: name.lower() for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
 _KINDS = {"conv_2d": "conv", "depthwise_conv_2d": "depthwise", "fully_connected": "dense"}
@@ -107,6 +108,13 @@ class Graph:
     def weights(self, op: Op) -> Tensor | None:
         """The kernel of a convolution or dense layer; None for other ops."""
         return self.tensors[op.inputs[1]] if op.kind in ("conv", "depthwise", "dense") else None
+
+    def kernel(self, op: Op) -> np.ndarray:
+        """The weights of a layer as they lie in the file; a `UserError` where it has none."""
+        weights = self.weights(op)
+        if weights is None or weights.data is None:
+            raise UserError(f"The {op.kind} at place {op.index} has no stored weights. Give a file that holds them.")
+        return weights.data
 
     def stored_weights(self, op: Op) -> Tensor | None:
         """The kernel as the file holds it, before an op that unpacks it at run time (float16, weight-only)."""

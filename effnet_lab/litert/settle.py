@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar
 
+from effnet_lab.images.imageset import ImageSet
+from effnet_lab.images.inputs import ArraySet
 from effnet_lab.images.preprocess import FRAMINGS, ORIGINS, Preprocess
 from effnet_lab.images.stated import Stated, StatedInput, tell
+from effnet_lab.litert.graph import Graph
+from effnet_lab.litert.input_values import input_slots
 from effnet_lab.litert.metadata import ModelInfo
 from effnet_lab.names import UserError
+
+Set = TypeVar("Set", ImageSet, ArraySet)
 
 
 def settle(info: ModelInfo, stated: Stated = None, *, measures: str = "") -> ModelInfo:
@@ -81,6 +88,33 @@ def pair_preprocess(
         view = {name: getattr(framed, name) for name in ("crop", "interpolation", "order", "framing")}
         first, second = replace(first, **view), replace(second, **view)
     return first, second
+
+
+def fit_samples(samples: Set, graph: Graph, info: ModelInfo) -> Set:
+    """The samples as this network takes them, in the order and shape of its inputs.
+
+    Raises
+    ------
+    UserError
+        If arrays are not of its shape, or it is shown pictures and takes none.
+    """
+    if isinstance(samples, ArraySet):
+        return samples.fitted(input_slots(graph), info.model)
+    if not len(samples):
+        raise UserError(f"{samples.name} holds no image. Give another source.")
+    if info.preprocess is None:
+        takes = ", ".join(str(graph.tensors[index].shape) for index in graph.inputs)
+        raise UserError(
+            f"{info.model} takes {takes}, which is no picture, and {samples.name} holds pictures. Give its inputs as an .npy "
+            "or .npz file with --inputs."
+        )
+    height, width = samples.read(0).shape[:2]
+    if (height, width) == info.preprocess.size and info.preprocess.window(height, width) != (0, 0, height, width):
+        tell(
+            f"The pictures of {samples.name} have the input's size already, and the network's crop of "
+            f"{info.preprocess.crop:.4g} cuts and enlarges them; --crop none shows them whole."
+        )
+    return samples
 
 
 def tone(preprocess: Preprocess) -> str:

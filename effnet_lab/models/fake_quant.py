@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -51,12 +52,12 @@ def fake_quantize(model: LoadedModel, layers: Sequence[str] | None = None) -> Lo
     UserError
         If a pattern matches no layer, or the network has what tfmot cannot quantize.
     """
-    if model.spec.activation != "relu6" or model.spec.se_ratio:
+    if model.family_spec.activation != "relu6" or model.family_spec.se_ratio:
         raise UserError(
             f"Quantization-aware training knows ReLU6 networks without squeeze-and-excitation. {model.name} is another: "
             "train its Lite twin, or quantize after training."
         )
-    known = counted_layers(model.spec, max(1, len(model.classes)))
+    known = counted_layers(model.family_spec, max(1, len(model.classes)))
     chosen = tuple(layer.name for layer in known) if layers is None else matching(known, layers)
     toolkit = tfmot().quantization.keras
     with quiet(), toolkit.quantize_scope({"_OutputOnly": _output_only()}):
@@ -66,7 +67,7 @@ def fake_quantize(model: LoadedModel, layers: Sequence[str] | None = None) -> Lo
     return replace(model, keras=keras, fake_quantized=chosen)
 
 
-def set_ranges(model: LoadedModel, reference: LoadedModel, batches: Iterable[NDArray]) -> None:
+def set_ranges(model: LoadedModel, reference: LoadedModel, batches: Iterable[NDArray[Any]]) -> None:
     """Give every fake quantization its range: a kernel's own, and the mean over the batches of an activation's extremes.
 
     Without it a fresh network is at chance: all ranges are [-6, 6]. The extremes are the float network's at inference, so
@@ -105,7 +106,7 @@ def strip_fake_quant(model: LoadedModel) -> LoadedModel:
     """The float network with the trained weights; a float model comes back as it is."""
     if not model.fake_quantized:
         return model
-    keras, trained = network(model.spec, len(model.classes)), variables(model.keras)
+    keras, trained = network(model.family_spec, len(model.classes)), variables(model.keras)
     assign(keras, {name: trained[name].numpy() for name in variables(keras)}, model.name)
     return replace(model, keras=keras, fake_quantized=())
 
@@ -141,7 +142,7 @@ def _annotate(keras: tf_keras.Model, chosen: tuple[str, ...], *, whole: bool) ->
     inside = {f"{name}{part}" for name in chosen for part in _PARTS}
     feeding = {source for name in inside & {x.name for x in keras.layers} for source in _sources(keras.get_layer(name))}
 
-    def wrap(layer):
+    def wrap(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
         if layer.name in inside:
             return toolkit.quantize_annotate_layer(layer)
         if layer.name in feeding:
@@ -166,22 +167,23 @@ def _sources(layer: tf_keras.layers.Layer) -> list[str]:
 def _output_only() -> type:
     """A configuration that quantizes a layer's output and nothing else: what a quantized layer reads from a float one."""
     toolkit = tfmot().quantization.keras
+    base = toolkit.QuantizeConfig
 
-    class _OutputOnly(toolkit.QuantizeConfig):
-        def get_output_quantizers(self, layer):
+    class _OutputOnly(base):  # type: ignore[valid-type, misc]  # the toolkit has no types
+        def get_output_quantizers(self, layer: tf_keras.layers.Layer) -> list[Any]:
             return [toolkit.quantizers.MovingAverageQuantizer(8, per_axis=False, symmetric=False, narrow_range=False)]
 
-        def get_weights_and_quantizers(self, layer):
+        def get_weights_and_quantizers(self, layer: tf_keras.layers.Layer) -> list[Any]:
             return []
 
         get_activations_and_quantizers = get_weights_and_quantizers
 
-        def set_quantize_weights(self, layer, quantize_weights):
+        def set_quantize_weights(self, layer: tf_keras.layers.Layer, quantize_weights: list[Any]) -> None:
             pass
 
         set_quantize_activations = set_quantize_weights
 
-        def get_config(self):
+        def get_config(self) -> dict[str, Any]:
             return {}
 
     return _OutputOnly

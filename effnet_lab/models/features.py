@@ -57,12 +57,16 @@ def features_model(
     if features_only and endpoints is not None:
         raise UserError("Give either endpoints or features_only, not both.")
     if features_only:
-        endpoints = [name for name in endpoint_layers(model.spec) if name.startswith("reduction_") and "/" not in name]
+        endpoints = [
+            name for name in endpoint_layers(model.family_spec) if name.startswith("reduction_") and "/" not in name
+        ]
     names = [endpoints or POOLED] if isinstance(endpoints, str | None) else list(endpoints)
     if not names:
         raise UserError(f"Name at least one endpoint, such as {POOLED!r}.")
     layers = {layer.name: layer.name for layer in model.keras.layers}
-    known = {name: layer for name, layer in endpoint_layers(model.spec).items() if layer in layers}
+    known = {name: layer for name, layer in endpoint_layers(model.family_spec).items() if layer in layers}
     outputs = tuple(model.keras.get_layer(lookup("endpoint", name, known | layers)).output for name in names)
     single = isinstance(endpoints, str | None)
-    return tf_keras.Model(model.keras.input, outputs[0] if single else outputs, name=f"{model.spec.name}_features")
+    return tf_keras.Model(
+        model.keras.input, outputs[0] if single else outputs, name=f"{model.family_spec.name}_features"
+    )

@@ -14,4 +14,5 @@ def tfmot() -> ModuleType:
         warnings.simplefilter("ignore")  # it compares versions with distutils
         import tensorflow_model_optimization
 
-    return tensorflow_model_optimization
+    toolkit: ModuleType = tensorflow_model_optimization
+    return toolkit

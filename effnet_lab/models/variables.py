@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -20,7 +21,7 @@ def variables(keras: tf_keras.Model) -> dict[str, tf.Variable]:
     }
 
 
-def assign(keras: tf_keras.Model, tensors: Mapping[str, NDArray], source: str) -> None:
+def assign(keras: tf_keras.Model, tensors: Mapping[str, NDArray[Any]], source: str) -> None:
     """Set every variable, or none: names and shapes must agree.
 
     Raises

@@ -24,7 +24,6 @@ _HOMES = {  # what takes time to load is loaded on first use
     "requantize": "ai_edge",
     "targets": "backends",
     "write_files": "write",
-    "write_files_from": "write",
 }
 __all__ = [  # noqa: PLE0604, RUF100  the late ones are names, too
     "BACKENDS", "FORMATS", "KINDS", "SCHEMES", "Exported", "Scheme", "export", "get_scheme", *_HOMES,

@@ -12,13 +12,14 @@ import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from effnet_lab import frames
-from effnet_lab.images import ImageSet, Preprocess
+from effnet_lab.images import Preprocess, Samples
 from effnet_lab.images.imageset import digest
 from effnet_lab.litert import Graph, Runner
 from effnet_lab.litert.layer_names import layer_names
@@ -41,10 +42,10 @@ class Statistics:
     tensors: tuple[str, ...]
     layers: tuple[str, ...]  # readable names of the tensors
     images: tuple[str, ...]  # one fingerprint of the network's input per image
-    low: NDArray  # float32 (n, t), real values
-    high: NDArray  # float32 (n, t)
-    exponent: NDArray  # int16 (n, t): the counts span -2**exponent to 2**exponent
-    counts: NDArray  # uint32 (n, t, BINS)
+    low: NDArray[Any]  # float32 (n, t), real values
+    high: NDArray[Any]  # float32 (n, t)
+    exponent: NDArray[Any]  # int16 (n, t): the counts span -2**exponent to 2**exponent
+    counts: NDArray[Any]  # uint32 (n, t, BINS)
 
     @property
     def n_images(self) -> int:
@@ -115,12 +116,12 @@ class Statistics:
 
 def collect(
     float_content: bytes | Path,
-    images: ImageSet,
-    preprocess: Preprocess,
+    images: Samples,
+    preprocess: Preprocess | None,
     *,
-    progress: Callable[..., Iterable] | None = None,
+    progress: Callable[..., Iterable[Any]] | None = None,
 ) -> Statistics:
-    """Run a float32 .tflite file once per image.
+    """Run a float32 .tflite file once per image, or sample of another kind, in the form that the network takes.
 
     Raises
     ------
@@ -130,23 +131,26 @@ def collect(
     if len(images) == 0:
         raise UserError(f"{images.name} holds no calibration image. Give another source.")
     runner = Runner(float_content, keep_all=True)
-    tensors = [runner.input, *(runner.graph.tensors[op.outputs[0]] for op in runner.graph.computing_ops)]
+    tensors = [*runner.inputs, *(runner.graph.tensors[op.outputs[0]] for op in runner.graph.computing_ops)]
     names = layer_names(runner.graph)
-    layers = tuple(names.get(tensor.name, INPUT if tensor is runner.input else tensor.name) for tensor in tensors)
+    ends = {tensor.name: INPUT for tensor in runner.inputs} if len(runner.inputs) == 1 else {}
+    layers = tuple(names.get(tensor.name, ends.get(tensor.name, tensor.name)) for tensor in tensors)
     rows, seen = [], []
-    batches = images.batches(preprocess, size=1)
-    for number, ((image,), _label) in enumerate(progress(batches, total=len(images)) if progress else batches):
-        runner.feed(image)
+    stream = images.samples(preprocess)
+    for number, values in enumerate(progress(stream, total=len(images)) if progress else stream):
+        runner.reset()
+        runner.feed(*values)
         runner.invoke()
-        row = [_observe(runner.activation(tensor)) for tensor in tensors]
-        if None in row:
+        observed = [_observe(runner.activation(tensor)) for tensor in tensors]
+        row = [each for each in observed if each is not None]
+        if len(row) < len(observed):
             raise UserError(
-                f"The layer {layers[row.index(None)]!r} gave NaN or infinity on image {number} of {images.name}. Mend the "
+                f"The layer {layers[observed.index(None)]!r} gave NaN or infinity on image {number} of {images.name}. Mend the "
                 "weights, or leave out the image."
             )
         rows.append(row)
-        seen.append(digest(np.ascontiguousarray(image).tobytes()))
-    low, high, exponent, counts = (np.array([[observed[i] for observed in row] for row in rows]) for i in range(4))
+        seen.append(digest(*(np.ascontiguousarray(value).tobytes() for value in values)))
+    low, high, exponent, counts = (np.array([[each[i] for each in row] for row in rows]) for i in range(4))
     return Statistics(
         model=network_digest(runner.graph),
         data=images.name,
@@ -217,7 +221,7 @@ def compare(first: Statistics, second: Statistics, method: str = "minmax") -> pd
     return frames.build(frames.RANGES, rows)
 
 
-def _observe(values: NDArray) -> tuple[float, float, int, NDArray] | None:
+def _observe(values: NDArray[Any]) -> tuple[float, float, int, NDArray[Any]] | None:
     """Lowest, highest, exponent and counts; None where a value is not finite."""
     low, high = float(values.min()), float(values.max())
     if not np.isfinite(low + high):

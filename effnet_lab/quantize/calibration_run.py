@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from effnet_lab.images import ImageSet
+from effnet_lab.images import Samples, Source, Stated
+from effnet_lab.litert import settle
 from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError
 from effnet_lab.quantize import calibration
@@ -28,15 +29,16 @@ class Calibrated:
 
 def calibrate(
     weights: Network | None = None,
-    data: str | Path | ImageSet | None = None,
+    data: Source | None = None,
     *,
     out: Path | str | None = None,
-    split: str = "calibration",
+    split: str | None = None,
     limit: int | None = None,
     merge: Path | str | None = None,
     against: Path | str | None = None,
     method: str = "minmax",
     variant: str | None = None,
+    stated: Stated = None,
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> Calibrated:
     """Run a float network once per image and keep what every activation did.
@@ -45,19 +47,19 @@ def calibrate(
     ----------
     weights : name, path, LoadedModel or Keras model
         Needed with `data`.
-    data : name, path or ImageSet
-        Images to run, never evaluation images; without them the statistics in `out` are read.
+    data : name, path, ImageSet or ArraySet
+        Images or arrays to run, never evaluation images; without them the statistics in `out` are read.
     out : path, optional
         The .npz file of statistics, which `export` takes.
     split, limit : str, int
-        Of a named source or a path.
+        Of a named source or a path; its calibration split by default.
     merge : path, optional
         Statistics of the same network on other images; they are counted before the new ones.
     against : path, optional
         Statistics to compare with, layer by layer.
     method : str
         How ranges follow from statistics, for `against`.
-    variant, progress
+    variant, stated, progress
         As for `export`.
     """
     out = None if out is None else Path(out)
@@ -70,7 +72,7 @@ def calibrate(
     require_source(weights)
     given = {path: Statistics.load(Path(path)) for path in (merge, against) if path}  # a wrong file fails at once
     images = None if data is None else calibration_images(data, split, limit)
-    found = Statistics.load(out) if images is None else _collect(weights, images, variant, progress)
+    found = Statistics.load(out or Path()) if images is None else _collect(weights, images, variant, stated, progress)
     if merge:
         found = calibration.merge(given[merge], found)
     if out is not None and (data is not None or merge):
@@ -80,13 +82,18 @@ def calibrate(
 
 
 def _collect(
-    weights: Network, images: ImageSet, variant: str | None, progress: Callable[..., Iterable[Any]] | None
+    weights: Network,
+    images: Samples,
+    variant: str | None,
+    stated: Stated,
+    progress: Callable[..., Iterable[Any]] | None,
 ) -> Statistics:
     """Statistics of the float network on the images."""
     given = float_file(weights, variant)
-    ranging = Ranging(images=images)
-    ranging.require_size(given.info.preprocess)
-    return ranging.measure(given.content, given.info.preprocess, progress)
+    info = settle(given.info, stated, measures="a calibration")
+    ranging = Ranging(images=images).fitted(given.content, info)
+    ranging.require_size(info.preprocess)
+    return ranging.measure(given.content, info.preprocess, progress)
 
 
 def _about(found: Statistics, out: Path | None) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from pathlib import Path
 import tensorflow as tf
 import tf_keras
 
-from effnet_lab.images import ImageSet
+from effnet_lab.images import Samples
 from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.names import UserError
 from effnet_lab.quantize.schemes import Scheme
@@ -64,7 +64,7 @@ def convert(
     folder: Path,
     scheme: Scheme,
     model: LoadedModel,
-    calibration: ImageSet | None = None,
+    calibration: Samples | None = None,
     float_tensors: Sequence[str] = (),
 ) -> bytes:
     """One .tflite file of a SavedModel.
@@ -77,7 +77,7 @@ def convert(
         Static schemes have input and output of the type of their activations.
     model : LoadedModel
         For its preprocessing.
-    calibration : ImageSet, optional
+    calibration : Samples, optional
         Needed by static schemes; every image is used.
     float_tensors : sequence of str
         Names, in the float file, of the tensors whose ops an int8 scheme leaves in float32.
@@ -90,8 +90,9 @@ def convert(
     if scheme.granularity == "tensor":
         converter._experimental_disable_per_channel = True  # there is no public switch
     if scheme.calibrated:
+        assert calibration is not None
         converter.representative_dataset = lambda: (
-            [image[None]] for batch, _labels in calibration.batches(model.preprocess) for image in batch
+            [value[None] for value in values] for values in calibration.samples(model.preprocess)
         )
         if float_tensors:
             return _selective(converter, float_tensors)

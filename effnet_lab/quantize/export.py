@@ -14,12 +14,13 @@ from effnet_lab.quantize.schemes import FORMATS, KINDS, SCHEMES
 if TYPE_CHECKING:
     import pandas as pd
 
-    from effnet_lab.images import ImageSet
+    from effnet_lab.images import Source, Stated
     from effnet_lab.quantize.calibration import Statistics
     from effnet_lab.quantize.files import Target
     from effnet_lab.quantize.float_file import Network
     from effnet_lab.quantize.ranges import Ranging
     from effnet_lab.quantize.recipes import Recipe
+    from effnet_lab.quantize.write import Written
 
 FEW_IMAGES = 100  # below, the ranges of activations depend on which images were taken
 LIMIT = 200  # images of a named source or a path
@@ -44,12 +45,13 @@ def export(
     recipe: str | Path | Recipe | None = None,
     backend: str | Sequence[str] | None = None,
     io: str | None = None,
-    calibration: str | Path | ImageSet = "scenes",
-    split: str = "calibration",
+    calibration: Source = "scenes",
+    split: str | None = None,
     limit: int | None = LIMIT,
     statistics: Path | str | Statistics | None = None,
     method: str = "minmax",
     variant: str | None = None,
+    stated: Stated = None,
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> Exported:
     """Write .tflite files with their preprocessing, labels, scheme and calibration inside; or SavedModels.
@@ -69,16 +71,19 @@ def export(
     io : str, optional
         Type of input and output of static schemes: "int8", "uint8" or "float32" for int8 activations, "int16" or
         "float32" for int16; by default that of the activations.
-    calibration : name, path or ImageSet
-        Images for static schemes; never evaluation images.
+    calibration : name, path, ImageSet or ArraySet
+        Images for static schemes, never evaluation images; or arrays, .npy or .npz, for networks that take no pictures.
     split, limit : str, int
-        Of a named source or a path.
+        Of a named source or a path; its calibration split by default.
     statistics : path or Statistics, optional
         Of this very network; a file is read if it is there, else written.
     method : str
         How the AI Edge Quantizer's ranges follow from the statistics, see `Statistics.ranges`.
     variant : str, optional
         As for `load_model`.
+    stated : StatedInput or Preprocess, optional
+        What the network takes, where it is not known: a calibration on a guess is refused. With a size, weights are opened
+        at that size.
     progress : callable, optional
         Wraps the calibration images, and the files, as `tqdm` does.
 
@@ -89,11 +94,11 @@ def export(
     """
     formats = format.split(",") if isinstance(format, str) else list(format or ())
     for name in formats:
-        lookup("format", name, FORMATS | SCHEMES | KINDS)
+        lookup("format", name, dict.fromkeys((*FORMATS, *SCHEMES, *KINDS)))
     require_source(weights)
     asked = _Asked.of(weights, formats, recipe, backend, variant)
     ranging = asked.ranging(calibration, split, limit, statistics, method)
-    files, folders, notes = asked.write(Path(out), calibration=ranging, io=io, progress=progress)
+    files, folders, notes = asked.write(Path(out), calibration=ranging, io=io, stated=stated, progress=progress)
     if (images := ranging.images) is not None:
         few = f" Fewer than {FEW_IMAGES}: ranges depend on which ones; give more." if len(images) < FEW_IMAGES else ""
         notes.append(f"Calibrated on {len(images):,} images of {images.name}, split {images.split}.{few}")
@@ -139,8 +144,8 @@ class _Asked:
 
     def ranging(
         self,
-        calibration: str | Path | ImageSet,
-        split: str,
+        calibration: Source,
+        split: str | None,
         limit: int | None,
         statistics: Path | str | Statistics | None,
         method: str,
@@ -158,24 +163,33 @@ class _Asked:
 
     def write(self, out: Path, **options: Any) -> tuple[list[Path], list[Path], list[str]]:
         """Files, folders, and a line about each folder."""
-        from effnet_lab.quantize.write import write_files, write_files_from
+        from effnet_lab.quantize.write import write_each
 
         if self.needs_no_weights:
-            return write_files_from(self.weights, self.wanted, out, **options), [], []
+            return self._told(write_each(self.weights, self.wanted, out, **options))
         from effnet_lab.models import load_model
+        from effnet_lab.models.resize import at_size
+        from effnet_lab.quantize.float_file import is_loaded
         from effnet_lab.quantize.saved_models import export_saved_model
 
         if self.from_file and not isinstance(self.weights, str | Path):
             raise UserError("A Keras model has no metadata: only the AI Edge Quantizer writes files of it. Use that.")
-        given = isinstance(self.weights, str | Path)
-        model = load_model(self.weights, self.variant) if given else self.weights
-        files = write_files(model, self.wanted, out, **options) if self.wanted else []
+        model = self.weights if is_loaded(self.weights) else load_model(self.weights, self.variant)
+        model = at_size(model, getattr(options["stated"], "size", None))
+        files, _none, said = self._told(write_each(model, self.wanted, out, **options) if self.wanted else [])
         folders = []
         for kind in self.kinds:
             folder = out if self.kinds == [kind] and not self.wanted else out / f"{model.name}.{kind}"
             folders.append(export_saved_model(model, folder, kind))
         notes = [f"{folder}: {KINDS[kind]}" for folder, kind in zip(folders, self.kinds, strict=True)]
-        return files, folders, notes
+        return files, folders, said + notes
+
+    def _told(self, written: Sequence[Written]) -> tuple[list[Path], list[Path], list[str]]:
+        return (
+            [one.path for one in written],
+            [],
+            [f"{one.path.name}: {said}." for one in written for said in one.remarks],
+        )
 
 
 def _table(files: Sequence[Path]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, Union
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard, Union
 
 from effnet_lab.litert import ModelInfo, embed_info, float_twin, read_graph
 from effnet_lab.litert.flatbuffer import parse, read_bytes
@@ -71,12 +71,17 @@ def float_beside(quantized: Path | str, float_model: Network | bytes | None = No
 
 def is_float_tflite(network: object) -> bool:
     """Whether a network is given as the path of a float32 .tflite file, which is taken as it is."""
-    return _is_tflite(network) and read_graph(network).scheme == FLOAT32.name
+    return isinstance(network, str | Path) and _is_tflite(network) and read_graph(network).scheme == FLOAT32.name
+
+
+def is_loaded(network: object) -> TypeGuard[LoadedModel]:
+    """Whether a network is given as weights with everything that belongs to them."""
+    return hasattr(network, "fake_quantized")
 
 
 def is_foreign(network: object) -> bool:
     """Whether a network is a Keras model alone: no name, no path, no LoadedModel."""
-    return not isinstance(network, str | Path | bytes) and not hasattr(network, "preprocess")
+    return not isinstance(network, str | Path | bytes) and not is_loaded(network)
 
 
 def info_of_weights(model: LoadedModel) -> ModelInfo:

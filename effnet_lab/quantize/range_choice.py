@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,12 +14,12 @@ TAIL = 1e-4  # share of the values that `percentile` leaves out at each end
 _SHRINKS = np.linspace(0.2, 1.0, 81)
 
 
-def minmax(low: NDArray, high: NDArray, *_rest: object) -> tuple[NDArray, NDArray]:
+def minmax(low: NDArray[Any], high: NDArray[Any], *_rest: object) -> tuple[NDArray[Any], NDArray[Any]]:
     """Lowest and highest value of all."""
     return low.min(axis=0), high.max(axis=0)
 
 
-def moving_average(low: NDArray, high: NDArray, *_rest: object) -> tuple[NDArray, NDArray]:
+def moving_average(low: NDArray[Any], high: NDArray[Any], *_rest: object) -> tuple[NDArray[Any], NDArray[Any]]:
     """Ends move by a twentieth towards each further image's: depends on the order."""
     ends = []
     for seen in (low.astype(np.float64), high.astype(np.float64)):
@@ -27,7 +30,9 @@ def moving_average(low: NDArray, high: NDArray, *_rest: object) -> tuple[NDArray
     return ends[0], ends[1]
 
 
-def percentile(low: NDArray, high: NDArray, exponent: NDArray, counts: NDArray, rows: NDArray) -> tuple:
+def percentile(
+    low: NDArray[Any], high: NDArray[Any], exponent: NDArray[Any], counts: NDArray[Any], rows: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Leaves out `TAIL` of the values at each end, to the width of a bin."""
     total, edges = pooled(exponent, counts, rows)
     share = np.cumsum(total, axis=1) / total.sum(axis=1, keepdims=True)
@@ -38,7 +43,9 @@ def percentile(low: NDArray, high: NDArray, exponent: NDArray, counts: NDArray, 
     return np.maximum(edges[every, first], lowest), np.minimum(edges[every, last + 1], highest)
 
 
-def mse(low: NDArray, high: NDArray, exponent: NDArray, counts: NDArray, rows: NDArray) -> tuple:
+def mse(
+    low: NDArray[Any], high: NDArray[Any], exponent: NDArray[Any], counts: NDArray[Any], rows: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """The share of the min-max range whose 255 steps give the least squared error, rounding plus clipping."""
     total, edges = pooled(exponent, counts, rows)
     centres = (edges[:, 1:] + edges[:, :-1]) / 2
@@ -53,7 +60,7 @@ def mse(low: NDArray, high: NDArray, exponent: NDArray, counts: NDArray, rows: N
     return best * lowest, best * highest
 
 
-def pooled(exponent: NDArray, counts: NDArray, rows: NDArray) -> tuple[NDArray, NDArray]:
+def pooled(exponent: NDArray[Any], counts: NDArray[Any], rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Counts (t, BINS) of all rows on the widest row's grid, and the edges (t, BINS + 1), real values."""
     widest = exponent.max(axis=0).astype(np.int64)
     total = np.zeros((len(widest), BINS), np.int64)
@@ -66,4 +73,9 @@ def pooled(exponent: NDArray, counts: NDArray, rows: NDArray) -> tuple[NDArray, 
     return total, np.linspace(-1, 1, BINS + 1) * 2.0 ** widest[:, np.newaxis]
 
 
-METHODS = {"minmax": minmax, "moving_average": moving_average, "percentile": percentile, "mse": mse}
+METHODS: dict[str, Callable[..., tuple[NDArray[Any], NDArray[Any]]]] = {
+    "minmax": minmax,
+    "moving_average": moving_average,
+    "percentile": percentile,
+    "mse": mse,
+}

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from effnet_lab.images import ImageSet, open_images
+from effnet_lab.images import ArraySet, ImageSet, Samples, Source, open_samples
+from effnet_lab.images.inputs import SUFFIXES
 from effnet_lab.images.preprocess import Preprocess
 from effnet_lab.litert.graph import read_graph
-from effnet_lab.litert.metadata import CalibrationSet
+from effnet_lab.litert.metadata import CalibrationSet, ModelInfo
+from effnet_lab.litert.settle import fit_samples
 from effnet_lab.names import UserError, lookup
 from effnet_lab.quantize.calibration import Statistics, collect
 from effnet_lab.quantize.range_choice import METHODS
@@ -24,7 +27,7 @@ BLURRED = 4  # images this many times smaller than the input are not what the ne
 class Ranging:
     """What `export` calibrates with."""
 
-    images: ImageSet | None = None  # never the evaluation split
+    images: Samples | None = None  # never the evaluation split
     statistics: Statistics | Path | None = None  # of this very network; a path is read if it is there, else written
     method: str = METHOD  # see `Statistics.ranges`
 
@@ -42,9 +45,15 @@ class Ranging:
             raise UserError(f"{what} needs calibration images. Name them with --calibration.")
         self.images.require_calibration()
 
-    def require_size(self, preprocess: Preprocess) -> None:
-        """Refuse images that are far smaller than the network's input: only the first is looked at."""
+    def fitted(self, float_content: bytes, info: ModelInfo) -> Ranging:
+        """With the samples in the form that this network takes."""
         if self.images is None:
+            return self
+        return replace(self, images=as_taken(self.images, float_content, info))
+
+    def require_size(self, preprocess: Preprocess | None) -> None:
+        """Refuse images that are far smaller than the network's input: only the first is looked at."""
+        if preprocess is None or not isinstance(self.images, ImageSet):
             return
         if len(self.images) == 0:
             raise UserError(f"{self.images.name} holds no calibration image. Give another source with --calibration.")
@@ -56,17 +65,19 @@ class Ranging:
             )
 
     def measure(
-        self, float_content: bytes, preprocess: Preprocess, progress: Callable[..., Iterable] | None = None
+        self, float_content: bytes, preprocess: Preprocess | None, progress: Callable[..., Iterable[Any]] | None = None
     ) -> Statistics:
         """Statistics of the float file; for the converter too, which does not say when an activation is not a number."""
-        if self.collected:
-            given = self.statistics
+        given = self.statistics
+        if given is not None and self.collected:
             statistics = Statistics.load(given) if isinstance(given, Path) else given
             statistics.require_network(read_graph(float_content))
-        else:
-            statistics = collect(float_content, self.images, preprocess, progress=progress)
-        if isinstance(self.statistics, Path) and not self.collected:
-            statistics.store(self.statistics)
+            return statistics
+        if self.images is None:
+            raise UserError("There are neither calibration images nor statistics. Name images with --calibration.")
+        statistics = collect(float_content, self.images, preprocess, progress=progress)
+        if isinstance(given, Path):
+            statistics.store(given)
         return statistics
 
     def record(self, statistics: Statistics, backend: str) -> CalibrationSet:
@@ -89,8 +100,23 @@ class Ranging:
         )
 
 
-def calibration_images(source: str | Path | ImageSet, split: str = "calibration", limit: int | None = None) -> ImageSet:
-    """Images to calibrate with, by name, path or as they are; not those that measure accuracy."""
-    images = source if isinstance(source, ImageSet) else open_images(source, split=split, limit=limit)
+def as_taken(samples: Samples, float_content: bytes, info: ModelInfo) -> Samples:
+    """Samples in the form that a network takes."""
+    graph = read_graph(float_content)
+    if isinstance(samples, ArraySet):
+        return fit_samples(samples, graph, info)
+    return fit_samples(samples, graph, info) if isinstance(samples, ImageSet) else samples
+
+
+def calibration_images(source: Source, split: str | None = None, limit: int | None = None) -> Samples:
+    """Samples to calibrate with, by name, path or as they are; not those that measure accuracy.
+
+    Of named images and of paths the calibration split by default; arrays have no splits.
+    """
+    if not isinstance(source, str | Path):
+        source.require_calibration()
+        return source
+    arrays = Path(str(source).partition("?")[0]).suffix.lower() in SUFFIXES
+    images = open_samples(source, split=split if arrays else split or "calibration", limit=limit)
     images.require_calibration()
     return images

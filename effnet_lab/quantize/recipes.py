@@ -97,13 +97,19 @@ class Recipe:
         UserError
             If a pattern matches no layer.
         """
+        return dict.fromkeys(layer_names(graph), FLOAT32) | {
+            name: rule[1] for name, rule in self.rule_of(graph).items()
+        }
+
+    def rule_of(self, graph: Graph) -> dict[str, tuple[str, Scheme]]:
+        """The rule that counts for every computed tensor of a float file; tensors that none matches are left out."""
         names, ops = layer_names(graph), dict(computing(graph))
-        chosen = dict.fromkeys(names, FLOAT32)
+        chosen: dict[str, tuple[str, Scheme]] = {}
         for pattern, scheme in self.rules:
             matching = [tensor for tensor, layer in names.items() if _matches(pattern, layer, ops[tensor].kind)]
             if not matching:
                 raise UserError(_no_match(pattern, list(names.values()), sorted({op.kind for op in ops.values()})))
-            chosen |= dict.fromkeys(matching, scheme)
+            chosen |= dict.fromkeys(matching, (pattern, scheme))
         return chosen
 
 

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -24,7 +25,8 @@ from effnet_lab.quiet import quiet
 def export_saved_model(model: LoadedModel, folder: Path | str, kind: str = "saved-model") -> Path:
     """Write a TF2 SavedModel: the whole folder or nothing.
 
-    Both kinds take float32 (n, size_px, size_px, 3), any n, and follow the Reusable SavedModel interface
+    Both kinds take float32 (n, size_px, size_px, 3), any n, the module other sizes too, and follow the Reusable SavedModel
+    interface
     (``__call__(images, training=False)``, ``variables``, ``trainable_variables``, ``regularization_losses``), so that
     ``tensorflow_hub.KerasLayer(folder, trainable=True)`` fine-tunes them: its batch norm then uses and updates the
     statistics of the batch. `load_model` opens both again.
@@ -46,15 +48,21 @@ def export_saved_model(model: LoadedModel, folder: Path | str, kind: str = "save
     model, folder = strip_fake_quant(model), Path(folder)
     _require_room(folder)
     if kind == "hub-feature-vector":
-        network, prepare, names = features_model(model), _from_unit_range(model.preprocess), ("inputs", "default")
+        network, prepare, names = (
+            _of_any_size(features_model(model)),
+            _from_unit_range(model.preprocess),
+            ("inputs", "default"),
+        )
+        side = None
     else:
         network, prepare, names = model.keras, tf.identity, ("images", "logits" if model.classes else "features")
+        side = model.preprocess.size_px
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
             module = Path(beside) / folder.name
             with quiet():
-                _write(network, prepare, model.preprocess.size_px, names, module)
+                _write(network, prepare, side, names, module)
             write_about(model, module)
             os.replace(module, folder)  # also onto an empty folder
     except (OSError, tf.errors.OpError) as error:
@@ -69,16 +77,24 @@ def _require_room(folder: Path) -> None:
         raise UserError(f"{folder} exists, and is not an empty folder. Give a new name, or remove it first.")
 
 
+def _of_any_size(network: tf_keras.Model) -> tf_keras.Model:
+    """The same layers and weights behind an input of no fixed height and width."""
+    images = tf_keras.layers.Input((None, None, 3), name="input")
+    return tf_keras.models.clone_model(network, input_tensors=images, clone_function=lambda layer: layer)
+
+
 def _from_unit_range(preprocess: Preprocess) -> Callable[[tf.Tensor], tf.Tensor]:
     """Images in [0, 1], which TF Hub asks for, to what the weights were trained with."""
     return lambda images: (images * 255.0 - preprocess.mean) / preprocess.std
 
 
-def _write(network: tf_keras.Model, prepare: Callable, side: int, names: tuple[str, str], folder: Path) -> None:
+def _write(
+    network: tf_keras.Model, prepare: Callable[..., Any], side: int | None, names: tuple[str, str], folder: Path
+) -> None:
     """A root object with variables and functions only: a Keras model inside would be traced again, layer by layer."""
 
-    @tf.function
-    def call(images, training=False):
+    @tf.function  # type: ignore[untyped-decorator]  # TensorFlow has no types
+    def call(images: tf.Tensor, training: bool = False) -> tf.Tensor:
         return network(prepare(images), training=training)
 
     given, returned = names
@@ -86,8 +102,8 @@ def _write(network: tf_keras.Model, prepare: Callable, side: int, names: tuple[s
     for training in (False, True):
         call.get_concrete_function(images, training=training)
 
-    @tf.function(input_signature=[images])
-    def serve(images):
+    @tf.function(input_signature=[images])  # type: ignore[untyped-decorator]
+    def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return {returned: call(images, training=False)}
 
     root = tf.train.Checkpoint()

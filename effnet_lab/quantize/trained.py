@@ -17,7 +17,7 @@ from effnet_lab.scaling import layer_counts
 
 def trained_recipe(model: LoadedModel) -> Recipe:
     """What a network with fake quantization was trained for: int8 for all layers, or for those that were chosen."""
-    whole = set(model.fake_quantized) == set(layer_counts(model.spec, len(model.classes))["layer"])
+    whole = set(model.fake_quantized) == set(layer_counts(model.family_spec, len(model.classes))["layer"])
     return Recipe(rules=(("*", INT8),) if whole else tuple((layer, INT8) for layer in model.fake_quantized))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from effnet_lab.images import ImageSet
 from effnet_lab.litert import float_twin
@@ -30,7 +31,7 @@ def export_twins(
     *,
     backends: Sequence[str] | str = ALL,
     calibration: ImageSet | None = None,
-    progress: Callable[..., Iterable] | None = None,
+    progress: Callable[..., Iterable[Any]] | None = None,
 ) -> list[TwinFiles]:
     """Export each model in float32 and, with every back end, in one scheme.
 

@@ -7,16 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from effnet_lab.images import ImageSet
-from effnet_lab.litert import ModelInfo, embed_info, read_graph
+from effnet_lab.images import Samples, Stated
+from effnet_lab.litert import ModelInfo, embed_info, read_graph, settle
 from effnet_lab.litert.edit import with_unique_names
 from effnet_lab.litert.io_types import require_io, with_io
 from effnet_lab.names import UserError
 from effnet_lab.quantize.ai_edge import requantize
+from effnet_lab.quantize.carried_out import remarks
 from effnet_lab.quantize.files import Target, paths_of, store, tool_versions
-from effnet_lab.quantize.float_file import Network, float_file, info_of_weights
+from effnet_lab.quantize.float_file import Network, float_file, info_of_weights, is_loaded
 from effnet_lab.quantize.ranges import Ranging
 from effnet_lab.quantize.recipes import Recipe, as_recipe
 from effnet_lab.quantize.schemes import AI_EDGE, CONVERTER, FLOAT32, INT8
@@ -25,7 +26,7 @@ if TYPE_CHECKING:  # TensorFlow is loaded where a Keras model is converted
     from effnet_lab.models.loaded import LoadedModel
 
 TRAINED = "qat"  # stands as back end in the file: the converter, with ranges that quantization-aware training has found
-Progress = Callable[..., Iterable]  # wraps what is gone through, as `tqdm` does
+Progress = Callable[..., Iterable[Any]]  # wraps what is gone through, as `tqdm` does
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +37,14 @@ class Origin:
     info: ModelInfo
     reconvert: Callable[..., bytes] | None = None  # (scheme, float_tensors) -> content, through the converter
     trained: Callable[[], bytes] | None = None  # int8 with trained ranges
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """A file, and what its back end did not do for all layers: one sentence each."""
+
+    path: Path
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,68 +61,68 @@ class Job:
         return self.recipe.calibrated and self.backend != TRAINED
 
 
-def write_files(
-    model: LoadedModel,
+def write_each(
+    network: Network,
     wanted: Sequence[Target],
     out: Path | str,
     *,
-    calibration: ImageSet | Ranging | None = None,
+    calibration: Samples | Ranging | None = None,
     io: str | None = None,
+    stated: Stated = None,
     progress: Progress | None = None,
-) -> list[Path]:
-    """Write one .tflite file of a network per target.
+) -> list[Written]:
+    """Write one .tflite file of a network per target: all of them, or none.
 
     Of a network with fake quantization, ``static_wi8_ai8`` through the converter takes the trained ranges; the file says back
     end "qat" and has no calibration. Every other target starts from the trained weights without fake quantization.
 
     Parameters
     ----------
-    model : LoadedModel
+    network : LoadedModel, path of a float32 .tflite file, or Keras model
+        The converter starts from a LoadedModel only; of the others no weights are converted again.
     wanted : sequence of (Scheme or Recipe, back end)
     out : path
         Folder for files named ``MODEL.SCHEME.BACKEND.tflite``; with one target also the .tflite file itself.
-    calibration : ImageSet or Ranging, optional
+    calibration : Samples or Ranging, optional
         Needed by static schemes; not the evaluation split.
     io : str, optional
         Type of input and output of static schemes; by default that of the activations.
+    stated : StatedInput or Preprocess, optional
+        What the network takes, where the file does not say it, or to correct it; it is written into the files.
     progress : callable, optional
         Wraps the calibration images, and the targets.
 
     Raises
     ------
     UserError
-        Before any file is written: a combination that does not exist, a pattern that matches no layer, images of the
-        evaluation split, an activation that is not a number.
+        Before any file is written: a combination that does not exist, a pattern that matches no layer, a rule that the back
+        end does not follow, images of the evaluation split, an activation that is not a number.
     """
     ranging = _ranging(calibration)
-    jobs = _jobs(model.name, [_as_trained(model, target) for target in wanted], out)
-    _check(jobs, ranging, io)
-    with _origin(model, ranging) as origin:
-        return _write_all(origin, jobs, ranging, io, progress)
-
-
-def write_files_from(
-    network: Network,
-    wanted: Sequence[Target],
-    out: Path | str,
-    *,
-    calibration: ImageSet | Ranging | None = None,
-    io: str | None = None,
-    progress: Progress | None = None,
-) -> list[Path]:
-    """As `write_files`, from a float32 .tflite file or a Keras model: only the AI Edge Quantizer starts from one."""
-    ranging, given = _ranging(calibration), float_file(network, keep_quantized=True)
+    if is_loaded(network):
+        network = _with_input(network, stated, wanted)
+        jobs = _jobs(network.name, [_as_trained(network, target) for target in wanted], out)
+        _check(jobs, ranging, io)
+        with _origin(network, ranging) as origin:
+            return _write_all(origin, jobs, ranging, io, progress)
+    given = float_file(network, keep_quantized=True)
     if (scheme := read_graph(given.content).scheme) != FLOAT32.name:
         raise UserError(f"{network} is {scheme}. Only a float32 file can be requantized.")
-    jobs = _jobs(given.info.model, wanted, out)
+    info = settle(given.info, stated, measures=_measures(wanted))
+    jobs = _jobs(info.model, wanted, out)
     _check(jobs, ranging, io)
     if any(job.backend != AI_EDGE for job in jobs):
         raise UserError(f"{CONVERTER} does not start from a .tflite file. Use --backend {AI_EDGE}.")
     content = with_unique_names(given.content)  # the quantizer finds tensors by name
-    return _write_all(Origin(content=content, info=given.info), jobs, ranging, io, progress)
+    return _write_all(Origin(content=content, info=info), jobs, ranging, io, progress)
 
 
-def quantizer(target: Target, calibration: ImageSet | Ranging | None = None) -> Callable[[bytes], bytes]:
+def write_files(network: Network, wanted: Sequence[Target], out: Path | str, **options: Any) -> list[Path]:
+    """As `write_each`: the paths alone."""
+    return [written.path for written in write_each(network, wanted, out, **options)]
+
+
+def quantizer(target: Target, calibration: Samples | Ranging | None = None) -> Callable[[bytes], bytes]:
     """A function from a float32 file to the quantized one with its metadata, by the AI Edge Quantizer."""
 
     def quantize(content: bytes) -> bytes:
@@ -121,10 +130,21 @@ def quantizer(target: Target, calibration: ImageSet | Ranging | None = None) -> 
         (job,) = _jobs(given.info.model, [target], "")
         _check([job], ranging, None)
         origin = Origin(content=with_unique_names(content), info=given.info)
-        ((_, quantized),) = _contents(origin, [job], ranging, None, None)
+        ((quantized, _remarks),) = _contents(origin, [job], ranging, None, None)
         return quantized
 
     return quantize
+
+
+def _with_input(model: LoadedModel, stated: Stated, wanted: Sequence[Target]) -> LoadedModel:
+    """The weights with what is stated of their input."""
+    info = settle(info_of_weights(model), stated, measures=_measures(wanted))
+    return model if info.preprocess is None else replace(model, preprocess=info.preprocess)
+
+
+def _measures(wanted: Sequence[Target]) -> str:
+    """What would be wrong with guessed values; "" where nothing is measured, and the guess is passed on as one."""
+    return "a calibration" if any(as_recipe(scheme).calibrated for scheme, _ in wanted) else ""
 
 
 def _jobs(name: str, wanted: Sequence[Target], out: Path | str) -> list[Job]:
@@ -160,7 +180,7 @@ def _origin(model: LoadedModel, ranging: Ranging) -> Iterator[Origin]:
         )
 
 
-def _ranging(calibration: ImageSet | Ranging | None) -> Ranging:
+def _ranging(calibration: Samples | Ranging | None) -> Ranging:
     return calibration if isinstance(calibration, Ranging) else Ranging(images=calibration)
 
 
@@ -180,28 +200,31 @@ def _check(jobs: Sequence[Job], ranging: Ranging, io: str | None) -> None:
 
 def _write_all(
     origin: Origin, jobs: Sequence[Job], ranging: Ranging, io: str | None, progress: Progress | None
-) -> list[Path]:
-    for path, content in _contents(origin, jobs, ranging, io, progress):
-        store(path, content)
-    return [job.path for job in jobs]
+) -> list[Written]:
+    made = list(_contents(origin, jobs, ranging, io, progress))  # the last one may be refused
+    for job, (content, _remarks) in zip(jobs, made, strict=True):
+        store(job.path, content)
+    return [Written(path=job.path, remarks=tuple(said)) for job, (_content, said) in zip(jobs, made, strict=True)]
 
 
 def _contents(
     origin: Origin, jobs: Sequence[Job], ranging: Ranging, io: str | None, progress: Progress | None
-) -> Iterator[tuple[Path, bytes]]:
-    """Every file in turn."""
+) -> Iterator[tuple[bytes, list[str]]]:
+    """Every file in turn, with remarks."""
     graph = read_graph(origin.content)
     for job in jobs:
         if job.backend != TRAINED:
             job.recipe.resolve(graph)  # a pattern that matches no layer is refused before the first file
     statistics = None
     if any(job.calibrated for job in jobs):
+        ranging = ranging.fitted(origin.content, origin.info)
         ranging.require_size(origin.info.preprocess)
         statistics = ranging.measure(origin.content, origin.info.preprocess, progress)
     for job in progress(jobs) if progress else jobs:
         recipe = job.recipe
         ranges = statistics.ranges(ranging.method) if statistics and job.calibrated and job.backend == AI_EDGE else None
         content = _quantize(origin, job, ranges)
+        said = remarks(recipe, job.backend, graph, read_graph(content)) if job.backend != TRAINED else []
         own = recipe.base.activations  # a file with float activations keeps its input and output
         wished = io if io is not None and recipe.base.calibrated else own
         if wished != own:
@@ -212,18 +235,20 @@ def _contents(
             backend=job.backend,
             recipe=recipe.text if recipe.selective else "",
             io=wished,
-            calibration=ranging.record(statistics, job.backend) if job.calibrated else None,
+            calibration=ranging.record(statistics, job.backend) if statistics and job.calibrated else None,
             versions=tool_versions(),
         )
-        yield job.path, embed_info(content, info)
+        yield embed_info(content, info), said
 
 
-def _quantize(origin: Origin, job: Job, ranges: dict | None) -> bytes:
+def _quantize(origin: Origin, job: Job, ranges: dict[str, Any] | None) -> bytes:
     recipe = job.recipe
-    if job.backend == TRAINED:
-        return origin.trained()
     if job.backend == AI_EDGE:
         return requantize(origin.content, recipe, ranges)
+    assert origin.trained is not None  # `write_each` lets nothing else through
+    assert origin.reconvert is not None
+    if job.backend == TRAINED:
+        return origin.trained()
     if recipe.selective:
         chosen = recipe.resolve(read_graph(origin.content))
         kept = tuple(tensor for tensor, scheme in chosen.items() if scheme is FLOAT32)

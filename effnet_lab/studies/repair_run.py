@@ -12,13 +12,15 @@ import pandas as pd
 
 from effnet_lab.analysis.repair import STEPS, RepairStage, repair_stages
 from effnet_lab.evaluate import collect_predictions
-from effnet_lab.images import ImageSet, open_images
+from effnet_lab.evaluate.predictions import Predictions
+from effnet_lab.images import ImageSet, Source, Stated, open_images
+from effnet_lab.litert import embed_info, settle
 from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError, lookup
 from effnet_lab.quantize import get_scheme, quantizer
 from effnet_lab.quantize.files import store
-from effnet_lab.quantize.float_file import float_file
-from effnet_lab.quantize.ranges import calibration_images
+from effnet_lab.quantize.float_file import FloatFile, float_file
+from effnet_lab.quantize.ranges import as_taken, calibration_images
 from effnet_lab.quantize.schemes import AI_EDGE, Scheme
 from effnet_lab.studies.repair_gain import repair_gain
 
@@ -40,12 +42,13 @@ def repair(
     data: str | Path | ImageSet,
     out: Path | str | None = None,
     *,
-    calibration: str | Path | ImageSet = "scenes",
+    calibration: Source = "scenes",
     steps: str | Sequence[str] = tuple(STEPS),
     format: str = "int8-per-tensor",
     limit: int | None = 200,
     limit_data: int | None = None,
     variant: str | None = None,
+    stated: Stated = None,
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> Repaired:
     """Equalize the channels of a float network, clip outlying weights, quantize, correct the biases; measure each step.
@@ -65,7 +68,7 @@ def repair(
         A static scheme.
     limit, limit_data : int, optional
         Images at most of a named source or a path: for calibration, and of `data`.
-    variant, progress
+    variant, stated, progress
         As for `export`.
     """
     chosen = steps.split(",") if isinstance(steps, str) else list(steps)
@@ -76,15 +79,17 @@ def repair(
     require_source(weights)
     images = data if isinstance(data, ImageSet) else open_images(data, limit=limit_data)
     calibrating = calibration_images(calibration, limit=limit)
-    source = float_file(weights, variant)
+    source = _settled(float_file(weights, variant), stated)
+    calibrating = as_taken(calibrating, source.content, source.info)
     quantize = quantizer((scheme, AI_EDGE), calibrating)
     found = repair_stages(
         source.content, calibrating, source.info.preprocess, quantize, steps=chosen, progress=progress
     )
     with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder:
-        stages, answers = [], {"float": None}
+        stages: list[RepairStage] = []
+        answers: dict[str, Predictions] = {}
         for stage in found:
-            if answers["float"] is None:  # once the network is known to be one that can be repaired
+            if not answers:  # once the network is known to be one that can be repaired
                 answers["float"] = _answers(source.content, Path(folder) / "float.tflite", images, progress)
             answers[stage.name] = _answers(stage.quantized, Path(folder) / "trial.tflite", images, progress)
             stages.append(stage)
@@ -93,7 +98,15 @@ def repair(
     return Repaired(table=repair_gain(answers), stages=tuple(stages), file=None if out is None else Path(out))
 
 
-def _answers(content: bytes, path: Path, images: ImageSet, progress: Callable[..., Iterable[Any]] | None):
+def _settled(source: FloatFile, stated: Stated) -> FloatFile:
+    """With what is stated of the input written into the file, for everything that reads it."""
+    info = settle(source.info, stated, measures="a repair")
+    return FloatFile(content=embed_info(source.content, info), info=info)
+
+
+def _answers(
+    content: bytes, path: Path, images: ImageSet, progress: Callable[..., Iterable[Any]] | None
+) -> Predictions:
     path.write_bytes(content)
     return collect_predictions(path, images, progress=progress)
 

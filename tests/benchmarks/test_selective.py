@@ -12,7 +12,7 @@ import pytest
 from effnet_lab.images import open_images
 from effnet_lab.litert import read_graph
 from effnet_lab.litert.layer_names import layer_names
-from effnet_lab.quantize import parse_recipe, write_files_from
+from effnet_lab.quantize import parse_recipe, write_files
 from effnet_lab.quantize.convert import convert, saved_model
 from effnet_lab.quantize.ranges import Ranging
 from effnet_lab.quantize.schemes import get_scheme
@@ -48,7 +48,7 @@ def test_selective_model_against_reconversion(random_model, tmp_path):
         cache.measure(float_file.read_bytes(), model.preprocess)
 
         def ours() -> None:
-            write_files_from(float_file, [(recipe, "ai_edge_quantizer")], tmp_path / "ours.tflite", calibration=cache)
+            write_files(float_file, [(recipe, "ai_edge_quantizer")], tmp_path / "ours.tflite", calibration=cache)
 
         def converter() -> tf.lite.TFLiteConverter:
             made = tf.lite.TFLiteConverter.from_saved_model(str(folder))

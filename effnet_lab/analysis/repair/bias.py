@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,9 @@ def correct_biases(quantized_content: bytes, float_content: bytes, moments: Mapp
     return with_constants(quantized_content, arrays)
 
 
-def mean_shifts(quantized_content: bytes, float_content: bytes, moments: Mapping[str, Moments]) -> dict[str, NDArray]:
+def mean_shifts(
+    quantized_content: bytes, float_content: bytes, moments: Mapping[str, Moments]
+) -> dict[str, NDArray[Any]]:
     """Mean error of every layer with a kernel, E[W' x + b'] - E[W x + b] per output channel, by the output's tensor name.
 
     x is the input of the layer in the float network: the error is the layer's own.
@@ -55,38 +58,43 @@ def mean_shifts(quantized_content: bytes, float_content: bytes, moments: Mapping
     shifts = {}
     for name, op in graph.produced.items():
         twin = reference.produced.get(name)
-        if twin is None or reference.weights(twin) is None or graph.weights(op) is None:
+        if twin is None:
             continue
-        kernels = graph.weights(op), reference.weights(twin)
-        if kernels[0].shape == kernels[1].shape and all(kernel.data is not None for kernel in kernels):
+        rounded, exact = graph.weights(op), reference.weights(twin)
+        if rounded is None or exact is None or rounded.data is None or exact.data is None:
+            continue
+        if rounded.shape == exact.shape:
             mean = moments[reference.tensors[twin.inputs[0]].name].mean
-            error = kernels[0].real(kernels[0].data) - kernels[1].data
+            error = rounded.real(rounded.data) - exact.data
             shifts[name] = _mean_output(error, mean, op, options[twin.index])
             shifts[name] += _bias(graph, op) - _bias(reference, twin)
     return shifts
 
 
-def _mean_output(kernel: NDArray, mean: NDArray, op: Op, options: Options) -> NDArray:
+def _mean_output(kernel: NDArray[Any], mean: NDArray[Any], op: Op, options: Options) -> NDArray[Any]:
     """Mean over images and positions of a layer's output without its bias, (channels,)."""
     kernel = kernel.astype(np.float64)
     if op.kind == "dense":
-        return kernel @ mean.reshape(-1, kernel.shape[1]).mean(axis=0)
+        return np.asarray(kernel @ mean.reshape(-1, kernel.shape[1]).mean(axis=0))
     taps = mean_window(mean, kernel.shape[1:3], options)
     if op.kind == "depthwise":
-        return np.einsum("hwc,hwc->c", kernel[0], np.repeat(taps, kernel.shape[3] // taps.shape[2], axis=2))
-    return np.einsum("ohwc,hwc->o", kernel, taps)
+        taps = np.repeat(taps, kernel.shape[3] // taps.shape[2], axis=2)
+        return np.asarray(np.einsum("hwc,hwc->c", kernel[0], taps))
+    return np.asarray(np.einsum("ohwc,hwc->o", kernel, taps))
 
 
-def _bias(graph: Graph, op: Op) -> NDArray | float:
+def _bias(graph: Graph, op: Op) -> NDArray[Any] | float:
     if len(op.inputs) < 3:
         return 0.0
     bias = graph.tensors[op.inputs[2]]
-    return bias.data.astype(np.float64) * (bias.scale.astype(np.float64) if bias.quantized else 1.0)
+    if bias.data is None:
+        return 0.0
+    return np.asarray(bias.data.astype(np.float64) * (bias.scale.astype(np.float64) if bias.quantized else 1.0))
 
 
-def _moved(bias: Tensor, shift: NDArray) -> NDArray:
+def _moved(bias: Tensor, shift: NDArray[Any]) -> NDArray[Any]:
     """Stored bias less the shift, in its own steps; saturated."""
     if not bias.quantized:
-        return (bias.data - shift).astype(bias.dtype)
+        return np.asarray(bias.data - shift).astype(bias.dtype)
     steps, limits = np.rint(shift / bias.scale), np.iinfo(bias.dtype)
-    return np.clip(bias.data - steps, limits.min, limits.max).astype(bias.dtype)
+    return np.asarray(np.clip(bias.data - steps, limits.min, limits.max)).astype(bias.dtype)

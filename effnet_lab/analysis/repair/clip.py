@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,7 @@ def clip_outliers(float_content: bytes, moments: Mapping[str, Moments], *, bits:
     return with_constants(float_content, arrays)
 
 
-def best_threshold(weights: NDArray, importance: NDArray | float = 1.0, *, bits: int = 8) -> np.float32:
+def best_threshold(weights: NDArray[Any], importance: NDArray[Any] | float = 1.0, *, bits: int = 8) -> np.float32:
     """Threshold with the smallest weighted squared error after clipping and symmetric rounding to one scale.
 
     Parameters
@@ -66,7 +67,7 @@ def best_threshold(weights: NDArray, importance: NDArray | float = 1.0, *, bits:
     return np.float32(most * THRESHOLDS[int(np.argmin(errors))])
 
 
-def _importance(graph: Graph, op: Op, moments: Mapping[str, Moments]) -> NDArray:
+def _importance(graph: Graph, op: Op, moments: Mapping[str, Moments]) -> NDArray[Any]:
     """Mean square of the input channel that each weight multiplies, broadcast along the kernel's last axis."""
     mean_square = moments[graph.tensors[op.inputs[0]].name].mean_square
-    return np.repeat(mean_square, graph.weights(op).shape[-1] // len(mean_square))
+    return np.repeat(mean_square, graph.kernel(op).shape[-1] // len(mean_square))

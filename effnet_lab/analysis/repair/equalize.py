@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,16 +72,16 @@ def equalize(float_content: bytes, moments: Mapping[str, Moments], *, headroom: 
     return with_constants(float_content, {tensor.name: arrays[tensor.index] for tensor in changed})
 
 
-def channel_range(kernel: NDArray, kind: str, side: str, channels: int) -> NDArray:
+def channel_range(kernel: NDArray[Any], kind: str, side: str, channels: int) -> NDArray[Any]:
     """Largest absolute weight of every output ("out") or input ("in") channel, (channels,)."""
     axis = _axis(kind, side, kernel.ndim)
     ranges = np.abs(kernel).max(axis=tuple(i for i in range(kernel.ndim) if i != axis))
-    return ranges.reshape(channels, -1).max(axis=1)  # a depthwise kernel may have several outputs per input
+    return np.asarray(ranges.reshape(channels, -1).max(axis=1))  # a depthwise kernel may have several outputs per input
 
 
-def _settle(graph: Graph, groups: list[Group], bounds: list, moments: Mapping[str, Moments]) -> list[NDArray]:
+def _settle(graph: Graph, groups: list[Group], bounds: list[Any], moments: Mapping[str, Moments]) -> list[NDArray[Any]]:
     """Base-2 logarithms of every group's scales, (channels,) each."""
-    arrays = {op.inputs[1]: graph.weights(op).data.astype(np.float64) for group in groups for op in group.layers}
+    arrays = {op.inputs[1]: graph.kernel(op).astype(np.float64) for group in groups for op in group.layers}
     octaves = [np.zeros(group.channels) for group in groups]
     for _ in range(SWEEPS):
         moved = 0.0
@@ -101,14 +102,14 @@ def _settle(graph: Graph, groups: list[Group], bounds: list, moments: Mapping[st
     return octaves
 
 
-def _relative(ranges: list[NDArray]) -> NDArray:
+def _relative(ranges: list[NDArray[Any]]) -> NDArray[Any]:
     """Per channel, the largest share of its tensor's range that it takes up in any of the tensors, (channels,)."""
-    return np.max([r / r.max() if r.max() > 0 else r for r in ranges], axis=0)
+    return np.asarray(np.max([r / r.max() if r.max() > 0 else r for r in ranges], axis=0))
 
 
 def _bounds(
     graph: Graph, group: Group, moments: Mapping[str, Moments], headroom: float, capped: set[int]
-) -> tuple[NDArray, NDArray]:
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Between which powers of two a channel may be scaled: exponents, two arrays (channels,)."""
     low, high = np.full(group.channels, -float(MOST_OCTAVES)), np.full(group.channels, float(MOST_OCTAVES))
     producer = {op.outputs[0]: op for op in group.producers}
@@ -125,9 +126,9 @@ def _bounds(
     return low, high
 
 
-def _most(graph: Graph, op: Op, moments: Mapping[str, Moments], headroom: float, capped: set[int]) -> NDArray:
+def _most(graph: Graph, op: Op, moments: Mapping[str, Moments], headroom: float, capped: set[int]) -> NDArray[Any]:
     """Largest value that a layer can compute, (channels,), when its input lies in [0, 6] or in `headroom` times what it was."""
-    kernel, source = graph.weights(op).data.astype(np.float64), op.inputs[0]
+    kernel, source = graph.kernel(op).astype(np.float64), op.inputs[0]
     if source not in capped and math.isinf(headroom):
         return np.full(graph.tensors[op.outputs[0]].shape[-1], np.inf)
     width = graph.tensors[source].shape[-1]
@@ -138,10 +139,11 @@ def _most(graph: Graph, op: Op, moments: Mapping[str, Moments], headroom: float,
     most = np.maximum(kernel * low, kernel * high)
     axis = _axis(op.kind, "out", kernel.ndim)
     total = most.sum(axis=tuple(i for i in range(kernel.ndim) if i != axis))
-    return total + (graph.tensors[op.inputs[2]].data if len(op.inputs) > 2 else 0)
+    bias = graph.tensors[op.inputs[2]].data if len(op.inputs) > 2 else None
+    return np.asarray(total if bias is None else total + bias)
 
 
-def _scale(arrays: dict[int, NDArray], group: Group, scale: NDArray) -> None:
+def _scale(arrays: dict[int, NDArray[Any]], group: Group, scale: NDArray[Any]) -> None:
     """Multiply a group's channels: kernels and biases (where `arrays` has them) before it, kernels after it."""
     for op in group.producers:
         kernel = arrays[op.inputs[1]]
@@ -153,7 +155,7 @@ def _scale(arrays: dict[int, NDArray], group: Group, scale: NDArray) -> None:
         arrays[op.inputs[1]] = kernel / _along(scale, kernel.shape, _axis(op.kind, "in", kernel.ndim))
 
 
-def _along(scale: NDArray, shape: tuple[int, ...], axis: int) -> NDArray:
+def _along(scale: NDArray[Any], shape: tuple[int, ...], axis: int) -> NDArray[Any]:
     spread = [1] * len(shape)
     spread[axis] = -1
     return np.repeat(scale, shape[axis] // len(scale)).reshape(spread)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from effnet_lab.images import ImageSet, Preprocess
+from effnet_lab.images import Preprocess, Samples
 from effnet_lab.litert import Runner
 from effnet_lab.litert.graph import CHANGES_OF_TYPE
 from effnet_lab.litert.options import Options
@@ -19,19 +20,23 @@ from effnet_lab.names import UserError
 class Moments:
     """One activation over all images; its channels are the last axis."""
 
-    low: NDArray  # (channels,)
-    high: NDArray  # (channels,)
-    mean: NDArray  # the shape of the activation without the batch: its mean over the images
-    mean_square: NDArray  # (channels,)
+    low: NDArray[Any]  # (channels,)
+    high: NDArray[Any]  # (channels,)
+    mean: NDArray[Any]  # the shape of the activation without the batch: its mean over the images
+    mean_square: NDArray[Any]  # (channels,)
 
     @property
-    def peak(self) -> NDArray:
+    def peak(self) -> NDArray[Any]:
         """Largest absolute value, (channels,)."""
-        return np.maximum(-self.low, self.high)
+        return np.asarray(np.maximum(-self.low, self.high))
 
 
 def measure_moments(
-    float_content: bytes, images: ImageSet, preprocess: Preprocess, *, progress: Callable[..., Iterable] | None = None
+    float_content: bytes,
+    images: Samples,
+    preprocess: Preprocess | None,
+    *,
+    progress: Callable[..., Iterable[Any]] | None = None,
 ) -> dict[str, Moments]:
     """Run a float network over calibration images: the moments of its input and of every activation, by tensor name.
 
@@ -39,8 +44,8 @@ def measure_moments(
     ----------
     float_content : bytes
         A float32 .tflite file.
-    images : ImageSet
-        Never evaluation images.
+    images : Samples
+        As the network takes them; never evaluation images.
     preprocess : Preprocess
     progress : callable, optional
         Wraps the iteration over images, as `tqdm` does.
@@ -52,12 +57,13 @@ def measure_moments(
     """
     runner = Runner(float_content, keep_all=True)
     graph = runner.graph
-    computed = [graph.tensors[op.outputs[0]] for op in graph.ops if op.kind not in CHANGES_OF_TYPE]
-    tensors = [runner.input, *(tensor for tensor in computed if tensor.dtype == np.float32)]
+    computed = [graph.tensors[op.outputs[0]] for op in graph.computing_ops if op.kind not in CHANGES_OF_TYPE]
+    tensors = [*runner.inputs, *(tensor for tensor in computed if tensor.dtype == np.float32)]
     found: dict[str, Moments] = {}
-    stream = (image for batch, _labels in images.batches(preprocess) for image in batch)
-    for image in progress(stream, total=len(images)) if progress else stream:
-        runner.feed(image)
+    stream = images.samples(preprocess)
+    for values in progress(stream, total=len(images)) if progress else stream:
+        runner.reset()
+        runner.feed(*values)
         runner.invoke()
         for tensor in tensors:
             new = _of_one(runner.activation(tensor)[0], len(images), tensor.name)
@@ -65,7 +71,7 @@ def measure_moments(
     return found
 
 
-def _of_one(values: NDArray, n_images: int, name: str) -> Moments:
+def _of_one(values: NDArray[Any], n_images: int, name: str) -> Moments:
     """What one of `n_images` images adds."""
     if not np.isfinite(values).all():
         raise UserError(f"{name!r} is not finite on a calibration image. Check the weights and the preprocessing.")
@@ -87,7 +93,7 @@ def _merged(a: Moments, b: Moments) -> Moments:
     )
 
 
-def mean_window(mean: NDArray, window: tuple[int, int], options: Options) -> NDArray:
+def mean_window(mean: NDArray[Any], window: tuple[int, int], options: Options) -> NDArray[Any]:
     """Mean over all positions of what stands under each tap of a sliding window, zeros where it leaves the map.
 
     A convolution is linear, so its mean output is its kernel applied to this.

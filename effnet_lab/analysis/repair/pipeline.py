@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from effnet_lab.analysis.repair.bias import correct_biases
 from effnet_lab.analysis.repair.clip import clip_outliers
 from effnet_lab.analysis.repair.equalize import equalize
-from effnet_lab.analysis.repair.moments import measure_moments
-from effnet_lab.images import ImageSet, Preprocess
+from effnet_lab.analysis.repair.moments import Moments, measure_moments
+from effnet_lab.images import Preprocess, Samples
 from effnet_lab.litert import read_graph
 from effnet_lab.names import UserError, lookup
 from effnet_lab.paths import write_atomically
@@ -39,12 +40,12 @@ class RepairStage:
 
 def repair_stages(
     float_content: bytes,
-    images: ImageSet,
-    preprocess: Preprocess,
+    images: Samples,
+    preprocess: Preprocess | None,
     quantize: Callable[[bytes], bytes],
     *,
     steps: Sequence[str] = tuple(STEPS),
-    progress: Callable[..., Iterable] | None = None,
+    progress: Callable[..., Iterable[Any]] | None = None,
 ) -> Iterator[RepairStage]:
     """Quantize a float network as it is, then after every further repair; the last stage has them all.
 
@@ -52,8 +53,8 @@ def repair_stages(
     ----------
     float_content : bytes
         A float32 .tflite file.
-    images : ImageSet
-        For calibration; never evaluation images.
+    images : Samples
+        For calibration, as the network takes them; never evaluation images.
     preprocess : Preprocess
     quantize : callable
         Float file to quantized file, for example `quantize.requantize` with a scheme; it is called once per stage.
@@ -79,17 +80,22 @@ def write_stages(stages: Iterable[RepairStage], folder: Path | str) -> dict[str,
     return paths
 
 
-def _measure(images: ImageSet, preprocess: Preprocess, progress: Callable | None, content: bytes) -> dict:
+def _measure(
+    images: Samples, preprocess: Preprocess | None, progress: Callable[..., Iterable[Any]] | None, content: bytes
+) -> dict[str, Moments]:
     return measure_moments(content, images, preprocess, progress=progress)
 
 
 def _stages(
-    float_content: bytes, chosen: tuple[str, ...], quantize: Callable, measure: Callable
+    float_content: bytes,
+    chosen: tuple[str, ...],
+    quantize: Callable[[bytes], bytes],
+    measure: Callable[[bytes], dict[str, Moments]],
 ) -> Iterator[RepairStage]:
     exact = rough = float_content  # the same function as what was given; what is quantized
     quantized = quantize(rough)
     yield RepairStage(steps=(), float_content=rough, quantized=quantized)
-    moments = measure(exact) if chosen else {}
+    moments: dict[str, Moments] = measure(exact) if chosen else {}
     for i, step in enumerate(chosen):
         if step == "equalize":
             exact = rough = equalize(exact, moments)

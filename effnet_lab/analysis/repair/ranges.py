@@ -31,7 +31,7 @@ def channel_ranges(float_content: bytes, *, model: str, steps: str) -> pd.DataFr
         op = graph.produced[name]
         if (kernel := graph.weights(op)) is None:
             continue
-        ranges = channel_range(kernel.data, op.kind, "out", kernel.shape[-1 if op.kind == "depthwise" else 0])
+        ranges = channel_range(graph.kernel(op), op.kind, "out", kernel.shape[-1 if op.kind == "depthwise" else 0])
         for channel, value in enumerate(ranges.tolist()):
             share = value / float(ranges.max()) if value else 0.0
             rows.append(

@@ -72,7 +72,7 @@ def _group(graph: Graph, tensor: int) -> Group:
     return Group(channels=graph.tensors[tensor].shape[-1])
 
 
-def _is_plain_layer(graph: Graph, op: Op, uses: Counter) -> bool:
+def _is_plain_layer(graph: Graph, op: Op, uses: Counter[int]) -> bool:
     """Whether kernel and bias are stored in float32 and belong to this op alone."""
     stored = [graph.tensors[i] for i in op.inputs[1:]]
     plain = all(t.data is not None and t.dtype == np.float32 and uses[t.index] == 1 for t in stored)

@@ -46,9 +46,9 @@ def load_model(
         If there are no such weights, or they are damaged, or not of this kind or variant.
     """
     model = _open(source, variant)
-    if variant is not None and variant != model.spec.name:
+    if variant is not None and variant != model.family_spec.name:
         raise UserError(
-            f"{source} holds weights of {model.spec.name!r}. Got variant {variant!r}; leave it out or correct it."
+            f"{source} holds weights of {model.family_spec.name!r}. Got variant {variant!r}; leave it out or correct it."
         )
     return model if classes is None else with_new_head(model, classes)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from effnet_lab.images.preprocess import Preprocess
 from effnet_lab.models.loaded import LoadedModel
@@ -29,7 +30,7 @@ def to_json(model: LoadedModel) -> str:
     """One line of JSON; the same model gives the same text."""
     about = {
         "name": model.name,
-        "spec": asdict(model.spec),
+        "spec": asdict(model.family_spec),
         "preprocess": model.preprocess.as_dict(),
         "classes": list(model.classes),
     }
@@ -53,6 +54,6 @@ def from_json(text: str | bytes, source: str) -> About:
         raise UserError(f"{source}: its effnet-lab metadata lacks or misnames {error}. Save the model again.") from None
 
 
-def spec_from_dict(values: Mapping) -> NetSpec:
+def spec_from_dict(values: Mapping[str, Any]) -> NetSpec:
     """Reverse of ``dataclasses.asdict`` on a specification."""
     return NetSpec(**{**values, "stages": tuple(Stage(**stage) for stage in values["stages"])})

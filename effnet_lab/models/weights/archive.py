@@ -43,7 +43,8 @@ def unpacked(path: Path) -> Iterator[Path]:
 
 def _plan(archive: tarfile.TarFile, path: Path) -> dict[tarfile.TarInfo, str]:
     """Members to extract, and under which names."""
-    total, plan = 0, {}
+    total = 0
+    plan: dict[tarfile.TarInfo, str] = {}
     for count, member in enumerate(archive, start=1):
         name, total = PurePosixPath(member.name), total + member.size
         if name.is_absolute() or ".." in name.parts or "\\" in member.name:
@@ -66,5 +67,7 @@ def _plan(archive: tarfile.TarFile, path: Path) -> dict[tarfile.TarInfo, str]:
 
 def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
     target.parent.mkdir(exist_ok=True)
-    with archive.extractfile(member) as source, target.open("xb") as file:
+    source = archive.extractfile(member)
+    assert source is not None, member  # it is a regular file
+    with source, target.open("xb") as file:
         shutil.copyfileobj(source, file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ HEAD_SEED = 0  # a new head is the same every time
 
 def assemble(
     spec: NetSpec,
-    tensors: Mapping[str, NDArray],
+    tensors: Mapping[str, NDArray[Any]],
     preprocess: Preprocess,
     *,
     source: str,
@@ -79,7 +80,7 @@ def with_new_head(model: LoadedModel, classes: int | Sequence[str], seed: int = 
     names = class_indices(classes) if isinstance(classes, int) else tuple(classes)
     if not names:
         raise UserError(f"classes must be >= 1, or names. Got {classes!r}.")
-    keras = build_model(model.spec, len(names))
+    keras = build_model(model.family_spec, len(names))
     kept = {name: value.numpy() for name, value in variables(model.keras).items() if name not in HEAD}
     fan_in, bound = keras.get_layer("head_dense").kernel.shape[0], 1.0 / np.sqrt(len(names))
     kernel = np.random.default_rng(seed).uniform(-bound, bound, (fan_in, len(names)))

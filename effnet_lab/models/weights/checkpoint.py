@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -63,7 +64,7 @@ def prefix_of(path: Path) -> Path:
     return found[0].with_suffix("")
 
 
-def read(prefix: Path) -> dict[str, NDArray]:
+def read(prefix: Path) -> dict[str, NDArray[Any]]:
     """Every array of a TF1 (V1 or V2) or TF2 checkpoint by its name in the file; strings are left out."""
     try:
         reader = tf.train.load_checkpoint(str(prefix))
@@ -75,7 +76,7 @@ def read(prefix: Path) -> dict[str, NDArray]:
         ) from None
 
 
-def own_variables(tensors: Mapping[str, NDArray], source: str, *, ema: bool = True) -> dict[str, NDArray]:
+def own_variables(tensors: Mapping[str, NDArray[Any]], source: str, *, ema: bool = True) -> dict[str, NDArray[Any]]:
     """The network's variables without their scope: averages if there are any and `ema`, raw values otherwise."""
     averaged = {name.removesuffix(EMA): name for name in tensors if name.endswith(EMA)}
     raw = {name: name for name in tensors if not name.endswith(EMA) and not _OPTIMIZER.fullmatch(name)}

@@ -10,6 +10,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -74,7 +75,9 @@ def load(path: Path, variant: str | None = None) -> LoadedModel:
         raise UserError(f"Cannot read {path} as a Keras file: {reason(error)}. Save or download it again.") from None
 
 
-def _load(weights: h5py.File, config: str | bytes | None, text: bytes | None, path: Path, variant: str | None):
+def _load(
+    weights: h5py.File, config: str | bytes | None, text: bytes | None, path: Path, variant: str | None
+) -> LoadedModel:
     side = _check_config(config, path)
     known = about.from_json(text, str(path)) if text else None
     candidates = {known.spec.name: known.spec} if known else VARIANTS
@@ -110,7 +113,7 @@ def _check_config(config: str | bytes | None, path: Path) -> int | None:
     return sides[0] if sides and isinstance(sides[0], int) else None
 
 
-def _layers(node: object) -> Iterator[dict]:
+def _layers(node: object) -> Iterator[dict[str, Any]]:
     """Every layer's entry, at any depth; models inside models are looked into."""
     if isinstance(node, dict):
         inner = node.get("layers")
@@ -122,14 +125,14 @@ def _layers(node: object) -> Iterator[dict]:
         yield from _layers(child)
 
 
-def _by_name(group: h5py.Group, path: Path) -> Iterator[tuple[str, NDArray]]:
+def _by_name(group: h5py.Group, path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
     """Keras' old layout: layer/layer/variable:0."""
     for place, item in _datasets(group):
         if place != about.KEY:
             yield f"{place.split('/')[0]}/{place.rsplit('/', 1)[-1].split(':')[0]}", _array(item, path)
 
 
-def _by_number(weights: h5py.File, path: Path) -> Iterator[tuple[str, NDArray]]:
+def _by_number(weights: h5py.File, path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
     """Keras' new layout: layers/conv2d_7/vars/0."""
     return ((place, _array(item, path)) for place, item in _datasets(weights["layers"]))
 
@@ -140,10 +143,11 @@ def _datasets(group: h5py.Group) -> list[tuple[str, h5py.Dataset]]:
     return found
 
 
-def _array(item: h5py.Dataset, path: Path) -> NDArray:
+def _array(item: h5py.Dataset, path: Path) -> NDArray[Any]:
     if item.is_virtual or item.external or item.nbytes > MOST_BYTES or item.dtype.kind not in "fiu":
         raise UserError(f"{path}: {item.name} is no plain array of numbers stored in this file. Save it again.")
-    return item[()]
+    values: NDArray[Any] = item[()]
+    return values
 
 
 def _own_names(spec: NetSpec) -> dict[str, str]:
@@ -152,7 +156,10 @@ def _own_names(spec: NetSpec) -> dict[str, str]:
 
 def _numbered_names(spec: NetSpec) -> dict[str, str]:
     """Layers of one class are counted in forward order, and the variables of a layer are."""
-    names, seen, numbers, places = {}, Counter(), {}, Counter()
+    names: dict[str, str] = {}
+    numbers: dict[str, str] = {}
+    seen: Counter[str] = Counter()
+    places: Counter[str] = Counter()
     for variable in variable_shapes(spec, 1):
         layer, own = variable.rsplit("/", 1)
         if layer not in numbers:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,8 @@ _SHOWN = 3  # names of each list in an error message
 
 def variable_shapes(spec: NetSpec, classes: int) -> dict[str, tuple[int, ...]]:
     """Shape of every variable of `build_model(spec, classes)` by "layer/variable", in forward order; 0 classes: no head."""
-    channels, shapes = {"input": 3}, {}
+    channels = {"input": 3}
+    shapes: dict[str, tuple[int, ...]] = {}
     for layer in layers(spec, max(1, classes)):
         shapes |= _layer_shapes(layer, channels[layer.inputs[0]])
         channels[layer.name] = layer.channels
@@ -34,14 +36,14 @@ def variable_shapes(spec: NetSpec, classes: int) -> dict[str, tuple[int, ...]]:
 
 
 def fit(
-    tensors: Mapping[str, NDArray],
+    tensors: Mapping[str, NDArray[Any]],
     names: Names,
     *,
     source: str,
     variant: str | None = None,
     candidates: Mapping[str, NetSpec] = LITE,
     headless: bool = False,
-) -> tuple[NetSpec, dict[str, NDArray]]:
+) -> tuple[NetSpec, dict[str, NDArray[Any]]]:
     """Find the network that has exactly these arrays.
 
     Parameters
@@ -86,7 +88,7 @@ def reason(error: BaseException) -> str:
     return next((line.strip(" :")[:200] for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
-def require_finite(tensors: Mapping[str, NDArray], source: str) -> None:
+def require_finite(tensors: Mapping[str, NDArray[Any]], source: str) -> None:
     """Raise a `UserError` that names the arrays with NaN or infinity in them."""
     broken = [name for name, values in tensors.items() if not np.isfinite(values).all()]
     if broken:
@@ -121,7 +123,7 @@ class _Match:
         return "; ".join(f"{kind}: {listed(names)}" for kind, names in lists.items())
 
 
-def _compare(tensors: Mapping[str, NDArray], names: Names, spec: NetSpec, headless: bool) -> _Match:
+def _compare(tensors: Mapping[str, NDArray[Any]], names: Names, spec: NetSpec, headless: bool) -> _Match:
     theirs = names(spec)
     bias = tensors.get(theirs.get(HEAD[1], HEAD[1]))
     classes = bias.shape[0] if bias is not None and bias.ndim == 1 else 0 if headless else 1000
@@ -140,7 +142,7 @@ def _compare(tensors: Mapping[str, NDArray], names: Names, spec: NetSpec, headle
     )
 
 
-def _other(tensors: Mapping[str, NDArray], names: Names, headless: bool, variant: str) -> str | None:
+def _other(tensors: Mapping[str, NDArray[Any]], names: Names, headless: bool, variant: str) -> str | None:
     """The named network that the arrays do belong to."""
     fitting = (
         name
@@ -152,12 +154,12 @@ def _other(tensors: Mapping[str, NDArray], names: Names, headless: bool, variant
 
 def _layer_shapes(layer: Layer, in_channels: int) -> dict[str, tuple[int, ...]]:
     name, channels, kernel = layer.name, layer.channels, layer.kernel
-    norm = {f"{name}_bn/{variable}": (channels,) for variable in BN_VARIABLES}
+    norm: dict[str, tuple[int, ...]] = {f"{name}_bn/{variable}": (channels,) for variable in BN_VARIABLES}
     if layer.op == "dense":
         return {f"{name}/kernel": (in_channels, channels), f"{name}/bias": (channels,)}
     if layer.op == "depthwise":
-        return {f"{name}/depthwise_kernel": (kernel, kernel, channels, 1)} | norm
+        return {f"{name}/depthwise_kernel": (kernel, kernel, channels, 1), **norm}
     if layer.op == "conv":
-        own = {f"{name}/kernel": (kernel, kernel, in_channels, channels)}
-        return own | ({f"{name}/bias": (channels,)} if "_se_" in name else norm)
+        rest = {f"{name}/bias": (channels,)} if "_se_" in name else norm
+        return {f"{name}/kernel": (kernel, kernel, in_channels, channels), **rest}
     return {}

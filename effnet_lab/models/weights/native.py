@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ def load(path: str | Path) -> LoadedModel:
     return from_tensors(text, tensors, str(path))
 
 
-def from_tensors(text: str, tensors: Mapping[str, NDArray], source: str) -> LoadedModel:
+def from_tensors(text: str, tensors: Mapping[str, NDArray[Any]], source: str) -> LoadedModel:
     """Model from what `read` returned for a file of ours."""
     known = about.from_json(text, source)
     keras = network(known.spec, len(known.classes))
@@ -59,13 +60,13 @@ def from_tensors(text: str, tensors: Mapping[str, NDArray], source: str) -> Load
     return model
 
 
-def read(path: Path) -> tuple[str | None, dict[str, NDArray]]:
+def read(path: Path) -> tuple[str | None, dict[str, NDArray[Any]]]:
     """Our metadata, None in a .safetensors of somebody else, and all arrays."""
     metadata, tensors = read_all(path)
     return metadata.get(KEY), tensors
 
 
-def read_all(path: Path) -> tuple[dict[str, str], dict[str, NDArray]]:
+def read_all(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
     """All metadata and all arrays."""
     try:
         with safe_open(path, framework="numpy") as file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
@@ -58,7 +59,7 @@ def _about(path: Path) -> about.About | None:
     return about.from_json(file.read_bytes(), str(file)) if file.is_file() else None
 
 
-def _variables(path: Path) -> dict[str, NDArray]:
+def _variables(path: Path) -> dict[str, NDArray[Any]]:
     prefix = path / "variables" / "variables"
     if not prefix.with_name("variables.index").is_file():
         raise UserError(f"{path} is no SavedModel with weights: {prefix}.index is missing. Copy the whole folder.")
@@ -70,7 +71,7 @@ def _variables(path: Path) -> dict[str, NDArray]:
     return _without_scope(named)
 
 
-def _without_scope(named: Mapping[str, NDArray]) -> dict[str, NDArray]:
+def _without_scope(named: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Our variables without the scope of a model around them; everything as it is when none is ours."""
     plain = {name: values for name, values in named.items() if _OURS.fullmatch(name) and name.count("/") == 1}
     if plain:
@@ -98,7 +99,7 @@ def _signatures(path: Path) -> dict[str, int | None]:
         raise UserError(
             f"Cannot read {path / 'saved_model.pb'}: {reason(error)}. Copy or download the folder again."
         ) from None
-    sides = {}
+    sides: dict[str, int | None] = {}
     for graph in model.meta_graphs:
         for name, signature in graph.signature_def.items():
             shapes = [[dim.size for dim in tensor.tensor_shape.dim] for tensor in signature.inputs.values()]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,15 +52,15 @@ def _recognise(walk: Walk, path: Path, variant: str | None) -> tuple[NetSpec, in
     """Specification and number of classes; 0 when the file ends at the pooled features."""
     has = [_signature(op.kind, _kernel(walk, op)) for op in walk.layers]
     last = walk.layers[-1]
-    classes = walk.value(last.inputs[1]).shape[0] if last.kind == "dense" else 0
+    classes = walk.stored(last.inputs[1]).shape[0] if last.kind == "dense" else 0
     candidates = RELU6_NETWORKS if variant is None else {variant: get_spec(variant)}
     wanted = {name: _expected(spec, classes) for name, spec in candidates.items()}
     for name, signatures in wanted.items():
         if signatures == has:
             return candidates[name], classes
-    has = Counter(has)
-    lacks = {name: Counter(signatures) - has for name, signatures in wanted.items()}
-    extra = {name: has - Counter(signatures) for name, signatures in wanted.items()}
+    counted = Counter(has)
+    lacks = {name: Counter(signatures) - counted for name, signatures in wanted.items()}
+    extra = {name: counted - Counter(signatures) for name, signatures in wanted.items()}
     nearest = min(wanted, key=lambda name: lacks[name].total() + extra[name].total())
     raise UserError(
         f"{path} is not network {nearest!r}. missing: {listed(lacks[nearest].elements())}; "
@@ -127,12 +128,12 @@ def _wrong_option(walk: Walk, layer: Layer, op: Op) -> str | None:
     return None
 
 
-def _variables(walk: Walk, layer: Layer, op: Op) -> dict[str, NDArray]:
+def _variables(walk: Walk, layer: Layer, op: Op) -> dict[str, NDArray[Any]]:
     if layer.op not in _KERNEL_AXES:
         return {}
-    kernel = walk.value(op.inputs[1]).transpose(_KERNEL_AXES[layer.op])
+    kernel = walk.stored(op.inputs[1]).transpose(_KERNEL_AXES[layer.op])
     channels = layer.channels
-    bias = walk.value(op.inputs[2]).reshape(-1) if len(op.inputs) > 2 else np.zeros(channels, np.float32)
+    bias = walk.stored(op.inputs[2]).reshape(-1) if len(op.inputs) > 2 else np.zeros(channels, np.float32)
     if layer.op == "dense":
         return {f"{layer.name}/kernel": kernel, f"{layer.name}/bias": bias}
     ones, zeros = np.ones(channels, np.float32), np.zeros(channels, np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,22 +63,29 @@ class Walk:
         """The tensor that this one is, but for its type and shape."""
         return self._same.get(index, index)
 
-    def value(self, index: int) -> NDArray | None:
+    def value(self, index: int) -> NDArray[Any] | None:
         """Real values of a stored tensor, float32, unpacked where the file unpacks it; None for a computed one."""
         tensor = self.tensors[self.origin(index)]
         return None if tensor.data is None else tensor.real(tensor.data)
+
+    def stored(self, index: int) -> NDArray[Any]:
+        """As `value`, of a tensor that has to be stored."""
+        found = self.value(index)
+        if found is None:
+            raise UserError(f"The file computes {self.tensors[index].name!r}, which should be a stored weight.")
+        return found
 
     def computed(self, op: Op) -> list[int]:
         """Inputs of an op that are not stored in the file."""
         return [index for index in op.inputs if self.tensors[self.origin(index)].data is None]
 
-    def options(self, op: Op):
+    def options(self, op: Op) -> Any:
         """Stride, padding and fused activation, as the schema has them."""
         return self._stored[op.index].builtinOptions
 
     def _apply(self, op: Op, path: Path) -> None:
         """Take a scalar op before the first layer into `before`."""
-        constants = [self.value(index) for index in op.inputs if self.value(index) is not None]
+        constants = [found for index in op.inputs if (found := self.value(index)) is not None]
         first_is_image = self.origin(op.inputs[0]) == self.entry
         if len(constants) != 1 or np.ptp(constants[0]) > 0 or (op.kind in ("sub", "div") and not first_is_image):
             raise UserError(f"{path} normalises its input per channel or in a way that is not supported: {op.kind}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ _NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "movi
 _COUNTER = "num_batches_tracked"  # PyTorch's, of no use here
 
 
-def load(path: Path, tensors: dict[str, NDArray], variant: str | None = None) -> LoadedModel:
+def load(path: Path, tensors: dict[str, NDArray[Any]], variant: str | None = None) -> LoadedModel:
     """Take over a state dict of timm; `variant` is recognised from the weights by default.
 
     A model that was saved without classifier (``num_classes=0``) ends at the pooled features.
@@ -49,7 +50,7 @@ def _conv(ours: str, theirs: str, norm: str) -> dict[str, str]:
     return {f"{ours}/{kernel}": f"{theirs}.weight"} | {f"{ours}_bn/{v}": f"{norm}.{key}" for v, key in _NORM.items()}
 
 
-def _keras_layout(key: str, array: NDArray) -> NDArray:
+def _keras_layout(key: str, array: NDArray[Any]) -> NDArray[Any]:
     """OIHW to HWIO; a depthwise kernel (channels, 1, h, w) to (h, w, channels, 1); dense (out, in) to (in, out)."""
     if array.ndim == 4:
         axes = (2, 3, 0, 1) if key.endswith("conv_dw.weight") else (2, 3, 1, 0)
