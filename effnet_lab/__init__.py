@@ -19,7 +19,6 @@ _HOMES = {
     "layer_counts": "effnet_lab.scaling",
     "layer_error": "effnet_lab.analysis",
     "load_model": "effnet_lab.models",
-    "measure_accuracy": "effnet_lab.evaluate",
     "measure_latency": "effnet_lab.bench",
     "measure_memory": "effnet_lab.board",
     "open_images": "effnet_lab.images",

@@ -20,15 +20,16 @@ from effnet_lab.evaluate import (
     collect_predictions,
     compare_predictions,
     confusion,
-    measure_accuracy,
+    evaluate,
     open_predictor,
     per_class,
     reliability,
 )
 from effnet_lab.evaluate.class_order import class_order
-from effnet_lab.evaluate.classify import find_pictures, probabilities
-from effnet_lab.evaluate.compare import images_needed
+from effnet_lab.evaluate.classify import find_pictures
+from effnet_lab.evaluate.compare import describe_difference, images_needed
 from effnet_lab.evaluate.image_stream import StageClock, stream_batches
+from effnet_lab.evaluate.outputs import probabilities
 from effnet_lab.evaluate.pipelines import Pipeline
 from effnet_lab.images import ImageSet, Preprocess, open_images
 from effnet_lab.images.labels import imagenet_synsets
@@ -81,7 +82,7 @@ def colour_set(n=40, wrong=0, classes=tuple(COLOURS), positional=False):
 
 def test_any_predictor_is_measured():
     net = ColourNet()
-    table = measure_accuracy(net, colour_set(70, wrong=7))
+    table = evaluate(net, colour_set(70, wrong=7)).table
     frames.require(table, frames.ACCURACY, caller="test")
     row = table.iloc[0]
     assert (row["model"], row["scheme"], row["n_images"]) == ("colours", "float32", 70)
@@ -97,18 +98,18 @@ def test_accuracy_says_what_is_slow():
         time.sleep(0.02)  # far more than the rest can take, also when others use the processor
         return images.read(i)
 
-    attrs = measure_accuracy(ColourNet(), replace(images, read=slow)).attrs
-    assert attrs["slowest_stage"] == "decode"
-    assert attrs["seconds"].keys() == {"decode", "preprocess", "inference"}
-    assert attrs["seconds"]["decode"] >= 64 * 0.02
-    assert 0 < attrs["images_per_s"] < 2 / 0.02
+    clock = evaluate(ColourNet(), replace(images, read=slow)).clock
+    assert clock.slowest == "decode"
+    assert clock.seconds.keys() == {"decode", "preprocess", "inference"}
+    assert clock.seconds["decode"] >= 64 * 0.02
+    assert 0 < clock.images_per_s < 2 / 0.02
 
     class SlowNet(ColourNet):
         def predict(self, batch):
             time.sleep(0.2)
             return super().predict(batch)
 
-    assert measure_accuracy(SlowNet(), images).attrs["slowest_stage"] == "inference"
+    assert collect_predictions(SlowNet(), images).clock.slowest == "inference"
 
 
 def test_decoding_overlaps_inference():
@@ -156,7 +157,7 @@ def test_a_broken_picture_stops_the_stream():
 def test_a_file_is_a_predictor_too(files):
     images = open_images("scenes", limit=40)
     path = files["static_wi8_ai8 converter"]
-    direct, wrapped = measure_accuracy(path, images), measure_accuracy(open_predictor(path), images)
+    direct, wrapped = evaluate(path, images).table, evaluate(open_predictor(path), images).table
     assert direct.equals(wrapped)
     assert open_predictor(wrapper := ColourNet()) is wrapper
 
@@ -228,10 +229,10 @@ def test_answers_are_continued_where_they_stopped(tmp_path):
     third = ColourNet()
     assert accuracy(collect_predictions(third, images, resume=path))["top1"].item() == 0.91
     assert not third.batches
-    with pytest.raises(UserError, match="answers of another run: images"):
+    with pytest.raises(UserError, match="belongs to another run: images"):
         collect_predictions(ColourNet(), replace(images, fingerprint="1" * 16), resume=path)
     path.write_bytes(b"nothing")
-    with pytest.raises(UserError, match="holds no answers"):
+    with pytest.raises(UserError, match="is no file of answers"):
         collect_predictions(ColourNet(), images, resume=path)
 
 
@@ -297,7 +298,7 @@ def test_compared_on_the_same_images():
     assert row["p_value"] == pytest.approx(0.7744140625)  # R: binom.test(5, 12)
     assert re.fullmatch(
         r"float32 loses 0\.3 points \(-0\.\d to 1\.\d\): not distinguishable on 734 images; 1\d,000 would settle it",
-        table.attrs["sentence"],
+        describe_difference(table),
     )
     with pytest.raises(UserError, match="on the same images"):
         compare_predictions(made(first), made(second[:700]))
@@ -319,7 +320,7 @@ def test_no_difference_seen_is_not_no_difference():
     low, high = difference_interval(same, same)
     assert 0.0175 < high < 0.0362
     assert -low == pytest.approx(high, rel=0.1)
-    assert "exclude a difference of more than 2." in compare_predictions(made(same), made(same)).attrs["sentence"]
+    assert "exclude a difference of more than 2." in describe_difference(compare_predictions(made(same), made(same)))
 
 
 @pytest.mark.parametrize("shares", [(0.04, 0.08), (0.002, 0.002), (0.0, 0.01)])
@@ -355,7 +356,7 @@ def pictures(tmp_path):
 
 
 def test_classify_many(pictures):
-    table = classify(ColourNet(), [pictures / "*.png"], top=2)
+    table = classify([pictures / "*.png"], ColourNet(), top=2)
     assert table.columns.tolist() == list(frames.CLASSIFICATION.columns)
     assert len(table) == 10
     assert table["rank"].tolist() == [1, 2] * 5
@@ -367,12 +368,12 @@ def test_classify_many(pictures):
 def test_classify_more_than_a_batch_and_more_than_all_classes(pictures):
     for i in range(35):
         (pictures / f"more{i}.png").write_bytes((pictures / "blue.png").read_bytes())
-    assert len(classify(ColourNet(), [pictures, pictures / "blue.png"], top=1)) == 40  # each picture once
-    table = classify(ColourNet(), [pictures], top=9, labels=tuple("abcde"))
+    assert len(classify([pictures, pictures / "blue.png"], ColourNet(), top=1)) == 40  # each picture once
+    table = classify([pictures], ColourNet(), top=9, labels=tuple("abcde"))
     assert len(table) == 40 * 5
     assert table["rank"].max() == 5
     assert table[table["file"] == str(pictures / "blue.png")].iloc[0]["label"] == "c"
-    assert classify(ColourNet(names=()), [pictures / "blue.png"], top=1)["label"].tolist() == ["2"]
+    assert classify([pictures / "blue.png"], ColourNet(names=()), top=1)["label"].tolist() == ["2"]
 
 
 def test_classify_refuses(pictures):
@@ -383,11 +384,11 @@ def test_classify_refuses(pictures):
         ([], "No picture given"),
     ):
         with pytest.raises(UserError, match=match):
-            classify(net, paths)
+            classify(paths, net)
     with pytest.raises(UserError, match="top must be >= 1"):
-        classify(net, [pictures], top=0)
+        classify([pictures], net, top=0)
     with pytest.raises(UserError, match="2 labels for 5 outputs"):
-        classify(net, [pictures], labels=("a", "b"))
+        classify([pictures], net, labels=("a", "b"))
 
 
 def test_a_name_with_brackets_is_a_file(tmp_path):
@@ -420,39 +421,39 @@ def test_mcnemar():
 
 def test_the_audit_finds_the_channel_order():
     yours = Pipeline(preprocess=PLAIN, channels="BGR")
-    table = audit_preprocess(ColourNet(), colour_set(60), yours)
-    best = table.iloc[0]
+    audit = audit_preprocess(ColourNet(), colour_set(60), yours)
+    best = audit.table.iloc[0]
     assert (best["normalisation"], best["channels"], best["label_offset"], best["top1"]) == ("[0, 1]", "RGB", 0, 1.0)
-    assert table.attrs["sentence"] == "your pipeline (B) loses 40 points against (A): channel order"
-    assert "cannot be told apart on 60 images" in table.attrs["ties"]
-    assert "interpolation" in table.attrs["ties"]
-    assert "normalisation" not in table.attrs["ties"]
-    assert table["rank"].tolist() == list(range(1, len(table) + 1))
-    assert not table.duplicated(["normalisation", "crop", "interpolation", "channels", "label_offset"]).any()
+    assert audit.sentence == "your pipeline (B) loses 40 points against (A): channel order"
+    assert "cannot be told apart on 60 images" in audit.ties
+    assert "interpolation" in audit.ties
+    assert "normalisation" not in audit.ties
+    assert audit.table["rank"].tolist() == list(range(1, len(audit.table) + 1))
+    assert not audit.table.duplicated(["normalisation", "crop", "interpolation", "channels", "label_offset"]).any()
 
 
 @pytest.mark.parametrize("shift", [1, -1])
 def test_the_audit_finds_the_label_offset(shift):
     images = colour_set(60)
     few = replace(images.pick(np.flatnonzero((images.labels > 0) & (images.labels < 4))))
-    table = audit_preprocess(ColourNet(shift=shift, names=()), few)
-    assert table.iloc[0]["label_offset"] == -shift
-    assert table.attrs["sentence"] == "your pipeline (B) loses 100 points against (A): label offset"
+    audit = audit_preprocess(ColourNet(shift=shift, names=()), few)
+    assert audit.table.iloc[0]["label_offset"] == -shift
+    assert audit.sentence == "your pipeline (B) loses 100 points against (A): label offset"
 
 
 def test_the_audit_finds_a_wrong_statement():
     stated = replace(PLAIN, mean=127.0, std=128.0)
-    table = audit_preprocess(ColourNet(stated), colour_set(60))
-    assert table.iloc[0]["normalisation"] == "[0, 1]"
-    assert "against (A): normalisation" in table.attrs["sentence"]
-    assert table[table["mark"] == "B"]["normalisation"].tolist() == ["(x-127)/128"]
+    audit = audit_preprocess(ColourNet(stated), colour_set(60))
+    assert audit.table.iloc[0]["normalisation"] == "[0, 1]"
+    assert "against (A): normalisation" in audit.sentence
+    assert audit.table[audit.table["mark"] == "B"]["normalisation"].tolist() == ["(x-127)/128"]
 
 
 def test_the_audit_confirms_a_right_pipeline():
-    table = audit_preprocess(ColourNet(), colour_set(60))
-    assert table.attrs["sentence"].startswith("your pipeline (A) is the best of")
-    assert table["mark"].tolist().count("A") == 1
-    assert not (table["mark"] == "B").any()
+    audit = audit_preprocess(ColourNet(), colour_set(60))
+    assert audit.sentence.startswith("your pipeline (A) is the best of")
+    assert audit.table["mark"].tolist().count("A") == 1
+    assert not (audit.table["mark"] == "B").any()
 
 
 def test_near_normalisations_cannot_be_told_apart():
@@ -461,8 +462,8 @@ def test_near_normalisations_cannot_be_told_apart():
             return super().predict((batch * 128 + 127) / 255)
 
     original = replace(PLAIN, mean=127.0, std=128.0)
-    table = audit_preprocess(Tpu(original), colour_set(60), Pipeline(preprocess=replace(PLAIN, mean=127.5, std=127.5)))
-    assert "(x-127)/128 or x/127.5-1" in table.attrs["ties"] or "x/127.5-1 or (x-127)/128" in table.attrs["ties"]
+    audit = audit_preprocess(Tpu(original), colour_set(60), Pipeline(preprocess=replace(PLAIN, mean=127.5, std=127.5)))
+    assert "(x-127)/128 or x/127.5-1" in audit.ties or "x/127.5-1 or (x-127)/128" in audit.ties
 
 
 def test_the_audit_wants_the_models_size():
@@ -475,12 +476,12 @@ def test_the_audit_of_a_network_nobody_here_made(shared, flowers_cache):
     """Model Maker's flowers network: [0, 1], RGB; its labels count from 0. BGR loses 18 points on these photographs."""
     predictor = open_predictor(shared / "fixtures/litert/flowers_lite0_int8.tflite")
     bgr = Pipeline(preprocess=predictor.info.preprocess, channels="BGR")
-    table = audit_preprocess(predictor, open_images("flowers160", limit=120), bgr)
-    best = table.iloc[0]
+    audit = audit_preprocess(predictor, open_images("flowers160", limit=120), bgr)
+    best = audit.table.iloc[0]
     assert (best["normalisation"], best["channels"], best["label_offset"]) == ("[0, 1]", "RGB", 0)
     assert best["top1"] > 0.9
-    assert table.attrs["sentence"].endswith("points against (A): channel order")
-    assert "cannot be told apart on 120 images" in table.attrs["ties"]
-    tied = table[table["tied"] & (table["n_images"] == 120)]
+    assert audit.sentence.endswith("points against (A): channel order")
+    assert "cannot be told apart on 120 images" in audit.ties
+    tied = audit.table[audit.table["tied"] & (audit.table["n_images"] == 120)]
     assert set(tied["normalisation"]) == {"[0, 1]"}
     assert set(tied["channels"]) == {"RGB"}

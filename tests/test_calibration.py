@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from effnet_lab import frames
-from effnet_lab.evaluate import measure_accuracy
+from effnet_lab.evaluate import evaluate
 from effnet_lab.images import open_images
 from effnet_lab.litert import Runner, embed_info, read_graph, read_info
 from effnet_lab.litert.flatbuffer import pack, parse
@@ -260,7 +260,7 @@ def test_study_of_accuracy_is_that_of_the_exported_file(study, tmp_path):
     for method in ("minmax", "moving_average"):
         ranging = Ranging(images=pool, method=method)
         (out,) = write_files(path, [(get_scheme("int8"), "ai_edge_quantizer")], tmp_path / method, calibration=ranging)
-        expected = measure_accuracy(out, evaluation)[["top1", "top1_lo", "top1_hi"]].iloc[0].to_list()
+        expected = evaluate(out, evaluation).table[["top1", "top1_lo", "top1_hi"]].iloc[0].to_list()
         row = accuracy[(accuracy["method"] == method) & (accuracy["drawn"] == "all")]
         assert row[["top1", "top1_lo", "top1_hi"]].iloc[0].to_list() == pytest.approx(expected)
 

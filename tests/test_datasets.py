@@ -362,7 +362,7 @@ def test_label_files_that_do_not_fit(tmp_path, content, match):
 
 @pytest.mark.real
 def test_every_layout_gives_the_same_accuracy(tf, shared, flowers_cache, tmp_path):
-    from effnet_lab.evaluate import measure_accuracy
+    from effnet_lab.evaluate import evaluate
 
     model = shared / "fixtures/litert/flowers_lite0_int8.tflite"
     images = open_images("flowers160", limit=40)
@@ -380,7 +380,7 @@ def test_every_layout_gives_the_same_accuracy(tf, shared, flowers_cache, tmp_pat
     (flat / "val.txt").write_text("\n".join(truth))
     numbers = ["n_images", "top1", "top1_lo", "top1_hi", "top5"]
     rows = [
-        measure_accuracy(model, data)[numbers].iloc[0].tolist()
+        evaluate(model, data).table[numbers].iloc[0].tolist()
         for data in (images, open_images(flat), open_images(tmp_path / "validation-00000-of-00001"))
     ]
     assert rows[0] == rows[1] == rows[2]

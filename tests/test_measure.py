@@ -22,7 +22,7 @@ from effnet_lab.bench.latency import Runs, _block
 from effnet_lab.bench.machine import Machine, Watch
 from effnet_lab.bench.operators import MISSING, OUTSIDE
 from effnet_lab.board import measure_memory
-from effnet_lab.evaluate import measure_accuracy
+from effnet_lab.evaluate import evaluate
 from effnet_lab.evaluate.predictors import open_predictors
 from effnet_lab.images import open_images
 from effnet_lab.litert import Runner, read_graph
@@ -37,7 +37,7 @@ INT8 = "static_wi8_ai8 converter"
 
 def test_accuracy_is_counted_on_every_image(files):
     images = open_images("scenes", limit=70)
-    row = measure_accuracy(files[INT8], images).iloc[0]
+    row = evaluate(files[INT8], images).table.iloc[0]
     runner = Runner(files[INT8])
     from effnet_lab.litert import read_info
 
@@ -339,7 +339,7 @@ def test_memory_is_that_of_the_file_and_the_specification(files):
 def test_tradeoffs_join_the_three(files):
     images = open_images("scenes", limit=20)
     paths = [files["float32 converter"], files[INT8]]
-    accuracy = pd.concat([measure_accuracy(path, images) for path in paths])
+    accuracy = pd.concat([evaluate(path, images).table for path in paths])
     memory = pd.concat([measure_memory(path) for path in paths])
     table = tradeoffs(accuracy, measure_latency(paths, n_runs=9, n_blocks=3), memory)
     frames.require(table, frames.TRADEOFFS, caller="test")
@@ -421,7 +421,7 @@ def test_front_knows_its_axes():
 def test_flower_photographs_with_a_network_nobody_here_made(shared, flowers_cache):
     """Fixtures README: top-1 .9245 on the 3,670 photographs with the centre crop."""
     model = shared / "fixtures" / "litert" / "flowers_lite0_int8.tflite"
-    row = measure_accuracy(model, open_images("flowers160"), threads=2).iloc[0]
+    row = evaluate(model, open_images("flowers160"), threads=2).table.iloc[0]
     assert row["n_images"] == 3670
     assert row["top1"] == pytest.approx(0.9245, abs=0.005)
     assert list(itertools.chain(row[["top1_lo", "top1_hi"]])) == pytest.approx([0.9155, 0.9326], abs=0.006)

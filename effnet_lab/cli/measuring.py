@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from effnet_lab.cli.inputs import DATA, Limit, Split
+from effnet_lab.cli.inputs import DATA, Inputs, Limit, Split, chosen, takes_input
+from effnet_lab.cli.inputs import Data as Images
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, save, show, show_all
-from effnet_lab.names import UserError
+from effnet_lab.images.stated import StatedInput
 
 if TYPE_CHECKING:
     from effnet_lab.bench import OpProfile
@@ -22,9 +23,12 @@ LATENCY_COLUMNS = (
 )  # fmt: skip
 
 
+@takes_input
 def evaluate(
     model: Annotated[str, typer.Argument(help="A .tflite file, or any weights that `classify` takes.")],
-    data: Data,
+    stated: StatedInput,
+    data: Images = None,
+    inputs: Inputs = None,
     against: Annotated[str | None, typer.Option(help="Another network, compared on the same images.")] = None,
     variant: Variant = None,
     split: Split = None,
@@ -39,39 +43,34 @@ def evaluate(
 ) -> None:
     """Top-1 and top-5 on labelled images, with the 95 % Wilson interval that their number allows.
 
-    --against adds the difference with its interval (paired bootstrap), McNemar's exact test, and how many images would
-    settle it. Ctrl-C loses nothing with --resume.
+    --against adds the difference with its interval (from a Dirichlet posterior), McNemar's exact test, how many images would
+    settle it, and how far the outputs are apart; without labels, how often the two agree. --inputs feeds networks that take
+    no pictures. Ctrl-C loses nothing with --resume.
 
     Example: effnet-lab evaluate int8.tflite --data scenes --against float32.tflite
     """
-    import pandas as pd
+    source = chosen(data, inputs)
+    from effnet_lab.evaluate import evaluate as measure
 
-    from effnet_lab import evaluate
-    from effnet_lab.images import open_images
-
-    images = open_images(data, split=split, limit=limit)
-    names = [model, against] if against else [model]
-    networks = evaluate.open_predictors(names, threads, variant=variant)
-    if resume is not None and against:
-        raise UserError("--resume keeps the answers of one network. Leave out --against, or run each of the two alone.")
-    said = [
-        evaluate.collect_predictions(network, images, resume=resume, progress=progress(f"evaluate {name}"))
-        for name, network in zip(names, networks, strict=True)
-    ]
-    parts = [evaluate.accuracy(answers) for answers in said]
-    tables = {"accuracy": pd.concat(parts, ignore_index=True)}
-    if classes or out:
-        tables["per_class"] = evaluate.per_class(said[0])
-    if against:
-        tables["comparison"] = evaluate.compare_predictions(*said)
+    found = measure(
+        model, source, against=against, variant=variant, split=split, limit=limit, threads=threads, resume=resume,
+        preprocess=stated, progress=progress("evaluate"),
+    )  # fmt: skip
+    named = {
+        "accuracy": found.table,
+        "per_class": found.per_class,
+        "comparison": found.comparison,
+        "outputs": found.outputs,
+    }
+    tables = {name: table for name, table in named.items() if len(table) and (name != "per_class" or classes or out)}
     if out is not None:
-        extra = {"confusion": evaluate.confusion(said[0]), "reliability": evaluate.reliability(said[0])}
-        save(tables | extra, out)
+        save(tables | {"confusion": found.confusion, "reliability": found.reliability}, out)
     show_all(tables, json)
-    if against:
-        typer.echo(tables["comparison"].attrs["sentence"], err=json)
-    clock = parts[0].attrs
-    typer.echo(f"{clock['images_per_s']:.0f} images/s; slowest stage: {clock['slowest_stage']}", err=True)
+    if found.sentence:
+        typer.echo(found.sentence, err=json)
+    for line in found.fed:
+        typer.echo(f"fed with {line}", err=True)
+    typer.echo(f"{found.clock.images_per_s:.0f} images/s; slowest stage: {found.clock.slowest}", err=True)
 
 
 def bench(

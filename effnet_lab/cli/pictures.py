@@ -7,20 +7,26 @@ from typing import Annotated
 
 import typer
 
-from effnet_lab.cli.measuring import Data, Limit, Split
+from effnet_lab.cli.inputs import Data, Limit, Split, chosen, takes_input
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, show
+from effnet_lab.images.stated import StatedInput
 
-Images = Annotated[list[str], typer.Argument(help="Files, folders, or patterns in quotes: 'photos/*.jpg'.")]
+Images = Annotated[
+    list[str],
+    typer.Argument(help="Files, folders (with the class folders in them), or patterns in quotes: 'photos/*.jpg'."),
+]
 Weights = Annotated[
     str,
     typer.Option(help="A named model, a .tflite, .safetensors, .keras or .h5 file, a TF1 checkpoint, a SavedModel."),
 ]
 
 
+@takes_input
 def classify(
     images: Images,
     weights: Weights,
+    stated: StatedInput,
     variant: Variant = None,
     labels: Annotated[
         Path | None, typer.Option(help="Class names: one per line, or JSON; a background is seen.")
@@ -28,24 +34,21 @@ def classify(
     top: Annotated[int, typer.Option(help="Classes per picture.")] = 5,
     json: Json = False,
 ) -> None:
-    """The most probable classes of each picture. Preprocessing comes with the weights.
+    """The most probable classes of each picture. Preprocessing comes with the weights, or is stated.
 
     Example: effnet-lab classify photo.jpg --weights imagenet --variant lite0 --labels labels_map.txt
     """
     from effnet_lab.evaluate import classify as rank
-    from effnet_lab.evaluate import open_predictor
-    from effnet_lab.evaluate.classify import find_pictures
-    from effnet_lab.images.labels import read_labels
 
-    files, predictor = find_pictures(images), open_predictor(weights, variant=variant)
-    names = read_labels(labels, predictor.outputs) if labels else None
-    table = rank(predictor, files, top, labels=names, progress=progress("classify"))
+    table = rank(images, weights, top, variant=variant, labels=labels, preprocess=stated, progress=progress("classify"))
     show(table, json, ("file", "rank", "class_index", "label", "score"))
 
 
+@takes_input
 def features(
     images: Images,
     weights: Weights,
+    stated: StatedInput,
     out: Annotated[Path, typer.Option(help="The .npz file to write: files and features, one row per picture.")],
     variant: Variant = None,
     endpoint: Annotated[
@@ -56,23 +59,19 @@ def features(
 
     Example: effnet-lab features 'photos/*.jpg' --weights micro3 --out features.npz
     """
-    from effnet_lab.evaluate.classify import find_pictures
-    from effnet_lab.names import UserError
+    from effnet_lab.evaluate import features as extract
 
-    if out.suffix != ".npz":
-        raise UserError(f"--out must end in .npz. Got {str(out)!r}.")
-    files = find_pictures(images)
-    from effnet_lab.evaluate.features import extract_features, save_features
-    from effnet_lab.models import load_model
-
-    found = extract_features(load_model(weights, variant), files, endpoint, progress=progress("features"))
-    save_features(found, files, out)
-    typer.echo(f"{out}: {endpoint}, {' x '.join(map(str, found.shape))}")
+    found = extract(
+        images, weights, endpoint, out=out, variant=variant, preprocess=stated, progress=progress("features")
+    )
+    typer.echo(f"{out}: {endpoint}, {' x '.join(map(str, found.values.shape))}")
 
 
+@takes_input
 def audit_preprocess(
     model: Annotated[str, typer.Argument(help="A .tflite file, or weights as in `classify`.")],
-    data: Data,
+    stated: StatedInput,
+    data: Data = None,
     variant: Variant = None,
     split: Split = None,
     limit: Limit = 200,
@@ -82,15 +81,16 @@ def audit_preprocess(
 
     Crosses normalisation, crop, interpolation, channel order and label offset. A marks the best, B what you do now.
     """
+    source = chosen(data, None)
     from effnet_lab.evaluate import audit_preprocess as audit
-    from effnet_lab.evaluate import open_predictor
-    from effnet_lab.images import open_images
 
-    images = open_images(data, split=split, limit=limit)
-    table = audit(open_predictor(model, variant=variant), images, progress=progress("audit"))
+    found = audit(
+        model, source, variant=variant, split=split, limit=limit, preprocess=stated, progress=progress("audit")
+    )
     hidden = ("model", "scheme", "backend", "data", "n_images")
-    show(table if json else table.head(12), json, [column for column in table if column not in hidden])
-    for words in (table.attrs["sentence"], table.attrs["ties"]):
+    table = found.table if json else found.table.head(12)
+    show(table, json, [column for column in table if column not in hidden])
+    for words in (found.sentence, found.ties):
         typer.echo(words, err=json)
 
 

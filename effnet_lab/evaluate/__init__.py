@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from effnet_lab.evaluate.accuracy import accuracy, confusion, measure_accuracy, per_class, reliability
-from effnet_lab.evaluate.audit import audit_preprocess
+from effnet_lab.evaluate.accuracy import accuracy, confusion, per_class, reliability
+from effnet_lab.evaluate.audit import Audit, audit_preprocess
 from effnet_lab.evaluate.classify import classify
-from effnet_lab.evaluate.compare import compare_predictions
+from effnet_lab.evaluate.compare import compare_predictions, describe_difference
+from effnet_lab.evaluate.evaluation import Evaluation, compare, evaluate
+from effnet_lab.evaluate.features import Features, features
 from effnet_lab.evaluate.predictions import Predictions, collect_predictions
 from effnet_lab.evaluate.predictors import FilePredictor, KerasPredictor, Predictor, open_predictor, open_predictors
 
 __all__ = [
+    "Audit",
+    "Evaluation",
+    "Features",
     "FilePredictor",
     "KerasPredictor",
     "Predictions",
@@ -18,9 +23,12 @@ __all__ = [
     "audit_preprocess",
     "classify",
     "collect_predictions",
+    "compare",
     "compare_predictions",
     "confusion",
-    "measure_accuracy",
+    "describe_difference",
+    "evaluate",
+    "features",
     "open_predictor",
     "open_predictors",
     "per_class",

@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from effnet_lab import frames
-from effnet_lab.evaluate.predictions import Predictions, collect_predictions
-from effnet_lab.evaluate.predictors import Predictor
-from effnet_lab.images import ImageSet
+from effnet_lab.evaluate.predictions import Predictions
 from effnet_lab.intervals import share_row
 
 BINS = 15  # of confidence, equally wide
 
 
-def measure_accuracy(
-    model: Path | str | Predictor,
-    images: ImageSet,
-    *,
-    threads: int = 1,
-    progress: Callable[..., Iterable] | None = None,
-) -> pd.DataFrame:
-    """ACCURACY frame with one row: `accuracy` of `collect_predictions`, which explains the parameters."""
-    return accuracy(collect_predictions(model, images, threads=threads, progress=progress))
-
-
 def accuracy(answers: Predictions) -> pd.DataFrame:
-    """ACCURACY frame with one row.
-
-    ``attrs`` say ``images_per_s``, ``slowest_stage`` ("decode", "preprocess" or "inference") and ``seconds`` per stage.
-    """
+    """ACCURACY frame with one row; ``answers.clock`` says what it took."""
     hits, n = int(answers.hits.sum()), len(answers)
     row = _key(answers) | {"n_images": n} | share_row(hits, n)
     row |= {"top5": float(answers.hits5.mean()), "calibration_error": calibration_error(answers)}
-    table, clock = frames.build(frames.ACCURACY, [row]), answers.clock
-    table.attrs |= {"images_per_s": clock.images_per_s, "slowest_stage": clock.slowest, "seconds": clock.seconds}
-    return table
+    return frames.build(frames.ACCURACY, [row])
 
 
 def per_class(answers: Predictions) -> pd.DataFrame:
@@ -101,7 +83,7 @@ def calibration_error(answers: Predictions) -> float:
     return float((bins["n_images"] * (bins["confidence"] - bins["top1"]).abs()).sum() / len(answers))
 
 
-def _matrix(answers: Predictions) -> np.ndarray:
+def _matrix(answers: Predictions) -> NDArray[np.int64]:
     """Counts of (true, predicted); the last column is for classes that the data set does not have."""
     n = len(answers.images.classes)
     matrix = np.zeros((n, n + 1), np.int64)
@@ -114,5 +96,5 @@ def _name(answers: Predictions, index: int) -> str:
     return classes[index] if index < len(classes) else "(another class)"
 
 
-def _key(answers: Predictions) -> dict:
+def _key(answers: Predictions) -> dict[str, Any]:
     return answers.info.key | {"data": answers.images.name}

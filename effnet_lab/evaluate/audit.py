@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,8 @@ from effnet_lab.evaluate.audit_words import sentence, ties
 from effnet_lab.evaluate.class_order import class_order
 from effnet_lab.evaluate.compare import SIGNIFICANT
 from effnet_lab.evaluate.pipelines import OFFSETS, Pipeline, tones, views
-from effnet_lab.evaluate.predictors import Predictor
-from effnet_lab.images import ImageSet
+from effnet_lab.evaluate.predictors import Network, Predictor, open_predictor
+from effnet_lab.images import ImageSet, Source, Stated, StatedInput, open_samples
 from effnet_lab.images.imageset import spread
 from effnet_lab.intervals import mcnemar, share_row
 from effnet_lab.names import UserError
@@ -27,58 +28,82 @@ _NOBODY = -(10**6)  # index of the winner when a score is NaN
 _SURVIVORS = 8  # candidates that see every image
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Audit:
+    """Pipelines ranked by top-1, and what they tell."""
+
+    table: pd.DataFrame  # AUDIT, best first
+    sentence: str  # what yours loses against the best, and why
+    ties: str  # what cannot be told apart
+
+
 def audit_preprocess(
-    predictor: Predictor,
-    images: ImageSet,
+    model: Network,
+    data: Source,
     yours: Pipeline | None = None,
     *,
-    progress: Callable[..., Iterable] | None = None,
-) -> pd.DataFrame:
+    variant: str | None = None,
+    split: str | None = None,
+    limit: int | None = None,
+    preprocess: Stated = None,
+    progress: Callable[..., Iterable[Any]] | None = None,
+) -> Audit:
     """Rank pipelines by top-1: normalisation x crop x interpolation x channel order x label offset.
 
-    Staged, so that not all 288 see all images: normalisation and channel order first, on a part of the images and with the
-    stated crop; then crop and interpolation for what cannot be told from the best; then all images for the best eight, and
-    for the best of every normalisation and channel order that is still in question.
+    Staged, so that not all of them see all images: normalisation and channel order first, on a part of the images and with
+    the stated crop; then crop and interpolation for what cannot be told from the best; then all images for the best eight,
+    and for the best of every normalisation and channel order that is still in question.
 
     Parameters
     ----------
-    predictor : Predictor
-    images : ImageSet
-        Labelled; 100 to 500 are enough (``open_images(..., limit=200)``).
+    model : name, path, LoadedModel or Keras model
+    data : name, path or ImageSet
+        Labelled; 100 to 500 are enough.
     yours : Pipeline, optional
-        What you do now; by default what the model states, in RGB, without an offset.
+        What you do now; by default what is known of the network, or stated, in its order of channels, without an offset.
+    variant : str, optional
+        For weights that do not say it themselves.
+    split, limit
+        Which of the images.
+    preprocess : StatedInput or Preprocess, optional
+        What you take for right.
     progress : callable, optional
         Wraps the steps, as `tqdm` does.
 
     Returns
     -------
-    DataFrame
-        Best first, those that saw all images before the others. ``p_value`` is McNemar's exact test against the best on
-        the images that both saw; ``tied`` says that it does not tell them apart. ``mark`` is "A" for the best, "B" for
-        yours ("A" if that is the best). ``attrs["sentence"]`` says what yours loses and why, ``attrs["ties"]`` what
-        cannot be told apart.
+    Audit
+        In the table those that saw all images stand before the others. ``p_value`` is McNemar's exact test against the best
+        on the images that both saw; ``tied`` says that it does not tell them apart. ``mark`` is "A" for the best, "B" for
+        yours ("A" if that is the best).
     """
-    stated = Pipeline(preprocess=predictor.info.preprocess)
-    yours = yours or stated
-    if yours.preprocess.size_px != stated.preprocess.size_px:
+    images = open_samples(data, split, limit)
+    if not isinstance(images, ImageSet) or not images.labelled:
         raise UserError(
-            f"The model takes {stated.preprocess.size_px} px. Got a pipeline for {yours.preprocess.size_px} px."
+            f"The audit counts right answers. {images.name} does not say what it shows; give labelled images."
         )
+    predictor = open_predictor(model, variant=variant, preprocess=preprocess or StatedInput(guess=True))
+    known = predictor.info.preprocess
+    if known is None:
+        raise UserError(f"{predictor.info.model} takes no pictures, so there is no preprocessing to find.")
+    stated = Pipeline(preprocess=known, channels=known.channels)
+    yours = yours or stated
+    if yours.preprocess.size != known.size:
+        raise UserError(f"The model takes {known.size_px} px. Got a pipeline for {yours.preprocess.size_px} px.")
     trial = _Trial(predictor, images, yours, progress)
     few = min(len(images), max(_FEWEST, round(SCREEN * len(images))))
-    trial.run([*tones(stated.preprocess), stated, yours], few)
+    trial.run([*tones(known), stated, yours], few)
     trial.run([view for tone in trial.best_tones() for view in views(tone)], few)
     trial.run([*trial.best(_SURVIVORS), *trial.best_tones(), stated, yours], len(images))
     table = _table(trial)
-    table.attrs |= {"sentence": sentence(table, len(images)), "ties": ties(table, len(images))}
-    return table
+    return Audit(table=table, sentence=sentence(table, len(images)), ties=ties(table, len(images)))
 
 
 class _Trial:
     """Which output won on every image, for every pipeline, so far."""
 
     def __init__(
-        self, predictor: Predictor, images: ImageSet, yours: Pipeline, progress: Callable[..., Iterable] | None
+        self, predictor: Predictor, images: ImageSet, yours: Pipeline, progress: Callable[..., Iterable[Any]] | None
     ) -> None:
         self.predictor, self.images, self.yours, self.progress = predictor, images, yours, progress
         self.order = images.pick(spread(images.labels, len(images)))  # every prefix is balanced over the classes
@@ -100,7 +125,7 @@ class _Trial:
         for pipeline in pipelines:
             if pipeline.view not in resized:
                 resized[pipeline.view] = [pipeline.preprocess.resize(picture) for picture in pictures]
-            scores = self.predictor.predict(np.stack([pipeline.normalise(pixels) for pixels in resized[pipeline.view]]))
+            scores = self.predictor.predict(np.stack([pipeline.arrange(pixels) for pixels in resized[pipeline.view]]))
             if not len(self.classes):
                 self.classes = class_order(self.predictor.info.classes, self.images, scores.shape[1])
             won = np.where(np.isnan(scores).any(axis=1), _NOBODY, scores.argmax(axis=1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,30 +13,40 @@ from numpy.typing import NDArray
 
 from effnet_lab import frames
 from effnet_lab.evaluate.image_stream import BATCH, StageClock, stream_batches
-from effnet_lab.evaluate.predictors import Predictor
+from effnet_lab.evaluate.outputs import probabilities
+from effnet_lab.images import ImageSet, Stated, read_labels
 from effnet_lab.images.decode import SUFFIXES, decode
 from effnet_lab.names import UserError
 
+if TYPE_CHECKING:
+    from effnet_lab.evaluate.predictors import Network
+
 
 def classify(
-    predictor: Predictor,
-    paths: Iterable[Path | str],
+    images: Sequence[Path | str] | Path | str | ImageSet,
+    weights: Network,
     top: int = 5,
     *,
-    labels: Sequence[str] | None = None,
-    progress: Callable[..., Iterable] | None = None,
+    variant: str | None = None,
+    labels: Sequence[str] | Path | str | None = None,
+    preprocess: Stated = None,
+    progress: Callable[..., Iterable[Any]] | None = None,
 ) -> pd.DataFrame:
     """Ranked classes of every picture.
 
     Parameters
     ----------
-    predictor : Predictor
-    paths : iterable of paths
-        Files, folders, or patterns such as ``photos/*.jpg``.
+    images : paths, or ImageSet
+        Files, folders (with the class folders in them), or patterns such as ``photos/*.jpg``.
+    weights : name, path, LoadedModel or Keras model
     top : int
         Classes per picture.
-    labels : sequence of str, optional
-        One per output; by default the predictor's own, and the index where it has none.
+    variant : str, optional
+        For weights that do not say it themselves.
+    labels : sequence of str, or path, optional
+        One per output, or a file of them; by default the network's own, and the index where it has none.
+    preprocess : StatedInput or Preprocess, optional
+        What the network takes, where it is not known.
     progress : callable, optional
         Wraps the batches, as `tqdm` does.
 
@@ -46,18 +57,30 @@ def classify(
     """
     if top < 1:
         raise UserError(f"top must be >= 1. Got {top}.")
-    files = find_pictures(paths)
-    names = tuple(labels if labels is not None else predictor.info.classes)
+    read, files = open_pictures(images)
+    if isinstance(labels, str | Path) and not Path(labels).is_file():
+        raise UserError(f"There is no file of labels {str(labels)!r}.")
+    from effnet_lab.evaluate.predictors import (
+        open_predictor,  # the pictures are looked for before anything slow is loaded
+    )
 
-    rows: list[dict] = []
-    batches = stream_batches(picture_reader(files), len(files), predictor.info.preprocess, StageClock())
+    predictor = open_predictor(weights, variant=variant, preprocess=preprocess)
+    shown = predictor.info.preprocess
+    if shown is None:
+        raise UserError(f"{predictor.info.model} takes no pictures. `evaluate --inputs` feeds it arrays.")
+    names = tuple(predictor.info.classes)
+    if labels is not None:
+        names = read_labels(labels, predictor.outputs) if isinstance(labels, str | Path) else tuple(labels)
+
+    rows: list[dict[str, Any]] = []
+    batches = stream_batches(read, len(files), shown, StageClock())
     for batch in progress(batches, total=-(-len(files) // BATCH)) if progress else batches:
         scores = probabilities(predictor.predict(batch))
         if names and len(names) != scores.shape[1]:
             raise UserError(f"{len(names)} labels for {scores.shape[1]} outputs. Give one label per output.")
         for row in scores:
             ranked = np.argsort(-row, kind="stable")[:top]
-            file = str(files[len(rows) // len(ranked)])
+            file = files[len(rows) // len(ranked)]
             rows += [
                 predictor.info.key
                 | {"file": file, "rank": rank, "class_index": int(index), "score": float(row[index])}
@@ -67,15 +90,37 @@ def classify(
     return frames.build(frames.CLASSIFICATION, rows)
 
 
+def open_pictures(
+    images: Sequence[Path | str] | Path | str | ImageSet,
+) -> tuple[Callable[[int], NDArray[Any]], list[str]]:
+    """How to read each picture, uint8 (h, w, 3) RGB, and what to call it."""
+    if isinstance(images, ImageSet):
+        return images.read, [f"{images.name} {i}" for i in range(len(images))]
+    files = find_pictures([images] if isinstance(images, str | Path) else images)
+
+    def read(i: int) -> NDArray[Any]:
+        return decode(_content(files[i]), str(files[i]))
+
+    return read, [str(file) for file in files]
+
+
 def find_pictures(paths: Iterable[Path | str]) -> list[Path]:
-    """Files, the pictures of folders, and what patterns match; sorted within each, in the order given, each once."""
+    """Files, the pictures of folders and of the folders in them, and what patterns match; sorted, each once.
+
+    Raises
+    ------
+    UserError
+        If a file does not exist, or nothing is found.
+    """
     found: list[Path] = []
     for path in paths:
         path = Path(path)
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.name[0] != ".")
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and not _hidden(p, path))
         elif not path.exists() and glob.has_magic(str(path)):
             inside = sorted(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
+        elif not path.exists():
+            raise UserError(f"Cannot read {path}: No such file or directory. Give an existing picture.")
         else:
             inside = [path]
         if not inside:
@@ -86,25 +131,8 @@ def find_pictures(paths: Iterable[Path | str]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def picture_reader(files: Sequence[Path]) -> Callable[[int], NDArray]:
-    """From an index to pixels, uint8 (h, w, 3) RGB."""
-
-    def read(i: int) -> NDArray:
-        return decode(_content(files[i]), str(files[i]))
-
-    return read
-
-
-def probabilities(scores: NDArray) -> NDArray:
-    """Scores (n, classes) as probabilities: what sums to about 1 is taken as such, else the softmax.
-
-    A uint8 softmax output has steps of 1/256, so its sum may be off by several percent.
-    """
-    sums = scores.sum(axis=1)
-    if scores.min() >= 0 and scores.max() <= 1 and np.abs(sums - 1).max() < 0.1:
-        return scores
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+def _hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts) or not path.is_file()
 
 
 def _content(path: Path) -> bytes:

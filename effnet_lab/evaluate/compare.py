@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from effnet_lab import frames
 from effnet_lab.evaluate.predictions import Predictions
 from effnet_lab.intervals import LEVEL, difference_row
+from effnet_lab.litert import ModelInfo
 from effnet_lab.names import UserError
 
 SIGNIFICANT = 0.05  # a p-value below it tells two apart
 POWER = 0.8  # with which `images_needed` would tell them apart
 
 
-def images_needed(first: NDArray, second: NDArray) -> float:
+def images_needed(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
     """Images after which McNemar's test would tell the two apart with 80 % power, if they go on as here; inf if equal.
 
     Source: Connor, "Sample size for testing differences in proportions for the paired-sample design", Biometrics 43, 1987.
@@ -41,7 +42,7 @@ def paired_difference(first: Predictions, second: Predictions) -> dict[str, floa
 
 
 def compare_predictions(first: Predictions, second: Predictions) -> pd.DataFrame:
-    """COMPARISON frame with one row, first against second, on the same images; ``attrs["sentence"]`` says it in words.
+    """COMPARISON frame with one row, first against second, on the same images; `describe_difference` says it in words.
 
     Raises
     ------
@@ -51,7 +52,7 @@ def compare_predictions(first: Predictions, second: Predictions) -> pd.DataFrame
     difference = paired_difference(first, second)
     a, b = first.hits, second.hits
     row = first.info.key | {
-        "against": " ".join(filter(None, second.info.key.values())),
+        "against": name_of(second.info),
         "data": first.images.name,
         "n_images": len(first),
         "agreement": float((first.ranked[:, 0] == second.ranked[:, 0]).mean()),
@@ -62,13 +63,17 @@ def compare_predictions(first: Predictions, second: Predictions) -> pd.DataFrame
         "n_images_needed": images_needed(a, b),
     }
     row |= difference
-    table = frames.build(frames.COMPARISON, [row])
-    table.attrs["sentence"] = _sentence(row)
-    return table
+    return frames.build(frames.COMPARISON, [row])
 
 
-def _sentence(row: dict) -> str:
-    """The difference in points, its interval, and whether these images can show it."""
+def name_of(info: ModelInfo) -> str:
+    """A file in one text: its network, scheme and back end."""
+    return " ".join(filter(None, info.key.values()))
+
+
+def describe_difference(comparison: pd.DataFrame) -> str:
+    """The first row of a COMPARISON frame: the difference in points, its interval, and whether these images can show it."""
+    row = comparison.iloc[0]
     sign = -1 if row["difference"] <= 0 else 1  # a loss is told as a positive number of points
     low, high = sorted(sign * 100 * row[end] for end in ("difference_lo", "difference_hi"))
     name = row["scheme"] if row["against"].startswith(row["model"] + " ") else row["model"]

@@ -3,46 +3,82 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from effnet_lab.evaluate.classify import picture_reader
+from effnet_lab.evaluate.classify import open_pictures
 from effnet_lab.evaluate.image_stream import BATCH, StageClock, stream_batches
-from effnet_lab.models import LoadedModel
-from effnet_lab.models.features import features_model
+from effnet_lab.images import ImageSet, Stated
+from effnet_lab.litert import ModelInfo, settle
+from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
 
+POOLED = "pooled_features"
 
-def extract_features(
-    model: LoadedModel,
-    files: list[Path],
-    endpoint: str | None = None,
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Features:
+    """Features of pictures, and which picture each row belongs to."""
+
+    table: pd.DataFrame  # columns file and endpoint, one row per picture
+    values: NDArray[np.float32]  # (n, channels) for the pooled ones, (n, h, w, channels) for a map
+
+    def save(self, path: Path | str) -> None:
+        """Write an .npz archive with `files` and `features`, one row per picture."""
+        content = io.BytesIO()
+        np.savez_compressed(content, files=self.table["file"].to_numpy(str), features=self.values)
+        write_atomically(Path(path), content.getvalue())
+
+
+def features(
+    images: Sequence[Path | str] | Path | str | ImageSet,
+    weights: Any,
+    endpoint: str = POOLED,
     *,
-    progress: Callable[..., Iterable] | None = None,
-) -> NDArray:
-    """Features of every picture, float32 (n, channels) for the pooled ones, (n, h, w, channels) for a map.
+    out: Path | str | None = None,
+    variant: str | None = None,
+    preprocess: Stated = None,
+    progress: Callable[..., Iterable[Any]] | None = None,
+) -> Features:
+    """Features of every picture.
 
     Parameters
     ----------
-    model : LoadedModel
-    files : list of Path
-        See `classify.find_pictures`.
-    endpoint : str, optional
+    images : paths, or ImageSet
+        See `classify`.
+    weights : name, path or LoadedModel
+    endpoint : str
         As the original code names it (``reduction_3``, ``block_5``), or a layer; the pooled features by default.
+    out : path, optional
+        An .npz file to write.
+    variant : str, optional
+        For weights that do not say it themselves.
+    preprocess : StatedInput or Preprocess, optional
+        What the network takes, where it is not known.
     progress : callable, optional
         Wraps the batches, as `tqdm` does.
     """
+    if out is not None and Path(out).suffix != ".npz":
+        raise UserError(f"--out must end in .npz. Got {str(out)!r}.")
+    read, files = open_pictures(images)
+    from effnet_lab.models import load_model  # TensorFlow takes 5 s to import, and the pictures are looked for first
+    from effnet_lab.models.features import features_model
+
+    model = load_model(str(weights), variant) if isinstance(weights, str | Path) else weights
+    card = ModelInfo(model=model.name, scheme="float32", backend="keras", preprocess=model.preprocess, classes=())
+    shown = settle(card, preprocess).preprocess
+    assert shown is not None
     network = features_model(model, endpoint)
-    batches = stream_batches(picture_reader(files), len(files), model.preprocess, StageClock())
+    batches = stream_batches(read, len(files), shown, StageClock())
     steps = progress(batches, total=-(-len(files) // BATCH)) if progress else batches
-    return np.concatenate([network(batch, training=False).numpy() for batch in steps])
-
-
-def save_features(features: NDArray, files: list[Path], path: Path | str) -> None:
-    """Write an .npz archive with `files` and `features`, one row per picture."""
-    content = io.BytesIO()
-    np.savez_compressed(content, files=np.array([str(file) for file in files]), features=features)
-    write_atomically(Path(path), content.getvalue())
+    values = np.concatenate([np.asarray(network(batch, training=False)) for batch in steps])
+    found = Features(table=pd.DataFrame({"file": files, "endpoint": endpoint}), values=values)
+    if out is not None:
+        found.save(out)
+    return found

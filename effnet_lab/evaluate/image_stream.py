@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from effnet_lab.images import Preprocess
 STAGES = ("decode", "preprocess", "inference")
 BATCH = 32
 _WORKERS = 2  # threads that decode and resize
+T = TypeVar("T")
+Prepare = Callable[[int], tuple[T, float, float]]  # index -> what the network gets, seconds of decoding, of the rest
 
 
 class StageClock:
@@ -39,47 +42,49 @@ class StageClock:
         return max(("decode", "preprocess"), key=self.seconds.__getitem__)
 
 
-def stream_batches(
-    read: Callable[[int], NDArray], n: int, preprocess: Preprocess, clock: StageClock, size: int = BATCH
-) -> Iterator[NDArray]:
-    """Float32 batches (b, s, s, 3), in order, at most two of them ahead of the consumer.
+def stream(prepare: Prepare[T], indices: range, clock: StageClock, size: int = BATCH) -> Iterator[list[T]]:
+    """What `prepare` makes of each index, in order, in lists of `size`, at most two of them ahead of the consumer.
 
     Parameters
     ----------
-    read : callable
-        Index -> uint8 (h, w, 3); called from several threads.
-    n : int
-        How many images.
-    preprocess : Preprocess
+    prepare : callable
+        Called from several threads.
+    indices : range
     clock : StageClock
         Told what decoding and resizing took, and the time from the first to the last image.
     size : int
-        Of a batch; the last may be smaller.
+        Of a list; the last may be shorter.
     """
+    begin = time.perf_counter()
+    pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="effnet-lab-images")
+    waiting: deque[Future[tuple[T, float, float]]] = deque()
+    coming = iter(indices)
+    try:
+        for start in range(0, len(indices), size):
+            batch: list[T] = []
+            for _ in range(min(size, len(indices) - start)):
+                while len(waiting) < 2 * size and (index := next(coming, None)) is not None:
+                    waiting.append(pool.submit(prepare, index))
+                item, decoding, resizing = waiting.popleft().result()
+                clock.seconds["decode"] += decoding
+                clock.seconds["preprocess"] += resizing
+                batch.append(item)
+            yield batch
+            clock.n_images += len(batch)
+            clock.wall_s = time.perf_counter() - begin
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
-    def prepare(i: int) -> tuple[NDArray, float, float]:
+
+def stream_batches(
+    read: Callable[[int], NDArray[Any]], n: int, preprocess: Preprocess, clock: StageClock, size: int = BATCH
+) -> Iterator[NDArray[Any]]:
+    """Float32 batches (b, s, s, 3) of the images 0 to n - 1; `read` gives uint8 (h, w, 3). See `stream`."""
+
+    def prepare(i: int) -> tuple[NDArray[Any], float, float]:
         start = time.perf_counter()
         image = read(i)
         decoded = time.perf_counter()
         return preprocess(image), decoded - start, time.perf_counter() - decoded
 
-    begin = time.perf_counter()
-    pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="effnet-lab-images")
-    waiting: deque[Future] = deque()
-    try:
-        submitted = 0
-        for start in range(0, n, size):
-            batch = []
-            for _ in range(min(size, n - start)):
-                while submitted < n and len(waiting) < 2 * size:
-                    waiting.append(pool.submit(prepare, submitted))
-                    submitted += 1
-                image, decoding, resizing = waiting.popleft().result()
-                clock.seconds["decode"] += decoding
-                clock.seconds["preprocess"] += resizing
-                batch.append(image)
-            yield np.stack(batch)
-            clock.n_images += len(batch)
-            clock.wall_s = time.perf_counter() - begin
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    return (np.stack(batch) for batch in stream(prepare, range(n), clock, size))

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from effnet_lab.images import Preprocess
+from effnet_lab.images.preprocess import Grey
+from effnet_lab.litert.settle import tone
 
-NORMALISATIONS = {  # name: (mean, std) in grey levels
+NORMALISATIONS: dict[str, tuple[Grey, Grey]] = {  # name: (mean, std) in grey levels
     "(x-127)/128": (127.0, 128.0),
     "x/127.5-1": (127.5, 127.5),
     "[0, 1]": (0.0, 255.0),
     "raw 0..255": (0.0, 1.0),
+    "ImageNet's mean and std": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
 }
 CROPS = (0.875, None, 1.0)
 KERNELS = ("bicubic", "bilinear", "nearest", "bicubic_tf1")
-CHANNELS = ("RGB", "BGR")
+CHANNELS = ("RGB", "BGR")  # grey pictures have no order
 OFFSETS = (0, -1, 1)
 FACTORS = {  # column: how a sentence names it
     "normalisation": "normalisation",
@@ -47,13 +52,13 @@ class Pipeline:
         return replace(self, label_offset=0)
 
     @property
-    def tone(self) -> tuple[float, float, str]:
+    def tone(self) -> tuple[Grey, Grey, str]:
         """Normalisation and order of the channels."""
         return self.preprocess.mean, self.preprocess.std, self.channels
 
-    def normalise(self, pixels: NDArray) -> NDArray:
+    def arrange(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """Resized grey levels (s, s, 3) to the network's input, float32."""
-        return self.preprocess.normalise(pixels if self.channels == "RGB" else pixels[..., ::-1])
+        return replace(self.preprocess, channels=self.channels).arrange(pixels)
 
     def row(self) -> dict[str, object]:
         """The factors under their column names; a crop as text, because none is one of its values."""
@@ -61,7 +66,7 @@ class Pipeline:
         names = {pair: name for name, pair in NORMALISATIONS.items()}
         crop = "squash" if p.crop is None else f"{p.crop:.4g}" + (" resize first" if p.order == "resize_first" else "")
         return {
-            "normalisation": names.get((p.mean, p.std), f"(x-{p.mean:g})/{p.std:g}"),
+            "normalisation": names.get((p.mean, p.std)) or tone(p).rpartition(" ")[0],
             "crop": crop,
             "interpolation": p.interpolation,
             "channels": self.channels,
@@ -74,14 +79,16 @@ def tones(stated: Preprocess) -> list[Pipeline]:
     pairs = dict.fromkeys([(stated.mean, stated.std), *NORMALISATIONS.values()])
     return [
         Pipeline(preprocess=replace(stated, mean=mean, std=std), channels=channels)
-        for (mean, std), channels in itertools.product(pairs, CHANNELS)
+        for (mean, std), channels in itertools.product(pairs, CHANNELS if stated.channels in CHANNELS else ["grey"])
+        if channels != "grey" or not isinstance(mean, tuple)
     ]
 
 
 def views(pipeline: Pipeline) -> list[Pipeline]:
     """Crop x interpolation, with one normalisation and channel order; the pipeline itself first."""
+    stated = {"order": "crop_first", "framing": "stated"}
     made = [
-        replace(pipeline, preprocess=replace(pipeline.preprocess, crop=crop, interpolation=kernel, order="crop_first"))
+        replace(pipeline, preprocess=replace(pipeline.preprocess, crop=crop, interpolation=kernel, **stated))
         for crop, kernel in itertools.product(CROPS, KERNELS)
     ]
     return list(dict.fromkeys([pipeline, *made]))

@@ -1,29 +1,29 @@
-"""What a network said to every image of a data set: what accuracies and comparisons are counted from."""
+"""What networks said to every image of a data set: what accuracies and comparisons are counted from."""
 
 from __future__ import annotations
 
-import io
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from effnet_lab.evaluate.class_order import class_order
-from effnet_lab.evaluate.classify import probabilities
-from effnet_lab.evaluate.image_stream import BATCH, StageClock, stream_batches
-from effnet_lab.evaluate.predictors import Predictor, open_predictor
-from effnet_lab.images import ImageSet
-from effnet_lab.images.imageset import digest
+from effnet_lab.evaluate.image_stream import BATCH, StageClock, stream
+from effnet_lab.evaluate.kept_answers import TOP, Answer, Answers, ended_by_sigterm, read_answers, write_answers
+from effnet_lab.evaluate.outputs import OutputErrors, probabilities
+from effnet_lab.evaluate.predictors import Network, Predictor, fitted, open_predictor, outputs_of
+from effnet_lab.images import ArraySet, ImageSet, Stated
 from effnet_lab.litert import ModelInfo
 from effnet_lab.names import UserError
-from effnet_lab.paths import write_atomically
 
-TOP = 5  # classes kept per image
 SAVE_EVERY_S = 10.0
+Progress = Callable[..., Iterable[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,123 +31,176 @@ class Predictions:
     """One network's ranked classes for the first n images of a data set."""
 
     info: ModelInfo
-    images: ImageSet
-    ranked: NDArray  # int32 (n, 5): indices of the data set's classes, best first; -1 is a class that it does not have
-    confidence: NDArray  # float32 (n,): probability of the first of them
+    images: ImageSet | ArraySet
+    ranked: NDArray[
+        np.int32
+    ]  # (n, 5): indices of the data set's classes, best first; -1 is a class that it does not have
+    confidence: NDArray[np.float32]  # (n,): probability of the first of them
     clock: StageClock  # what the images that were computed now took
+    errors: OutputErrors = field(default_factory=OutputErrors)  # of its outputs against the network it was run beside
 
     def __len__(self) -> int:
         return len(self.ranked)
 
     @property
-    def labels(self) -> NDArray:
+    def labels(self) -> NDArray[np.int64]:
         """True classes, int64 (n,)."""
         return self.images.labels[: len(self)]
 
     @property
-    def hits(self) -> NDArray:
+    def hits(self) -> NDArray[np.bool_]:
         """Whether the first class is the true one, bool (n,)."""
-        return self.ranked[:, 0] == self.labels
+        return np.asarray(self.ranked[:, 0] == self.labels)
 
     @property
-    def hits5(self) -> NDArray:
+    def hits5(self) -> NDArray[np.bool_]:
         """Whether the true class is among the first five, bool (n,)."""
-        return (self.ranked == self.labels[:, None]).any(axis=1)
+        return np.asarray((self.ranked == self.labels[:, None]).any(axis=1))
 
 
 def collect_predictions(
-    model: Path | str | Predictor,
-    images: ImageSet,
+    model: Network,
+    images: ImageSet | ArraySet,
     *,
     threads: int = 1,
     resume: Path | str | None = None,
-    progress: Callable[..., Iterable] | None = None,
+    preprocess: Stated = None,
+    progress: Progress | None = None,
 ) -> Predictions:
     """Run a network over a data set.
 
     Decoding and resizing run in the background while the network computes; memory does not grow with the images, but for
-    24 bytes of answer each.
+    what is kept of each answer.
 
     Parameters
     ----------
-    model : path or Predictor
+    model : path, name, LoadedModel, Keras model or Predictor
         A .tflite file, whose metadata say the preprocessing and the labels; or a network from elsewhere that brings them.
-    images : ImageSet
+    images : ImageSet or ArraySet
     threads : int
         Of the interpreter of a file.
     resume : path, optional
         An .npz file of answers: written every ten seconds and at the end, also when interrupted; continued where it
         exists. It is refused if it belongs to another network or to other images.
+    preprocess : StatedInput or Preprocess, optional
+        What the network takes, where its file does not say it. A guess is refused where the images are labelled.
     progress : callable, optional
         Wraps the batches, as `tqdm` does.
     """
-    predictor, clock = open_predictor(model, threads), StageClock()
-    about = _about(model, predictor, images)
-    ranked, confidence = _read(Path(resume), about) if resume and Path(resume).exists() else _nothing()
-    rest = images.pick(np.arange(len(ranked), len(images)))
-    parts, saved = [(ranked, confidence)], time.monotonic()
-    try:
-        for part in _answer(predictor, images, rest, clock, progress):
-            parts.append(part)
-            if resume and time.monotonic() - saved > SAVE_EVERY_S:
-                parts, saved = [_write(Path(resume), about, parts)], time.monotonic()
-    finally:
-        ranked, confidence = _write(Path(resume), about, parts) if resume else _join(parts)
-    return Predictions(info=predictor.info, images=images, ranked=ranked, confidence=confidence, clock=clock)
+    measures = "an accuracy" if images.labelled else ""
+    predictor = open_predictor(model, threads, preprocess=preprocess, measures=measures)
+    return collect([predictor], images, resume=resume, progress=progress)[0]
 
 
-def _answer(
-    predictor: Predictor, images: ImageSet, rest: ImageSet, clock: StageClock, progress: Callable[..., Iterable] | None
-) -> Iterator[tuple[NDArray, NDArray]]:
-    order = None
-    batches = stream_batches(rest.read, len(rest), predictor.info.preprocess, clock)
-    for batch in progress(batches, total=-(-len(rest) // BATCH)) if progress else batches:
+def collect(
+    predictors: Sequence[Predictor],
+    images: ImageSet | ArraySet,
+    *,
+    resume: Path | str | None = None,
+    progress: Progress | None = None,
+) -> list[Predictions]:
+    """The same for one or two networks at once: every image is decoded once, and two are compared output by output."""
+    about = [_about(predictor, images) for predictor in predictors]
+    path = None if resume is None else Path(resume)
+    answers = Answers(networks=[[] for _ in predictors])
+    if path is not None and path.exists():
+        answers = read_answers(path, about)
+    run = _Run(predictors, images, answers)
+    batches = stream(run.prepare, range(len(answers), len(images)), run.clock)
+    total = -(-(len(images) - len(answers)) // BATCH)
+    saved = time.monotonic()
+    with ended_by_sigterm() if path is not None else nullcontext():
+        try:
+            for batch in progress(batches, total=total) if progress else batches:
+                for chunk in run.chunks(batch):
+                    run.answer(chunk)
+                    if path is not None and time.monotonic() - saved > SAVE_EVERY_S:
+                        write_answers(path, about, answers)
+                        saved = time.monotonic()
+        finally:
+            if path is not None:
+                write_answers(path, about, answers)
+    return [
+        Predictions(
+            info=predictor.info, images=images, ranked=ranked, confidence=confidence, clock=run.clock,
+            errors=answers.errors,
+        )
+        for predictor, (ranked, confidence) in zip(predictors, map(answers.arrays, range(len(predictors))), strict=True)
+    ]  # fmt: skip
+
+
+class _Run:
+    """Networks side by side on the same images."""
+
+    def __init__(self, predictors: Sequence[Predictor], images: ImageSet | ArraySet, answers: Answers) -> None:
+        self.predictors, self.images, self.answers, self.clock = predictors, images, answers, StageClock()
+        self.feeds = [fitted(predictor, images) for predictor in predictors]
+        self.orders: list[NDArray[Any] | None] = [None] * len(predictors)
+
+    def prepare(self, index: int) -> tuple[list[tuple[NDArray[Any], ...]], float, float]:
+        """What each network gets of one image; the same preprocessing is done once."""
         start = time.perf_counter()
-        scores = predictor.predict(batch)
-        clock.seconds["inference"] += time.perf_counter() - start
-        if order is None:
-            order = class_order(predictor.info.classes, images, scores.shape[1])
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
-        ranked = np.full((len(best), TOP), -1, np.int32)
-        ranked[:, : best.shape[1]] = order[best]
-        yield ranked, probabilities(scores).max(axis=1).astype(np.float32)
+        image = self.images.read(index) if isinstance(self.images, ImageSet) else None
+        decoded = time.perf_counter()
+        made: dict[Any, tuple[NDArray[Any], ...]] = {}
+        given = []
+        for predictor, feed in zip(self.predictors, self.feeds, strict=True):
+            if image is None:
+                given.append(feed.sample(index, None))
+                continue
+            preprocess = predictor.info.preprocess
+            assert preprocess is not None  # `fitted` refuses pictures otherwise
+            if preprocess not in made:
+                made[preprocess] = (preprocess(image),)
+            given.append(made[preprocess])
+        return given, decoded - start, time.perf_counter() - decoded
+
+    def chunks(self, batch: list[Any]) -> Iterable[list[Any]]:
+        """Parts that are answered before the next is begun: Keras gains by batches, an interpreter does not."""
+        size = len(batch) if any(not hasattr(predictor, "runner") for predictor in self.predictors) else 1
+        return (batch[i : i + size] for i in range(0, len(batch), size))
+
+    def answer(self, batch: list[list[tuple[NDArray[Any], ...]]]) -> None:
+        """What every network says to these images."""
+        start = time.perf_counter()
+        said = [
+            list(outputs_of(predictor, [given[i] for given in batch])) for i, predictor in enumerate(self.predictors)
+        ]
+        self.clock.seconds["inference"] += time.perf_counter() - start
+        ranked = [[self._rank(i, outputs[0]) for outputs in each] for i, each in enumerate(said)]
+        if len(said) == 2:
+            for first, second in zip(*said, strict=True):
+                self.answers.errors.add(first, second)
+        for kept, new in zip(self.answers.networks, ranked, strict=True):
+            kept.extend(new)
+
+    def _rank(self, network: int, output: NDArray[Any]) -> Answer:
+        """The best classes of one answer; none where the first output is no list of scores."""
+        ranked, scores = np.full(TOP, -1, np.int32), output.reshape(1, -1)
+        if output.size != (output.shape[-1] if output.shape else 1) or output.size < 2:
+            if self.images.labelled:
+                raise UserError(
+                    f"{self.predictors[network].info.model} gives {output.shape}, which are no scores of classes, so it has no "
+                    "accuracy. Compare two files on unlabelled inputs."
+                )
+            return ranked, np.float32("nan")
+        if (order := self.orders[network]) is None:
+            order = self.orders[network] = self._order(network, output.size)
+        best = np.argsort(-scores[0], kind="stable")[:TOP]
+        ranked[: len(best)] = order[best]
+        return ranked, np.float32(probabilities(scores).max())
+
+    def _order(self, network: int, outputs: int) -> NDArray[Any]:
+        if not self.images.labelled:
+            return np.arange(outputs)
+        return class_order(self.predictors[network].info.classes, self.images, outputs)
 
 
-def _about(model: Path | str | Predictor, predictor: Predictor, images: ImageSet) -> dict:
-    content = Path(model).read_bytes() if isinstance(model, str | Path) and Path(model).is_file() else b""
+def _about(predictor: Predictor, images: ImageSet | ArraySet) -> dict[str, Any]:
+    preprocess = predictor.info.preprocess
     return predictor.info.key | {
-        "content": digest(content),
-        "preprocess": predictor.info.preprocess.as_dict(),
+        "content": getattr(predictor, "fingerprint", ""),
+        "preprocess": json.loads(json.dumps(preprocess.as_dict())) if preprocess else None,
         "data": images.name,
         "images": images.fingerprint,
     }
-
-
-def _nothing() -> tuple[NDArray, NDArray]:
-    return np.empty((0, TOP), np.int32), np.empty(0, np.float32)
-
-
-def _join(parts: list[tuple[NDArray, NDArray]]) -> tuple[NDArray, NDArray]:
-    return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-
-
-def _write(path: Path, about: dict, parts: list[tuple[NDArray, NDArray]]) -> tuple[NDArray, NDArray]:
-    ranked, confidence = _join(parts)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, ranked=ranked, confidence=confidence, about=np.array(json.dumps(about)))
-    write_atomically(path, buffer.getvalue())
-    return ranked, confidence
-
-
-def _read(path: Path, about: dict) -> tuple[NDArray, NDArray]:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            found, ranked, confidence = json.loads(str(stored["about"])), stored["ranked"], stored["confidence"]
-    except Exception as error:  # noqa: BLE001  zipfile, numpy and json each have errors of their own
-        raise UserError(f"{path} holds no answers: {error}. Remove it, or name another file.") from None
-    for key, value in about.items():
-        if found.get(key) != value:
-            raise UserError(
-                f"{path} holds answers of another run: {key} was {found.get(key)!r}, is {value!r}. Name another file."
-            )
-    return ranked, confidence

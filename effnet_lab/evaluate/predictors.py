@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
+import numpy as np
 from numpy.typing import NDArray
 
-from effnet_lab.litert import ModelInfo, Runner, read_info, tell_apart
+from effnet_lab.images import ArraySet, ImageSet, Stated
+from effnet_lab.images.imageset import digest
+from effnet_lab.litert import ModelInfo, Runner, fit_samples, read_info, settle, settle_pair, tell_apart
+from effnet_lab.litert.flatbuffer import read_bytes
 from effnet_lab.names import UserError
 
 if TYPE_CHECKING:
     from effnet_lab.models import LoadedModel
 
+Set = TypeVar("Set", ImageSet, ArraySet)
 
-@runtime_checkable
+
 class Predictor(Protocol):
     """A network from any origin, ready to run."""
 
-    info: ModelInfo  # model, scheme, backend, preprocess, classes
-    outputs: int  # classes it tells apart
+    @property
+    def info(self) -> ModelInfo:
+        """Its model, scheme, backend, preprocess, classes."""
+        ...
 
-    def predict(self, batch: NDArray) -> NDArray:
+    @property
+    def outputs(self) -> int:
+        """Classes it tells apart."""
+        ...
+
+    def predict(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Scores (n, outputs) of normalised float32 (n, side, side, 3); logits or probabilities."""
         ...
+
+
+# What functions take as a network: the name of weights, a path, a LoadedModel, a Keras model, or one that is open already.
+Network = Any
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,13 +50,14 @@ class FilePredictor:
 
     info: ModelInfo
     runner: Runner
+    fingerprint: str = ""  # of the file's content
 
     @property
     def outputs(self) -> int:
         """Classes it tells apart."""
-        return self.runner.output.shape[-1]
+        return self.runner.outputs[0].shape[-1] if self.runner.outputs[0].shape else 1
 
-    def predict(self, batch: NDArray) -> NDArray:
+    def predict(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Scores (n, outputs); inputs are quantized with the file's own scale and zero point, saturated."""
         return self.runner.predict(batch)
 
@@ -57,43 +74,123 @@ class KerasPredictor:
         """Classes it tells apart."""
         return len(self.info.classes)
 
-    def predict(self, batch: NDArray) -> NDArray:
+    def predict(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Logits (n, classes)."""
-        return self.model.keras(batch, training=False).numpy()
+        return np.asarray(self.model.keras(batch, training=False))
 
 
 def open_predictor(
-    model: Path | str | LoadedModel | Predictor, threads: int = 1, *, variant: str | None = None
+    model: Network, threads: int = 1, *, variant: str | None = None, preprocess: Stated = None, measures: str = ""
 ) -> Predictor:
     """A predictor over a .tflite file, or over anything that `load_model` opens; a predictor comes back as it is.
 
     Parameters
     ----------
-    model : path, name of weights, LoadedModel or Predictor
+    model : path, name of weights, LoadedModel, Keras model or Predictor
     threads : int
         Of the interpreter of a .tflite file.
     variant : str, optional
         For weights that do not say it themselves ("imagenet").
+    preprocess, measures
+        What the user states of the input, and what a guess would spoil: see `litert.settle`.
     """
+    found = _open(model, threads, variant)
+    return _with_card(found, settle(found.info, preprocess, measures=measures))
+
+
+def open_predictors(models: Sequence[Network], threads: int = 1, *, variant: str | None = None) -> list[Predictor]:
+    """Each as it is, before its preprocessing is settled; those that say the same of themselves bear the names of their files."""
+    opened = [_open(model, threads, variant) for model in models]
+    sources = [
+        model if isinstance(model, str | Path) else found.info.model
+        for model, found in zip(models, opened, strict=True)
+    ]
+    infos = tell_apart([predictor.info for predictor in opened], sources)
+    return [_with_card(predictor, info) for predictor, info in zip(opened, infos, strict=True)]
+
+
+def settle_predictors(opened: list[Predictor], preprocess: Stated, *, measures: str) -> list[Predictor]:
+    """The same with what they are fed; two share what is known of one, see `litert.settle_pair`."""
+    infos = [predictor.info for predictor in opened]
+    if len(infos) == 2:
+        infos = list(settle_pair(*infos, preprocess, twins=_twins(*opened), measures=measures))
+    else:
+        infos = [settle(info, preprocess, measures=measures) for info in infos]
+    return [_with_card(predictor, info) for predictor, info in zip(opened, infos, strict=True)]
+
+
+def fitted(predictor: Predictor, samples: Set) -> Set:
+    """The samples as the network takes them; refused where it takes none such."""
+    if isinstance(predictor, FilePredictor):
+        return fit_samples(samples, predictor.runner.graph, predictor.info)
+    if isinstance(samples, ArraySet) and len(samples.arrays) != 1:
+        raise UserError(f"{predictor.info.model} takes one input. {samples.name} holds {len(samples.arrays)} arrays.")
+    return samples
+
+
+def outputs_of(predictor: Predictor, batch: Sequence[tuple[NDArray[Any], ...]]) -> Iterator[list[NDArray[Any]]]:
+    """The real values of every output, sample by sample; each with a batch axis of 1."""
+    if isinstance(predictor, FilePredictor):
+        yield from (predictor.runner.run(*values) for values in batch)
+    else:
+        yield from ([row[np.newaxis]] for row in predictor.predict(np.stack([first for first, *_ in batch])))
+
+
+def _open(model: Network, threads: int, variant: str | None) -> Predictor:
     if isinstance(model, str | Path) and Path(model).suffix == ".tflite":
-        return FilePredictor(info=read_info(model), runner=Runner(model, threads=threads))
+        content = digest(read_bytes(model))
+        return FilePredictor(info=read_info(model), runner=Runner(model, threads=threads), fingerprint=content)
     if isinstance(model, str | Path):
         from effnet_lab.models import load_model  # TensorFlow takes 5 s to import, and a .tflite file needs none
 
-        model = load_model(model, variant)
-    if not hasattr(model, "keras"):
-        return model
-    if not model.classes:
-        raise UserError(f"{model.name} has no classifier. Use `features`, or load it with a new head (classes=N).")
-    scheme = "fake_quantized" if model.fake_quantized else "float32"
+        model = load_model(str(model), variant)
+    if isinstance(getattr(model, "info", None), ModelInfo):
+        return cast("Predictor", model)
+    loaded = model if hasattr(model, "keras") else _from_keras(model)
+    if not loaded.classes:
+        raise UserError(f"{loaded.name} has no classifier. Use `features`, or load it with a new head (classes=N).")
+    scheme = "fake_quantized" if loaded.fake_quantized else "float32"
     info = ModelInfo(
-        model=model.name, scheme=scheme, backend="keras", preprocess=model.preprocess, classes=model.classes
+        model=loaded.name, scheme=scheme, backend="keras", preprocess=loaded.preprocess, classes=loaded.classes
     )
-    return KerasPredictor(info=info, model=model)
+    return KerasPredictor(info=info, model=loaded)
 
 
-def open_predictors(models: Sequence[Path | str], threads: int = 1, *, variant: str | None = None) -> list[Predictor]:
-    """`open_predictor` of each; those that say the same of themselves bear the names of their files."""
-    opened = [open_predictor(model, threads, variant=variant) for model in models]
-    infos = tell_apart([predictor.info for predictor in opened], models)
-    return [replace(predictor, info=info) for predictor, info in zip(opened, infos, strict=True)]
+def _from_keras(model: Any) -> LoadedModel:
+    """A Keras model from elsewhere; that it takes pictures in the usual range is a guess."""
+    from effnet_lab.images import Preprocess
+    from effnet_lab.models import LoadedModel
+
+    shape, outputs = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    if not isinstance(shape, tuple) or not isinstance(outputs, tuple):
+        raise UserError(f"A network is a name, a path, a LoadedModel or a Keras model. Got {type(model).__name__}.")
+    if len(shape) != 4 or shape[3] != 3 or None in shape[1:] or len(outputs) != 2:
+        raise UserError(
+            f"The Keras model {model.name!r} takes {shape} and gives {outputs}. Give a classifier of pictures."
+        )
+    width = None if shape[1] == shape[2] else shape[2]
+    preprocess = Preprocess(size_px=shape[1], width_px=width, origin="guessed", framing="default")
+    classes = tuple(str(i) for i in range(outputs[1]))
+    return LoadedModel(name=model.name, spec=None, keras=model, preprocess=preprocess, classes=classes)
+
+
+def _with_card(predictor: Predictor, info: ModelInfo) -> Predictor:
+    if predictor.info == info and predictor.info.preprocess is info.preprocess:
+        return predictor
+    if is_dataclass(predictor):
+        return replace(predictor, info=info)  # type: ignore[type-var]
+    if predictor.info.key == info.key and predictor.info.preprocess == info.preprocess:
+        return predictor  # somebody's own predictor, which brings its own card
+    raise UserError(f"{predictor.info.model} brings its own preprocessing. State nothing else.")
+
+
+def _twins(first: Predictor, second: Predictor) -> bool:
+    """Whether two files are likely one network; then what is less sure of one follows the other."""
+    if not (isinstance(first, FilePredictor) and isinstance(second, FilePredictor)):
+        return False
+    sure = [
+        p.info.preprocess is None or p.info.preprocess.origin in ("stated", "embedded", "metadata")
+        for p in (first, second)
+    ]
+    madds = first.runner.graph.madds
+    return not all(sure) and 0 < madds == second.runner.graph.madds

@@ -6,7 +6,16 @@ is declared once, in `columns`: what reads a file, draws an axis or prints a tab
 """
 
 from effnet_lab.frames import answers, costs, errors, networks
-from effnet_lab.frames.answers import ACCURACY, AUDIT, CLASSIFICATION, COMPARISON, CONFUSION, PER_CLASS, RELIABILITY
+from effnet_lab.frames.answers import (
+    ACCURACY,
+    AUDIT,
+    CLASSIFICATION,
+    COMPARISON,
+    CONFUSION,
+    OUTPUT_ERROR,
+    PER_CLASS,
+    RELIABILITY,
+)
 from effnet_lab.frames.columns import COLUMNS, DECLARED, PROVENANCE, column
 from effnet_lab.frames.costs import (
     ARENA,
@@ -81,6 +90,7 @@ __all__ = [
     "MEASURED",
     "MEMORY",
     "MODEL_FILE",
+    "OUTPUT_ERROR",
     "PER_CLASS",
     "PROFILE",
     "PROVENANCE",

@@ -29,6 +29,13 @@ COMPARISON = Frame(  # one row per pair of files on the same images; difference 
         "n_only_this", "n_only_other", "p_value", "n_images_needed",
     ),
 )  # fmt: skip
+OUTPUT_ERROR = (
+    Frame(  # one row per output of a pair on the same samples; agreement of the largest value, NaN for one value
+        name="output_error",
+        keys=(*MODEL_FILE, "against", "data", "output_index"),
+        values=("n_images", "agreement", "sqnr_outputs_db", "mse", "max_error"),
+    )
+)
 CLASSIFICATION = Frame(  # one row per picture and rank, best first; score is a probability
     name="classification",
     keys=(*MODEL_FILE, "file", "rank"),

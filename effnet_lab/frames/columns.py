@@ -61,6 +61,7 @@ _LAYER_ERROR = (
     _decibel("sqnr_effect_weights_db", "SQNR of the logits, its weights alone"),
     _decibel("sqnr_effect_activations_db", "SQNR of the logits, its activations alone"),
     _fraction("effect_changed_top1", "first class changed by this op alone", "low"),
+    _decibel("sqnr_outputs_db", "SQNR of the outputs"), _count("output_index", "output number"),
     _decibel("weight_sqnr_db", "SQNR of the weights"),
     _decibel("weight_worst_channel_sqnr_db", "SQNR of the worst weight channel"),
     _number("mse", "mean squared error", "activation²", better="low", log=True, ticks="~e", digits=".3g"),

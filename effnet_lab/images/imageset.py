@@ -46,6 +46,10 @@ class ImageSet:
         """Every image as the network takes it, in order."""
         return (self.sample(i, preprocess) for i in range(len(self)))
 
+    def unlabelled(self) -> ImageSet:
+        """The same images, without what they show."""
+        return replace(self, classes=(), labels=np.zeros(len(self), np.int64), positional=False)
+
     def take(self, limit: int | None) -> ImageSet:
         """The same `limit` images every time, spread evenly over the classes; None takes all, in their order."""
         require_limit(limit)

@@ -51,6 +51,10 @@ class ArraySet:
         """Whether somebody has said what the samples show."""
         return bool(self.classes)
 
+    def unlabelled(self) -> ArraySet:
+        """The same samples, without what they show."""
+        return replace(self, classes=(), labels=np.zeros(len(self), np.int64))
+
     def take(self, limit: int | None) -> ArraySet:
         """The same `limit` samples every time, spread evenly over the classes; None takes all."""
         require_limit(limit)

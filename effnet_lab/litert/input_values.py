@@ -68,16 +68,10 @@ def _tone(graph: Graph, standard: bytes) -> tuple[Tone, str]:
     if stated is not None and np.all(np.greater(stated[1], 0)) and _holds(tensor, *stated):
         return stated, "metadata"
     if tensor.quantized:
-        pixel = float(tensor.zero_point[0]) - np.iinfo(tensor.dtype).min  # the code of zero, counted from the lowest
-        for tone in (LITE, SYMMETRIC, HALF, UNIT, RAW):
-            if (
-                abs(tensor.scale[0] * tone[1] - 1) < 0.002 and abs(pixel - tone[0]) <= 0.5
-            ):  # a pixel's code is the pixel
-                return tone, "input scale"
+        found = by_scale(tensor)
         low, high = _limits(tensor)
-        if (found := _usual(low, high)) is not None:
-            return found, "input scale"
-        return (LITE if low < -0.1 * high else UNIT if high < 2 else RAW), "guessed"
+        guess = LITE if low < -0.1 * high else UNIT if high < 2 else RAW
+        return (guess, "guessed") if found is None else (found, "input scale")
     if tensor.dtype.kind in "iu":
         return RAW, "input scale"
     found = _by_first_ops(graph)
@@ -88,11 +82,9 @@ def by_scale(tensor: Tensor) -> Tone | None:
     """The usual normalisation whose values a quantized input holds."""
     if np.iinfo(tensor.dtype).bits == 8:
         pixel = float(tensor.zero_point[0]) - np.iinfo(tensor.dtype).min  # the code of zero, counted from the lowest
-        for tone in (LITE, SYMMETRIC, HALF, UNIT, RAW):
-            if (
-                abs(tensor.scale[0] * tone[1] - 1) < 0.002 and abs(pixel - tone[0]) <= 0.5
-            ):  # a pixel's code is the pixel
-                return tone
+        for mean, std in (LITE, SYMMETRIC, HALF, UNIT, RAW):
+            if abs(tensor.scale[0] * std - 1) < 0.002 and abs(pixel - mean) <= 0.5:  # a pixel's code is the pixel
+                return mean, std
         return _usual(*_limits(tensor))
     high = _limits(tensor)[1]  # 16 bits are symmetric about 0, so that only the highest value says something
     near = [tone for tone in USUAL if abs(max(map(abs, _ends(tone))) / high - 1) <= _SLACK]
