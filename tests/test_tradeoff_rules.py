@@ -153,8 +153,9 @@ def test_a_limit_is_positive(name, value):
 
 def test_an_accuracy_is_a_fraction():
     assert Needs(min_top1=1).min_top1 == 1
-    with pytest.raises(UserError, match=r"min_top1 is a fraction. Got 90. Did you mean 0\.9\?"):
-        Needs(min_top1=90)
+    for wrong, meant in ((90, r"0\.9"), (1.5, r"0\.015")):
+        with pytest.raises(UserError, match=rf"min_top1 is a fraction. Got {wrong}. Did you mean {meant}\?"):
+            Needs(min_top1=wrong)
 
 
 # --- sentences
@@ -201,3 +202,5 @@ def test_where_nothing_fits_the_nearest_is_named():
     assert "slow int8 comes nearest" in words(near, max_ms=1, min_top1=0.89)  # 40 % too slow; 44 % too inexact
     near = table_of(row("slow", 0.9, 1.3, 9, 9), row("inexact", 0.65, 1.0, 9, 9))
     assert "inexact int8 comes nearest" in words(near, max_ms=1, min_top1=0.89)  # 30 % too slow; 27 % too inexact
+    near = table_of(row("slow", 0.9, 2.5, 9, 9), row("large", 0.9, 1.0, 9, 12))
+    assert "large int8 comes nearest" in words(near, max_ms=2, max_flash_kib=10)  # 25 % too slow; 20 % too large
