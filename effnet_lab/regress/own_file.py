@@ -42,11 +42,11 @@ def inspect_file(
     Path
         The report, one HTML file.
     """
-    for path in filter(None, (file, float_model)):
-        if not Path(path).is_file():
+    for path in (file, float_model):
+        if str(path) and not Path(path).is_file():
             raise UserError(f"There is no file {path}. Give the path of a .tflite file.")
     folder = Path(out) if str(out) else Path("inspected") / Path(file).stem
-    given = {"quantized": str(Path(file).resolve()), "images": _absolute(images), "n_images": limit}
+    given: dict[str, object] = {"quantized": str(Path(file).resolve()), "images": _absolute(images), "n_images": limit}
     if str(float_model):
         given["float_model"] = str(Path(float_model).resolve())
     run_notebooks([NOTEBOOK], parameters=given, out=folder, progress=progress)

@@ -69,7 +69,7 @@ def _follow_the_theme() -> None:
 
     from effnet_lab.view.theme import JUPYTER_DARK, dark_style
 
-    display(HTML(f"<style>{dark_style(JUPYTER_DARK)}</style>"))  # type: ignore[no-untyped-call]
+    display(HTML(f"<style>{dark_style(JUPYTER_DARK)}</style>"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,10 +51,10 @@ class Axis:
             "type": "log" if self.log else "linear",
             "tickformat": self.ticks,
         }
-        values = np.asarray(values, dtype=float)
-        values = values[np.isfinite(values) & (values > 0)]
-        if self.log and values.size and values.max() > 2 * values.min():
-            decades = float(np.log10(values.max() / values.min()))  # labels at 1 10 100, at 1 2 5, or at 1 2 3 ... 9
+        numbers = np.asarray(values, dtype=float)
+        numbers = numbers[np.isfinite(numbers) & (numbers > 0)]
+        if self.log and numbers.size and numbers.max() > 2 * numbers.min():
+            decades = float(np.log10(numbers.max() / numbers.min()))  # labels at 1 10 100, at 1 2 5, or at 1 2 3 ... 9
             out["dtick"] = 1 if decades > MANY_DECADES else "D2" if decades > np.log10(4) else "D1"
         return out
 

@@ -24,7 +24,7 @@ def worst_layer_sentence(verdicts: pd.DataFrame) -> str:
     known = rows.dropna(subset="sqnr_accumulated_db")
     if known.empty:
         return f"No layer of {file} is at fault."
-    worst = known.loc[known["sqnr_accumulated_db"].idxmin()]
+    worst = known.sort_values("sqnr_accumulated_db", kind="stable").iloc[0]
     return (
         f"No layer of {file} is at fault. The error is largest in {short_layer(worst['layer'], 60)}, "
         f"{worst['sqnr_accumulated_db']:.1f} dB, by roundings that add up."
@@ -56,7 +56,7 @@ def repair_sentence(gain: pd.DataFrame) -> str:
     repaired = quantized[quantized["steps"] != "none"]
     if repaired.empty:
         return "No repair was tried."
-    best = repaired.loc[repaired["top1"].idxmax()]
+    best = repaired.sort_values("top1", ascending=False, kind="stable").iloc[0]
     before = best["top1"] - best["difference"]
     gained, low, high = (100 * best[name] for name in ("difference", "difference_lo", "difference_hi"))
     told = "" if best["p_value"] < SIGNIFICANT else " These images do not tell that from nothing."

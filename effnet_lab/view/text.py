@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
+from typing import Any, cast
 
 import pandas as pd
 
@@ -24,12 +25,17 @@ def wrapped_layer(name: str, lines: int = 3, limit: int = 72) -> str:
     return "<br>".join([*shown, f"… and {left_out} more fused ops"] if left_out else shown)
 
 
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows, each as a mapping from column to value."""
+    return cast("list[dict[str, Any]]", table.to_dict("records"))
+
+
 def capital(words: str) -> str:
     """The words with a capital first letter, for a title."""
     return words[:1].upper() + words[1:]
 
 
-def file_label(model: str, scheme: str, backend: str) -> str:
+def file_label(model: object, scheme: object, backend: object) -> str:
     """One .tflite file in words."""
     return f"{model} {scheme} ({backend})" if backend else f"{model} {scheme}"
 

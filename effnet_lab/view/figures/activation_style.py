@@ -35,7 +35,7 @@ def plot_activation_style(styles: pd.DataFrame) -> go.Figure:
     colors = theme.assign(rows["style"], theme.PALETTE)
     left = 0.8 * rows["width"].min()
     for (style, granularity), part in rows.sort_values("width").groupby(["style", "granularity"], sort=False):
-        dash, symbol = _GRANULARITY[granularity]
+        dash, symbol = _GRANULARITY[str(granularity)]
         fig.add_scatter(
             x=part["width"], y=part["int8_top1"], mode="lines+markers", name=style, legendgroup=style,
             showlegend=granularity == "channel", line={"color": colors[style], "dash": dash, "width": 2},

@@ -65,8 +65,8 @@ def plot_calibration_accuracy(accuracy: pd.DataFrame) -> go.Figure:
     for drawn, part in rows.sort_values(["n_calibration", "draw"]).groupby("drawn", sort=False):
         middle = (part.groupby("n_calibration")["draw"].transform("max")) / 2
         fig.add_scatter(  # the draws of one size stand beside each other
-            x=part["n_calibration"] * 1.06 ** (part["draw"] - middle), y=part["top1"], mode="markers", name=_WORDS[drawn],
-            marker={"color": colors[drawn], "size": 7}, error_y=error_bars(part, "top1"),
+            x=part["n_calibration"] * 1.06 ** (part["draw"] - middle), y=part["top1"], mode="markers", name=_WORDS[str(drawn)],
+            marker={"color": colors[str(drawn)], "size": 7}, error_y=error_bars(part, "top1"),
             hovertext=hover(part, [f"{size:,} images, draw {draw}" for size, draw in
                                    zip(part["n_calibration"], part["draw"], strict=True)], _COUNTS),
             hovertemplate="%{hovertext}<extra></extra>",
@@ -107,7 +107,7 @@ def plot_calibration_methods(accuracy: pd.DataFrame) -> go.Figure:
 _WORDS = {"disjoint": "disjoint images", "bootstrap": "drawn with replacement", "all": "all images"}
 
 
-def _images_axis(rows: pd.DataFrame) -> dict:
+def _images_axis(rows: pd.DataFrame) -> dict[str, object]:
     """Every size that was tried is a tick."""
     sizes = sorted(rows["n_calibration"].unique())
     return {"title_text": "calibration images", "type": "log", "tickvals": sizes, "ticktext": [f"{n:,}" for n in sizes]}

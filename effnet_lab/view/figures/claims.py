@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import plotly.graph_objects as go
 
 from effnet_lab.frames import CLAIMS, require
 from effnet_lab.view import theme
 from effnet_lab.view.axes import axis
+from effnet_lab.view.text import records
 
 VERDICTS = {
     "reproduced": (theme.GREEN, "circle"), "explained difference": (theme.BLUE, "diamond"),
@@ -34,14 +37,14 @@ def plot_claims(claims: pd.DataFrame) -> go.Figure:
         fig.add_scatter(
             x=mine["ours"] / mine["value"], y=mine["quantity"], mode="markers", name=f"{verdict} ({len(mine)})",
             marker={"color": color, "symbol": symbol, "size": 10, "opacity": 0.8, "line": {"width": 1, "color": "white"}},
-            hovertext=[_box(row) for row in mine.to_dict("records")], hovertemplate="%{hovertext}<extra></extra>",
+            hovertext=[_box(row) for row in records(mine)], hovertemplate="%{hovertext}<extra></extra>",
         )  # fmt: skip
     fig.update_layout(showlegend=True)
     fig.update_yaxes(categoryorder="array", categoryarray=quantities)
     return fig.update_xaxes(title_text="ours / published", tickformat=".2f")
 
 
-def _box(row: dict) -> str:
+def _box(row: dict[str, Any]) -> str:
     scale = axis(row["quantity"])
     lines = [
         f"<b>{row['model']} {row['quantity']}</b>",

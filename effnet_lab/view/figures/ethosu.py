@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -10,7 +11,7 @@ import plotly.graph_objects as go
 from effnet_lab.frames import ETHOSU_LAYERS, MODEL_FILE, require
 from effnet_lab.names import UserError
 from effnet_lab.view import theme
-from effnet_lab.view.text import file_label, short_layer
+from effnet_lab.view.text import file_label, records, short_layer
 
 
 def plot_ethosu(layers: pd.DataFrame) -> go.Figure:
@@ -32,12 +33,14 @@ def plot_ethosu(layers: pd.DataFrame) -> go.Figure:
     fig = theme.new_figure(f"{file_label(*file)} on {accelerator}: {total if len(npu) else 'nothing runs on the NPU'}")
     fig.add_bar(
         x=npu["run_index"], y=npu["estimated_ms"], name=f"NPU: {len(npu)} ops", marker_color=theme.BLUE,
-        hovertext=[_npu(row) for row in npu.itertuples()], hovertemplate="%{hovertext}<extra></extra>",
+        hovertext=[_npu(row) for row in records(npu)], hovertemplate="%{hovertext}<extra></extra>",
     )  # fmt: skip
     fig.add_scatter(
         x=cpu["run_index"], y=[0.0] * len(cpu), name=f"CPU: {len(cpu)} ops, no estimate", mode="markers",
         marker={"color": theme.VERMILION, "symbol": "x", "size": 8},
-        hovertext=[f"<b>{escape(short_layer(row.layer))}</b><br>{row.op}<br>{escape(row.reason)}" for row in cpu.itertuples()],
+        hovertext=[
+            f"<b>{escape(short_layer(row['layer']))}</b><br>{row['op']}<br>{escape(row['reason'])}" for row in records(cpu)
+        ],
         hovertemplate="%{hovertext}<extra></extra>",
     )  # fmt: skip
     fig.update_layout(showlegend=True, bargap=0.1)
@@ -45,11 +48,11 @@ def plot_ethosu(layers: pd.DataFrame) -> go.Figure:
     return fig.update_yaxes(title_text="estimated time (ms)", rangemode="tozero")
 
 
-def _npu(row) -> str:
+def _npu(row: dict[str, Any]) -> str:
     bound = max(
-        ("computing", row.npu_cycles), ("SRAM", row.sram_cycles), ("DRAM", row.dram_cycles), key=lambda x: x[1]
+        ("computing", row["npu_cycles"]), ("SRAM", row["sram_cycles"]), ("DRAM", row["dram_cycles"]), key=lambda x: x[1]
     )[0]
     return (
-        f"<b>{escape(short_layer(row.layer))}</b><br>{row.npu_op}<br>{row.estimated_ms:.3g} ms, {row.share:.1%}<br>"
-        f"{row.madds:,} MAdds, {row.utilisation:.0%} of the NPU's<br>slowest: {bound}"
+        f"<b>{escape(short_layer(row['layer']))}</b><br>{row['npu_op']}<br>{row['estimated_ms']:.3g} ms, {row['share']:.1%}<br>"
+        f"{row['madds']:,} MAdds, {row['utilisation']:.0%} of the NPU's<br>slowest: {bound}"
     )

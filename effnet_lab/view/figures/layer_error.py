@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -137,7 +139,7 @@ class _Label:
     left: float  # ends of the text, same unit
     right: float
 
-    def __init__(self, row: pd.Series, metric: str, index: pd.Series, colors: dict[str, str]) -> None:
+    def __init__(self, row: pd.Series, metric: str, index: pd.Series, colors: Mapping[Hashable, str]) -> None:
         self.x, self.value = row["layer_index"], row[metric]
         self.text = f"{short_layer(row['layer'])}: {axis(metric).write(row[metric])}"
         self.color = colors[row["model"]]
@@ -158,7 +160,7 @@ def _levels(labels: list[_Label]) -> list[tuple[int, _Label]]:
     return out
 
 
-def _name_worst(fig: go.Figure, labels: list[_Label], values: NDArray, scale: Axis) -> None:
+def _name_worst(fig: go.Figure, labels: list[_Label], values: NDArray[Any], scale: Axis) -> None:
     """Names beyond the values, on the side where they are worse; the axis makes room for them."""
     to_axis = np.log10 if scale.log else np.asarray  # plotly wants exponents on a logarithmic axis
     values = values[np.isfinite(values) & ((values > 0) | (not scale.log))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
@@ -14,7 +16,7 @@ TITLE_PX = 56  # above and below the tiles
 PAGE_PX = 720  # width that the tiles get on a usual page, for the height of the figure
 
 
-def plot_endpoint(maps: NDArray, name: str, n: int = N_MAPS) -> go.Figure:
+def plot_endpoint(maps: NDArray[Any], name: str, n: int = N_MAPS) -> go.Figure:
     """Maps of the channels that vary most, on one colour scale; a vector as bars.
 
     Parameters
@@ -53,7 +55,7 @@ def plot_endpoint(maps: NDArray, name: str, n: int = N_MAPS) -> go.Figure:
     return fig.update_yaxes(visible=False, range=[grid.shape[0] - 0.5, -0.5], scaleanchor="x", constrain="domain")
 
 
-def _tile(values: NDArray) -> NDArray:
+def _tile(values: NDArray[Any]) -> NDArray[Any]:
     """One map, with as many cells along its longer side as can be seen on a page."""
     values = values.astype(np.float32)
     side = max(values.shape)
@@ -65,7 +67,7 @@ def _tile(values: NDArray) -> NDArray:
     return sums / np.outer(np.diff([*rows, values.shape[0]]), np.diff([*columns, values.shape[1]])).astype(np.float32)
 
 
-def _grid(tiles: NDArray, channels: NDArray) -> tuple[NDArray, NDArray, list[tuple[float, float]]]:
+def _grid(tiles: NDArray[Any], channels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], list[tuple[float, float]]]:
     """Tiles in rows with room for a number above each: values, channel of every cell, top left corner of every tile."""
     n, height, width = tiles.shape
     gap, head = max(1, width // 12), max(2, height // 5)
@@ -82,7 +84,7 @@ def _grid(tiles: NDArray, channels: NDArray) -> tuple[NDArray, NDArray, list[tup
     return grid, of_channel, corners
 
 
-def _colors(values: NDArray) -> dict[str, object]:
+def _colors(values: NDArray[Any]) -> dict[str, object]:
     """Dark is much; where there are negative values, white is zero. The largest 0.5 % of the values share one colour."""
     low, high = float(values.min()), float(np.quantile(np.abs(values), 0.995)) or 1.0
     if low < 0:
@@ -90,7 +92,7 @@ def _colors(values: NDArray) -> dict[str, object]:
     return {"colorscale": "Viridis", "zmin": 0.0, "zmax": high}
 
 
-def _bars(values: NDArray, name: str) -> go.Figure:
+def _bars(values: NDArray[Any], name: str) -> go.Figure:
     fig = theme.new_figure(f"{name}: {len(values)} values").update_layout(margin_t=theme.BARE_TOP_PX, bargap=0)
     fig.add_bar(
         y=values, name="values", marker={"color": theme.BLUE, "line": {"width": 0}},

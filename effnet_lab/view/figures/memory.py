@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -10,7 +11,7 @@ import plotly.graph_objects as go
 from effnet_lab.frames import ARENA, HIGH_WATER, MODEL_FILE, require
 from effnet_lab.names import UserError
 from effnet_lab.view import theme
-from effnet_lab.view.text import file_label, short_layer
+from effnet_lab.view.text import file_label, records, short_layer
 
 KIB = 1024
 _CHARACTER = 0.02  # height of a letter of an upright label, as a share of the arena
@@ -30,7 +31,7 @@ def plot_arena(arena: pd.DataFrame, high_water: pd.DataFrame) -> go.Figure:
     files = pd.concat([arena, high_water])[list(MODEL_FILE)].drop_duplicates()
     if len(files) != 1:
         raise UserError(f"plot_arena draws one file. Got {len(files)} of them. Select the rows of one.")
-    peak = high_water.loc[high_water["alive_bytes"].idxmax()]
+    peak = high_water.sort_values("alive_bytes", ascending=False, kind="stable").iloc[0]
     top = (arena["offset_bytes"] + arena["size_bytes"]).max()
     fig = theme.new_figure(
         f"{file_label(*files.iloc[0])}: {top / KIB:,.1f} KiB of activations, fullest in {short_layer(peak['layer'])}"
@@ -44,18 +45,18 @@ def plot_arena(arena: pd.DataFrame, high_water: pd.DataFrame) -> go.Figure:
             x=(rows["first_op"] + rows["last_op"]) / 2, width=rows["last_op"] - rows["first_op"] + 1,
             base=rows["offset_bytes"] / KIB, y=rows["size_bytes"] / KIB, name=name,
             marker={"color": color, "line": {"color": "white", "width": 1}}, opacity=0.85,
-            hovertext=[_box(row) for row in rows.itertuples()], hovertemplate="%{hovertext}<extra></extra>",
+            hovertext=[_box(row) for row in records(rows)], hovertemplate="%{hovertext}<extra></extra>",
         )  # fmt: skip
     fig.add_scatter(
         x=high_water["layer_index"], y=high_water["alive_bytes"] / KIB, name="sum of what is alive", mode="lines",
         line={"color": theme.INK, "width": 1.5, "shape": "hvh"}, hoverinfo="skip",
     )  # fmt: skip
-    for row in arena.itertuples():
-        long_enough = row.last_op - row.first_op + 1 >= _LABELLED_OPS * len(high_water)
-        text = short_layer(row.layer, 18)
-        if long_enough and row.size_bytes >= _CHARACTER * len(text) * top:
+    for row in records(arena):
+        long_enough = row["last_op"] - row["first_op"] + 1 >= _LABELLED_OPS * len(high_water)
+        text = short_layer(row["layer"], 18)
+        if long_enough and row["size_bytes"] >= _CHARACTER * len(text) * top:
             fig.add_annotation(
-                x=(row.first_op + row.last_op) / 2, y=(row.offset_bytes + row.size_bytes / 2) / KIB,
+                x=(row['first_op'] + row['last_op']) / 2, y=(row['offset_bytes'] + row['size_bytes'] / 2) / KIB,
                 text=escape(text), showarrow=False, textangle=-90, font_color="white", font_size=10,
             )  # fmt: skip
     fig.update_layout(barmode="overlay", bargap=0)
@@ -63,8 +64,8 @@ def plot_arena(arena: pd.DataFrame, high_water: pd.DataFrame) -> go.Figure:
     return fig.update_yaxes(title_text="place in the arena (KiB)", rangemode="tozero")
 
 
-def _box(row) -> str:
+def _box(row: dict[str, Any]) -> str:
     return (
-        f"<b>{escape(short_layer(row.layer))}</b><br>{row.size_bytes:,} bytes from {row.offset_bytes:,}<br>"
-        f"kept from op {row.first_op} to op {row.last_op}"
+        f"<b>{escape(short_layer(row['layer']))}</b><br>{row['size_bytes']:,} bytes from {row['offset_bytes']:,}<br>"
+        f"kept from op {row['first_op']} to op {row['last_op']}"
     )

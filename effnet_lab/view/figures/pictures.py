@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from effnet_lab.frames import AUDIT, CLASSIFICATION, MODEL_FILE, require
 from effnet_lab.names import UserError
 from effnet_lab.view import theme
 from effnet_lab.view.axes import axis, error_bars
-from effnet_lab.view.text import capital, file_label, hover
+from effnet_lab.view.text import capital, file_label, hover, records
 
 LARGEST_PX, LOSSLESS_PX = 640, 256  # longer side of a picture inside a figure; up to which it is no JPEG
 LONGEST_LABEL = 38  # characters beside a bar
@@ -23,7 +24,7 @@ ROW_PX = 26  # of a figure with one line per row
 
 
 def plot_image(
-    image: NDArray, window: tuple[int, int, int, int] | None = None, title: str = "The picture"
+    image: NDArray[Any], window: tuple[int, int, int, int] | None = None, title: str = "The picture"
 ) -> go.Figure:
     """A picture with its pixel coordinates, and what of it reaches the network.
 
@@ -55,7 +56,7 @@ def plot_image(
     return fig.update_xaxes(title_text="x (px)", showgrid=False).update_yaxes(title_text="y (px)", showgrid=False)
 
 
-def _require_image(image: NDArray) -> tuple[int, int]:
+def _require_image(image: NDArray[Any]) -> tuple[int, int]:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"plot_image takes a uint8 (h, w, 3) image. Got {image.dtype} {image.shape}.")
     return image.shape[:2]
@@ -96,7 +97,7 @@ def plot_top(classification: pd.DataFrame) -> go.Figure:
     )  # fmt: skip
     fig.update_layout(bargap=0.3).update_xaxes(title_text=axis("score").title, tickformat=axis("score").ticks)
     fig.update_xaxes(range=[0, min(1.1, 1.2 * rows["score"].max())])
-    return _name_rows(fig, rows["rank"], rows["label"].astype(str), "class, best first")
+    return _name_rows(fig, rows["rank"], [str(label) for label in rows["label"]], "class, best first")
 
 
 def _percent(score: float) -> str:
@@ -155,14 +156,14 @@ def _pipelines(rows: pd.DataFrame) -> list[str]:
     return [
         ", ".join(
             [
-                row.normalisation,
-                row.crop if row.crop == "squash" else f"crop {row.crop}",
-                row.interpolation,
-                row.channels,
+                row["normalisation"],
+                row["crop"] if row["crop"] == "squash" else f"crop {row['crop']}",
+                row["interpolation"],
+                row["channels"],
             ]
-            + ([f"labels {row.label_offset:+d}"] if row.label_offset else [])
+            + ([f"labels {row['label_offset']:+d}"] if row["label_offset"] else [])
         )
-        for row in rows.itertuples()
+        for row in records(rows)
     ]
 
 

@@ -57,8 +57,8 @@ def plot_family(
 
 def _label_places(variants: pd.DataFrame, x: str, y: str) -> pd.Series:
     """Names stand left of their point; right, where the point before it (along x) is so near that they would collide."""
-    ranks = np.log10(variants[[x, y]].astype(float)).sort_values([x, y])
-    near = (ranks.diff().abs() < 0.03 * (ranks.max() - ranks.min())).all(axis=1)
+    ranks = variants[[x, y]].astype(float).apply(np.log10).sort_values([x, y])
+    near: pd.Series[bool] = (ranks.diff().abs() < 0.03 * (ranks.max() - ranks.min())).all(axis=1)
     return near.map({True: "middle right", False: "top left"}).reindex(variants.index)
 
 

@@ -13,7 +13,7 @@ from effnet_lab.frames import MODEL_FILE, PUBLISHED, RIVALS, TRADEOFFS, require
 from effnet_lab.names import UserError, lookup, suggest
 from effnet_lab.view import theme
 from effnet_lab.view.axes import Axis, axis, choose, error_bars, interval
-from effnet_lab.view.text import capital, file_label, hover
+from effnet_lab.view.text import capital, file_label, hover, records
 
 TRADEOFF_AXES = (
     "top1", "p50_ms", "relative_p50", "size_bytes", "peak_activation_bytes", "arena_bytes", "params", "madds",
@@ -171,7 +171,7 @@ def plot_published(published: pd.DataFrame, x: str, y: str) -> go.Figure:
     fig.add_scatter(
         x=pairs["value_x"], y=pairs["value_y"], mode="markers+text", text=pairs["model"].tolist(), textposition="top center",
         marker={"size": 10, "color": theme.PURPLE, "symbol": "diamond"}, name="published", showlegend=False, cliponaxis=False,
-        hovertext=[_published_box(row, x, y) for row in pairs.to_dict("records")],
+        hovertext=[_published_box(row, x, y) for row in records(pairs)],
         hovertemplate="%{hovertext}<extra></extra>",
     )  # fmt: skip
     for update, side, name in ((fig.update_xaxes, "x", x), (fig.update_yaxes, "y", y)):

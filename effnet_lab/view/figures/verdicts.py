@@ -84,7 +84,7 @@ def plot_evidence(evidence: pd.DataFrame, verdicts: pd.DataFrame, layer: str) ->
         raise UserError(f"There is no verdict on {layer!r}. Layers: {', '.join(verdicts['layer'])}.")
     verdict = rows.iloc[0]
     fig = theme.new_figure(f"{short_layer(layer)}: {verdict['verdict']}", theme.DETAIL_HEIGHT_PX)
-    parts = dict(iter(evidence[evidence["layer"] == layer].groupby("part")))
+    parts = {str(part): rows for part, rows in evidence[evidence["layer"] == layer].groupby("part")}
     if verdict["verdict"] == "unlike residual":
         return _draw_inputs(fig, parts)
     if verdict["verdict"] in _BY_CHANNEL or "values" not in parts:
@@ -154,7 +154,8 @@ def _one_file(table: pd.DataFrame, caller: str) -> pd.DataFrame:
 def _words(row: pd.Series) -> str:
     """Hover box: the sentence broken into lines, and the remedy."""
     text = " ".join(part for part in (row["sentence"], row["remedy"]) if part)
-    lines, line = [], ""
+    lines: list[str] = []
+    line = ""
     for word in text.split():
         if len(line) + len(word) > 70:
             lines, line = [*lines, line], ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import ipywidgets as ipw
 import plotly.graph_objects as go
@@ -12,7 +13,7 @@ from effnet_lab.view.figures.maps import plot_endpoint
 from effnet_lab.view.widgets.canvas import Canvas
 from effnet_lab.view.widgets.controls import menu, pick, row
 
-Maps = Mapping[str, NDArray] | Callable[[str], NDArray]
+Maps = Mapping[str, NDArray[Any]] | Callable[[str], NDArray[Any]]
 
 
 class EndpointView(ipw.VBox):
@@ -29,9 +30,9 @@ class EndpointView(ipw.VBox):
     """
 
     def __init__(self, maps: Maps, names: Iterable[str] | None = None, *, endpoint: str = "") -> None:
-        known = list(maps if names is None else names)
+        known = [*(names if names is not None else maps if not callable(maps) else ())]
         self._ask = maps if callable(maps) else maps.__getitem__
-        self._asked: dict[str, NDArray] = {}
+        self._asked: dict[str, NDArray[Any]] = {}
         self.endpoint, self.canvas = menu("endpoint", known, pick("endpoint", endpoint, known)), Canvas()
         super().__init__([row(self.endpoint), self.canvas])
         self.endpoint.observe(self._draw, names="value")

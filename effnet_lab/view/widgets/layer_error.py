@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 import ipywidgets as ipw
 import pandas as pd
@@ -167,7 +167,7 @@ def _kept(value: str | None, known: list[str], strict: bool) -> str | None:
     return value if strict or value in known else None
 
 
-def _offer(control: ipw.Dropdown, options: list, value: str) -> None:
+def _offer(control: ipw.Dropdown, options: list[Any], value: str) -> None:
     """Replace options and value; observers see a value in between, which is why `_on_change` looks at `_busy`."""
     if list(control.options) != options:
         control.options = options
