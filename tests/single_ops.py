@@ -91,7 +91,7 @@ class File:
 
 def layer(
     kind: str, scale_in, scale_weight, scale_out, *, rng=None, side=5, channels=(4, 6), kernel=1, stride=1, dilation=1,
-    padding=SAME, fused="NONE", zero=(0, 0), bias=None, depth_multiplier=1, dtype="int8", bias_scale=None,
+    padding=SAME, fused="NONE", zero=(0, 0), bias=None, depth_multiplier=1, dtype="int8", bias_scale=None, weights="int8",
 ) -> bytes:  # fmt: skip
     """conv, depthwise or dense."""
     rng = rng or np.random.default_rng(0)
@@ -104,7 +104,12 @@ def layer(
     file = File()
     x = file.tensor("x", (1, into) if kind == "dense" else (1, side, side, into), dtype, scale=scale_in, zero=zero[0])
     w = file.tensor(
-        "w", shape, scale=scale_weight, axis=3 if kind == "depthwise" else 0, data=rng.integers(-127, 128, shape)
+        "w",
+        shape,
+        weights,
+        scale=scale_weight,
+        axis=3 if kind == "depthwise" and np.size(scale_weight) > 1 else 0,
+        data=rng.integers(-127, 128, shape),
     )
     product = np.float32(scale_in) * np.asarray(scale_weight, np.float32) if bias_scale is None else bias_scale
     wide = "int64" if dtype == "int16" else "int32"

@@ -17,6 +17,7 @@ def test_int8_runs_on_the_npu_whole(files, accelerator, tmp_path):
     compiled = ethosu(files[INT8], accelerator, out=tmp_path / "npu.tflite")
     row, layers = compiled.table.iloc[0], compiled.layers
     assert row["cpu_ops"] == 0 < row["npu_ops"]
+    assert row["npu_ops"] == (layers["runs_on"] == "NPU").sum()  # what a figure of the layers shows
     assert layers["estimated_ms"].sum() == pytest.approx(row["inference_ms"], rel=1e-6)
     assert layers["cycles"].sum() == row["cycles"]
     assert compiled.fallbacks == ()

@@ -88,6 +88,33 @@ def test_map_ends_where_the_allocators_head_ends(files, key):
     assert row["weight_bytes"] + row["graph_bytes"] == row["flash_bytes"] < row["size_bytes"]
 
 
+def test_where_the_runtime_is_missing_the_arena_is_an_estimate_and_says_so(files, monkeypatch):
+    measured = footprint(files[INT8])
+    assert (measured.table["arena_source"].item(), measured.note) == ("TensorFlow Lite Micro", "")
+    for module in ("effnet_lab.board.footprint", "effnet_lab.litert.micro"):
+        monkeypatch.setattr(sys.modules[module], "installed", lambda: False)
+    found = footprint(files[INT8])
+    row, real = found.table.iloc[0], measured.table.iloc[0]
+    assert row["arena_source"] == "estimate of the planner"
+    assert row["arena_head_bytes"] == real["arena_head_bytes"]
+    assert row["arena_tail_bytes"] == pytest.approx(real["arena_tail_bytes"], rel=0.1)
+    assert found.tail == {}
+    assert found.note.startswith("tflite-micro has no wheel for this platform")
+    with pytest.raises(UserError, match="no wheel"):
+        allocate(files[INT8])
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "head", "total"),
+    [("tensorflow__keyword_scrambled_8bit", 672, None), ("esphome__vad", None, 12_208)],  # published there
+)
+def test_arena_of_public_files(shared, name, head, total):
+    row = footprint(shared / "fixtures" / "wild" / f"{name}.tflite").table.iloc[0]
+    assert row["arena_head_bytes"] == (head or row["arena_head_bytes"])
+    assert row["arena_bytes"] == (total or row["arena_bytes"])
+
+
 def test_weights_are_those_of_the_counts(files):
     from effnet_lab.scaling import totals
 

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import SHARED
 from single_ops import binary, layer, mean, outcomes, unary
 from typer.testing import CliRunner
 
 from effnet_lab import cli, frames
-from effnet_lab.analysis.lint import RULES, SEVERITIES, at_least, lint
+from effnet_lab.analysis.lint import RULES, SEVERITIES, at_least, in_words, lint
 from effnet_lab.analysis.lint.network import Network
 from effnet_lab.analysis.lint.npu import objection
 from effnet_lab.analysis.lint.values import accumulator_range
-from effnet_lab.analysis.lint.xnnpack import fate
+from effnet_lab.analysis.lint.xnnpack import fate, fates
 from effnet_lab.images import open_images
 from effnet_lab.litert import Runner, delegation, embed_info, read_info
 from effnet_lab.litert.flatbuffer import pack, parse
@@ -94,7 +95,15 @@ SWEEPS = {
     "quantize": [unary("quantize", m, 1.0) for m in (*edges(2.0**-8, 2.0**7), 129.0)]
     + [unary("quantize", 1.0, 1.0, dtypes=t) for t in (("uint8", "int8"), ("int8", "uint8"))]
     + [unary("quantize", None, 1.0, dtypes=("float32", t)) for t in ("int8", "uint8")],
-    "softmax": [unary("softmax", 0.1, 1 / 256, zeros=(0, -128), beta=1.0), unary("relu6", 0.1, 0.1)],
+    "uint8": [
+        layer(kind, 1.0, m, 1.0, dtype="uint8", weights="uint8")
+        for kind in ("conv", "depthwise", "dense") for m in (0.01, *edges(256.0))
+    ]
+    + [binary(kind, m, 1.0, 1.0, dtype="uint8") for kind in ("add", "sub", "mul") for m in (2.0**-17, *edges(2.0**8))]
+    + [unary("quantize", m, 1.0, dtypes=("uint8", "uint8")) for m in (1.0, 129.0)]
+    + [unary("softmax", 0.1, 1 / 256, dtypes=("uint8", "uint8"), beta=1.0), unary("relu6", 0.1, 0.1, dtypes=("uint8", "uint8"))],
+    "softmax": [unary("softmax", None, None, dtypes=("float32", "float32"), beta=b) for b in (1.0, 2.0)]
+    + [unary("softmax", 0.1, 1 / 256, zeros=(0, -128), beta=1.0), unary("relu6", 0.1, 0.1)],
 }  # fmt: skip
 SAYS = {"delegated": "delegated", "plain": "plain", "refused": "refused", "aborts": "crash"}
 
@@ -154,6 +163,34 @@ def test_delegated_ops_of_a_file_from_elsewhere_are_predicted(shared):
     taken = delegation(Runner(path))
     predicted = {node.op.index: fate(node)[0] == "delegated" for node in Network.open(path).nodes}
     assert predicted == {index: name == "XNNPACK" for index, name in taken.items()}
+
+
+WILD = sorted((SHARED / "fixtures" / "wild").glob("*.tflite"))
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("path", WILD, ids=lambda path: path.stem)
+def test_public_files_do_what_the_lint_says(path):
+    """What LiteRT refuses or dies on is an error; of every other file each operator is where the lint expects it."""
+    found = set(lint(path)["id"])
+    if found & {"F901", "F902"}:
+        with pytest.raises(UserError, match=r"LiteRT refuses|ends the interpreter"):
+            Runner(path)
+        return
+    predicted = {index: what == "delegated" for index, (what, _) in fates(Network.open(path)).items()}
+    assert predicted == {index: name == "XNNPACK" for index, name in delegation(Runner(path)).items()}
+
+
+@pytest.mark.real
+def test_what_litert_does_with_public_files(shared):
+    wild = shared / "fixtures" / "wild"
+    errors = {path.stem: set(lint(path)["id"]) & {"F901", "F902"} for path in WILD}
+    assert {name: ids for name, ids in errors.items() if ids} == {
+        "tensorflow__keyword_scrambled_8bit": {"F902"}, "tensorflow__person_detect": {"F901"},
+    }  # fmt: skip
+    coral = delegation(Runner(wild / "google-coral__mobilenet_v1_0.25_128_quant.tflite"))
+    assert list(coral.values()).count("XNNPACK") == 29  # its README there
+    assert len(coral) == 31
 
 
 @pytest.fixture(scope="module")
@@ -267,6 +304,50 @@ def test_residual_inputs_of_unlike_scale(change):
         inputs[0].quantization.scale = np.asarray(inputs[0].quantization.scale) / np.float32(100)
 
     assert ids(change(plant))["R601"] == ["blocks_4_add"]
+
+
+def one_op(tmp_path, content: bytes) -> set[str]:
+    path = tmp_path / "one.tflite"
+    path.write_bytes(content)
+    return set(lint(path)["id"])
+
+
+def test_the_limits_of_unlike_residuals_and_of_bias_scales(tmp_path):
+    """Three bits; one percent."""
+    assert ["R601" in one_op(tmp_path, binary("add", 2.0**-bits, 1.0, 1.0)) for bits in (2.9, 3.1, 4.4)] == [
+        False,
+        True,
+        True,
+    ]
+    off = [layer("conv", 0.1, 0.01, 0.1, bias_scale=0.001 * share) for share in (1.005, 1.02, 1.09)]
+    assert ["Q105" in one_op(tmp_path, content) for content in off] == [False, True, True]
+
+
+def test_a_stated_normalisation_that_the_input_cannot_hold(files, change, tmp_path):
+    """The standard's own entry alone, behind which no entry of ours stands: it says -1 to 1, the input holds 0 to 1."""
+
+    def plant(tree):
+        tree.metadata = [entry for entry in tree.metadata if entry.name == b"TFLITE_METADATA"]
+        image = tree.subgraphs[0].tensors[tree.subgraphs[0].inputs[0]]
+        image.quantization.scale, image.quantization.zeroPoint = np.array([1 / 255], np.float32), np.array([-128])
+
+    evidence = lint(change(plant)).set_index("id").loc["M803", "evidence"]
+    assert "(x - 127) / 128 gives -0.9922 to 1, the input holds 0 to 1" in evidence
+
+
+# ---- in words
+
+
+def test_what_is_said_of_many_layers_is_said_once(files):
+    findings = lint(files[INT8])
+    lines = in_words(findings)
+    assert len(lines) == 2 * findings["id"].nunique() + 1
+    many = findings["id"].value_counts()
+    for name, count in many[many > 1].items():
+        assert any(line.startswith(f"info {name} {count} layers (") for line in lines)
+    assert lines[-1].startswith("Nothing here fails or costs accuracy")
+    assert sum(line.startswith(("info", "warning", "error")) for line in in_words(findings, each=True)) == len(findings)
+    assert in_words(findings.iloc[:0]) == ["Nothing found: the file loads, and no rule objects."]
 
 
 def test_channels_called_constant_are_constant(files):

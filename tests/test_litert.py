@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from single_ops import binary, layer
 
 from effnet_lab.images import open_images
-from effnet_lab.litert import Runner, embed_info, float_twin, read_graph, read_info
+from effnet_lab.litert import Runner, embed_info, float_twin, read_graph, read_info, runner
 from effnet_lab.litert.flatbuffer import pack, parse
 from effnet_lab.litert.graph import Tensor
 from effnet_lab.litert.input_values import by_scale
 from effnet_lab.litert.metadata import KEY
-from effnet_lab.litert.runner import to_codes
+from effnet_lab.litert.runner import DelegateError, invoke, to_codes
 from effnet_lab.names import UserError
 from effnet_lab.scaling import get_spec, layer_counts, totals
 
@@ -177,6 +178,61 @@ def test_a_missing_file_gets_one_line(tmp_path):
 def test_a_wrong_image_shape_gets_one_line(files):
     with pytest.raises(UserError, match=r"takes images of shape \(32, 32, 3\). Got \(16, 16, 3\)"):
         Runner(files[INT8]).predict(np.zeros((1, 16, 16, 3), np.float32))
+
+
+class Failing:
+    """An interpreter that says something when it is asked to run."""
+
+    def __init__(self, said: str) -> None:
+        self.said = said
+
+    def invoke(self) -> None:
+        raise RuntimeError(self.said)
+
+
+def test_only_xnnpacks_complaints_are_about_the_delegate():
+    with pytest.raises(DelegateError, match="XNNPACK refuses"):
+        invoke(Failing("failed to create XNNPACK runtime"))
+    with pytest.raises(UserError, match="LiteRT cannot run the model: input 3 is out of range") as raised:
+        invoke(Failing("input 3 is out of range."))
+    assert not isinstance(raised.value, DelegateError)
+
+
+def test_the_interpreter_gets_what_was_asked_for(monkeypatch):
+    asked = []
+    real = runner.Interpreter
+    monkeypatch.setattr(runner, "Interpreter", lambda **how: asked.append(how) or real(**how))
+    Runner(layer("conv", 0.1, 0.01, 0.1), threads=2, kernels="reference", keep_all=True)
+    (how,) = asked
+    assert how["num_threads"] == 2
+    assert how["experimental_preserve_all_tensors"] is True
+    assert how["experimental_op_resolver_type"].name == "BUILTIN_REF"
+
+
+@pytest.mark.real
+def test_a_network_with_a_state_is_reset(shared):
+    """A voice activity detector keeps what it heard; a second hearing differs until it forgets."""
+    net = Runner(shared / "fixtures" / "wild" / "esphome__vad.tflite")
+    heard = np.random.default_rng(0).uniform(0, 26, net.input.shape[1:]).astype(np.float32)
+    answers = []
+    for forget in (False, False, False, True):
+        if forget:
+            net.reset()
+        net.feed(heard)
+        net.invoke()
+        answers.append(float(net.activation(net.output).reshape(-1)[0]))
+    assert len(set(answers[:3])) > 1
+    assert answers[3] == answers[0]
+
+
+def test_several_inputs_are_fed_in_order():
+    net = Runner(binary("sub", 1.0, 1.0, 1.0))
+    a, b = np.full((8, 8, 16), 5, np.float32), np.full((1, 8, 8, 16), 3, np.float32)
+    net.feed(a, b)
+    net.invoke()
+    assert (net.activation(net.output) == 2).all()
+    with pytest.raises(UserError, match="2 inputs"):
+        net.feed(a)
 
 
 def test_unknown_kernels_and_threads(files):

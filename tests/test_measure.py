@@ -12,20 +12,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from single_ops import binary, layer, unary
 from transcripts import ISSUE_73862
 
 from effnet_lab import frames
-from effnet_lab.bench import measure_latency, profile
+from effnet_lab.bench import bench, latency, measure_latency, profile
 from effnet_lab.bench.adb import measure_on_device, parse_benchmark
 from effnet_lab.bench.compare import judge
-from effnet_lab.bench.latency import Runs, _block
+from effnet_lab.bench.latency import Runs, _block, _percentiles, _steady
 from effnet_lab.bench.machine import Machine, Watch
 from effnet_lab.bench.operators import MISSING, OUTSIDE
 from effnet_lab.board import measure_memory
 from effnet_lab.evaluate import evaluate
 from effnet_lab.evaluate.predictors import open_predictors
 from effnet_lab.images import open_images
-from effnet_lab.litert import Runner, read_graph
+from effnet_lab.litert import ModelInfo, Runner, read_graph
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.names import UserError
 from effnet_lab.scaling import get_spec, totals
@@ -87,6 +88,60 @@ def test_files_that_say_the_same_of_themselves_are_told_apart(files, tmp_path):
     assert others == ["micro0 (other.tflite, file 2)", "micro0 (other.tflite, file 3)"]
     a, b = (predictor.info.model for predictor in open_predictors([files[INT8], other]))
     assert (a, b) == (first, "micro0 (other.tflite)")
+
+
+def test_the_order_of_the_runs_is_drawn_anew():
+    ran, rng = [], np.random.default_rng(0)
+    calls = [lambda k=k: ran.append(k) for k in range(3)]
+    _block(calls, 30, rng, CountingMachine())
+    orders = {tuple(ran[i : i + 3]) for i in range(0, len(ran), 3)}
+    assert orders == set(itertools.permutations(range(3)))
+
+
+def test_the_order_of_opening_is_drawn_anew_in_each_block(monkeypatch):
+    opened = []
+
+    class Recorded(Runner):
+        def __init__(self, model, **how):
+            opened.append(model)
+            super().__init__(model, **how)
+
+    monkeypatch.setattr(latency, "Runner", Recorded)
+    monkeypatch.setattr(latency, "read_info", lambda model: ModelInfo(
+        model="one", scheme="int8", backend=str(files.index(model)), preprocess=None, classes=()))  # fmt: skip
+    files = [layer("conv", 0.1, 0.01, 0.1, side=side) for side in (4, 5)]
+    monkeypatch.setattr(latency, "tell_apart", lambda infos, models: infos)
+    table = measure_latency(files, n_runs=24, n_blocks=24, machine=CountingMachine())
+    first = [opened[i] for i in range(0, len(opened), 2)]
+    assert 4 <= first.count(files[0]) <= 20
+    assert table["delegate"].tolist() == ["XNNPACK 1/1 ops"] * 2
+
+
+def test_one_file_that_is_not_steady_is_enough_to_go_on():
+    steady = [np.array([10.0, 10.0])] * 10
+    assert _steady(steady)
+    assert not _steady(steady[:5] + [np.array([10.0, 12.0])] * 5)
+    assert not _steady(steady[:9])
+
+
+def test_intervals_of_percentiles_end_where_the_runs_end():
+    """Order statistics of 48 runs: the median lies between the 17th and the 32nd, the 99th percentile above the 46th."""
+    row = _percentiles(np.random.default_rng(0).permutation(np.arange(1, 49) * 1e6), "")
+    assert (row["p50_lo_ms"], row["p50_ms"], row["p50_hi_ms"]) == (17, 24.5, 32)
+    assert (row["p90_lo_ms"], row["p90_hi_ms"]) == (39, 48)
+    assert row["p99_lo_ms"] == 46
+    assert np.isnan(row["p99_hi_ms"])
+
+
+def test_a_network_of_any_inputs_is_timed(tmp_path):
+    for i, content in enumerate(
+        (binary("add", 1.0, 1.0, 1.0), unary("quantize", None, 0.2, dtypes=("float32", "int8")))
+    ):
+        (tmp_path / f"{i}.tflite").write_bytes(content)
+    table = bench([tmp_path / "0.tflite", tmp_path / "1.tflite"], n_runs=6)
+    assert (table["p50_ms"] > 0).all()
+    with pytest.raises(UserError, match="needs a \\.tflite file"):
+        bench([])
 
 
 def test_latency_of_real_runs_is_ordered(files):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from effnet_lab.litert.conversion import conversion
 from effnet_lab.litert.flatbuffer import decode, pack, parse
 from effnet_lab.names import UserError
 
@@ -48,8 +49,7 @@ def with_io(content: bytes, io: str) -> bytes:
             ends[position] = outer
             _rename(tree, side, index, outer)
             source, target = (outer, index) if side == "inputs" else (index, outer)
-            op = _conversion(tree, main.tensors[source].type, main.tensors[target].type)
-            op.inputs, op.outputs = [source], [target]
+            op = conversion(tree, (main.tensors[source].type, main.tensors[target].type), source, target)
             main.operators.insert(0 if side == "inputs" else len(main.operators), op)
         setattr(main, side, ends)
     return pack(tree)
@@ -69,15 +69,3 @@ def _rename(tree: schema.ModelT, side: str, old: int, new: int) -> None:
         for entry in getattr(signature, side):
             if entry.tensorIndex == old:
                 entry.tensorIndex = new
-
-
-def _conversion(tree: schema.ModelT, source: int, target: int) -> schema.OperatorT:
-    """A QUANTIZE or DEQUANTIZE op; versions: tensorflow, lite/tools/versioning/op_version.cc."""
-    if target == _CODES["float32"]:
-        code, version = schema.BuiltinOperator.DEQUANTIZE, 2
-    else:
-        code, version = schema.BuiltinOperator.QUANTIZE, 1
-    if _CODES["int16"] in (source, target):
-        version += 1
-    tree.operatorCodes.append(schema.OperatorCodeT(builtinCode=code, deprecatedBuiltinCode=code, version=version))
-    return schema.OperatorT(opcodeIndex=len(tree.operatorCodes) - 1)

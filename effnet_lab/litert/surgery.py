@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from effnet_lab.litert.conversion import conversion
 from effnet_lab.litert.flatbuffer import pack, parse, read_bytes
 from effnet_lab.litert.graph import CHANGES_OF_TYPE, Graph, Op, graph_of
 
-_FLOAT, _INT16 = schema.TensorType.FLOAT32, schema.TensorType.INT16
+_FLOAT = schema.TensorType.FLOAT32
 
 
 class Source:
@@ -93,24 +94,13 @@ class Assembly:
         self._main.operators.append(stored)
 
     def convert(self, index: int, like: schema.TensorT | None) -> int:
-        """QUANTIZE to the type and scale of a tensor, or DEQUANTIZE where `like` is None; nothing if it is that already.
-
-        Versions: tensorflow, lite/tools/versioning/op_version.cc.
-        """
+        """QUANTIZE to the type and scale of a tensor, or DEQUANTIZE where `like` is None; nothing if it is that already."""
         have = self._main.tensors[index]
         want = _FLOAT if like is None else like.type
         if have.type == want == _FLOAT:
             return index
-        ops = schema.BuiltinOperator
-        code, version = (ops.DEQUANTIZE, 2) if want == _FLOAT else (ops.QUANTIZE, 1)
-        version += _INT16 in (have.type, want)
         out = self.value(have if like is None else like, as_float=like is None)
-        self._tree.operatorCodes.append(
-            schema.OperatorCodeT(builtinCode=code, deprecatedBuiltinCode=code, version=version)
-        )
-        self._main.operators.append(
-            schema.OperatorT(opcodeIndex=len(self._tree.operatorCodes) - 1, inputs=[index], outputs=[out])
-        )
+        self._main.operators.append(conversion(self._tree, (have.type, want), index, out))
         return out
 
     def content(self, inputs: list[int], outputs: list[int]) -> bytes:

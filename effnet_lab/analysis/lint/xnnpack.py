@@ -33,7 +33,7 @@ _EITHER = {  # kinds that are taken with float and with 8-bit activations, if th
 _TAKEN = {  # the same and the others, by the type of the activations
     "float32": {
         *_EITHER, "softmax", "relu", "relu6", "relu_n1_to_1", "dequantize", "abs", "average_pool_2d", "ceil", "cos", "div",
-        "elu", "exp", "floor", "gelu", "hard_swish", "maximum", "minimum", "neg", "prelu", "round", "rsqrt", "sin", "sqrt",
+        "elu", "exp", "floor", "gelu", "hard_swish", "log", "maximum", "minimum", "neg", "prelu", "round", "rsqrt", "sin", "sqrt",
         "square", "squared_difference",
     },
     "int8": {*_EITHER, "quantize", "elu"},
@@ -133,6 +133,8 @@ def _out_of_bounds(node: Node) -> str | None:
     for tensor in (*node.values, node.output):
         if tensor.dtype.name in _EIGHT_BITS and tensor.scale.size != 1:
             return f"{kind} of {tensor.dtype.name} with {tensor.scale.size} scales"
+        if tensor.dtype.name in _EIGHT_BITS and tensor.axis != 0:
+            return f"{kind} whose {tensor.name[:60]!r} states its one scale for axis {tensor.axis}"
     if node.kernel is not None and node.kernel.dtype.kind not in "fV" and _scales_do_not_fit(node.kernel):
         return f"{kind} of {node.kernel.dtype.name} weights with {node.kernel.scale.size} scales"
     if any(len(tensor.shape) > _MOST_AXES for tensor in (*node.values, node.output)):
@@ -162,7 +164,7 @@ def _out_of_bounds(node: Node) -> str | None:
 
 
 def _scales_do_not_fit(kernel: Tensor) -> bool:
-    return not kernel.quantized or (kernel.dtype.name == "uint8" and kernel.scale.size > 1)
+    return not kernel.quantized or (kernel.dtype.name == "uint8" and (kernel.scale.size > 1 or kernel.axis != 0))
 
 
 def _left_alone(node: Node) -> str | None:
