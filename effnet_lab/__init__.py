@@ -1,42 +1,76 @@
 """effnet-lab: scaling, quantization error per layer, and accuracy against latency, for EfficientNet-Lite.
 
-The names below are loaded on first use: ``import effnet_lab`` loads neither TensorFlow nor plotly.
+``import effnet_lab as el`` offers every question of the command line as one function::
+
+    el.variants()                                                    # which networks are there
+    el.layer_error("lite0.int8.tflite", "photos/")                   # where does int8 hurt
+    el.evaluate("lite0.int8.tflite", "photos/", against="lite0.tflite")
+
+A network is a name (``"micro2"``), a path, a `LoadedModel` or a Keras model; images are a name (``"scenes"``), a path or an
+`ImageSet`; schemes are text. The names are loaded on first use: the import itself loads neither TensorFlow nor plotly.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from effnet_lab.analysis import explain, layer_error, lint, verdicts
+    from effnet_lab.bench import bench, profile
+    from effnet_lab.board import ethosu, footprint
+    from effnet_lab.evaluate import audit_preprocess, classify, compare, evaluate, features
+    from effnet_lab.images import open_images
+    from effnet_lab.models import build_model, load_model, save_model
+    from effnet_lab.quantize import calibrate, export
+    from effnet_lab.regress import bless, check, run_notebooks
+    from effnet_lab.scaling import search, variants
+    from effnet_lab.studies import choose, repair, tradeoffs
+    from effnet_lab.training import train
 
 _HOMES = {
-    "audit_preprocess": "effnet_lab.evaluate",
-    "build_model": "effnet_lab.models",
-    "check": "effnet_lab.regress",
-    "classify": "effnet_lab.evaluate",
-    "export": "effnet_lab.quantize",
-    "family": "effnet_lab.scaling",
-    "get_scheme": "effnet_lab.quantize",
-    "get_spec": "effnet_lab.scaling",
-    "layer_counts": "effnet_lab.scaling",
-    "layer_error": "effnet_lab.analysis",
-    "load_model": "effnet_lab.models",
-    "measure_latency": "effnet_lab.bench",
-    "measure_memory": "effnet_lab.board",
-    "open_images": "effnet_lab.images",
-    "open_predictor": "effnet_lab.evaluate",
-    "run_notebooks": "effnet_lab.regress",
-    "save_model": "effnet_lab.models",
-    "search": "effnet_lab.scaling",
-    "train_variant": "effnet_lab.training",
+    "scaling": ("search", "variants"),
+    "images": ("open_images",),
+    "models": ("build_model", "load_model", "save_model"),
+    "training": ("train",),
+    "quantize": ("calibrate", "export"),
+    "evaluate": ("audit_preprocess", "classify", "compare", "evaluate", "features"),
+    "analysis": ("explain", "layer_error", "lint", "verdicts"),
+    "bench": ("bench", "profile"),
+    "board": ("ethosu", "footprint"),
+    "studies": ("choose", "repair", "tradeoffs"),
+    "regress": ("bless", "check", "run_notebooks"),
 }
-__all__ = sorted(_HOMES)
+_ROOM = {name: room for room, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "audit_preprocess", "bench", "bless", "build_model", "calibrate", "check", "choose", "classify", "compare", "ethosu",
+    "evaluate", "explain", "export", "features", "footprint", "layer_error", "lint", "load_model", "open_images", "profile",
+    "repair", "run_notebooks", "save_model", "search", "tradeoffs", "train", "variants", "verdicts",
+]  # fmt: skip
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'effnet_lab' has no attribute {name!r}")
-    # import_module of a room may bind a submodule of the same name (scaling.search): take the attribute of the room
-    return getattr(importlib.import_module(_HOMES[name]), name)
+class _Door(ModuleType):
+    """The package as a module whose questions come before its rooms.
+
+    Two rooms bear the name of a question, `evaluate` and `bench`. Importing a submodule binds it to its package under its
+    name, whenever that happens; here such a binding is left out, and the name stays the function. Imports do not miss it:
+    ``from effnet_lab.evaluate.accuracy import accuracy`` finds the room by its full name.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _ROOM and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> object:
+        if name not in _ROOM:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{self.__name__}.{_ROOM[name]}"), name)
+
+    def __dir__(self) -> list[str]:
+        return [*__all__, *(name for name in self.__dict__ if name.startswith("__"))]
 
 
-def __dir__() -> list[str]:
-    return __all__
+sys.modules[__name__].__class__ = _Door

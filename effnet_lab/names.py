@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
+LISTED = 160  # characters of a list of known names; an error stays one line that can be read
 
 
 class UserError(ValueError):
@@ -21,7 +22,11 @@ def suggest(kind: str, name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known)}."
+    shown = [*near, *(other for other in known if other not in near)] if len(", ".join(known)) > LISTED else known
+    while len(", ".join(shown)) > LISTED:
+        shown.pop()
+    more = f" and {len(known) - len(shown)} more" if len(shown) < len(known) else ""
+    return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(shown)}{more}."
 
 
 def lookup(kind: str, name: str, table: Mapping[str, T]) -> T:

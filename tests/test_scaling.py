@@ -13,17 +13,16 @@ from effnet_lab.scaling import (
     LITE,
     MICRO,
     VARIANTS,
-    Budget,
     Compound,
     Grid,
     NetSpec,
     Stage,
     count_network,
-    family,
     get_spec,
     layer_counts,
     search,
     totals,
+    variants,
 )
 from effnet_lab.scaling.layers import blocks, layers
 from effnet_lab.scaling.rounding import round_channels, round_repeats, scaled_channels, scaled_repeats
@@ -56,7 +55,7 @@ def test_params_and_madds(name, golden):
 
 
 def test_published_params_agree_to_the_digit_shown():
-    table = family(LITE.values())
+    table = variants(LITE.values())
     assert (table["params"] / 1e6).round(1).tolist() == (table["published_params"] / 1e6).tolist()
 
 
@@ -137,7 +136,7 @@ def test_compound_coefficients():
 
 
 def test_micro_family_grows():
-    table = family(MICRO.values(), classes=10)
+    table = variants(MICRO.values(), classes=10)
     for column in ("params", "madds", "resolution_px", "peak_activation_bytes"):
         assert table[column].is_monotonic_increasing, column
     assert table["resolution_px"].tolist() == [32, 48, 64, 96]
@@ -146,14 +145,14 @@ def test_micro_family_grows():
 
 def test_search_under_lite0s_own_budget_finds_lite0():
     cost = totals(get_spec("lite0"))
-    budget = Budget(params=cost.params, madds=cost.madds, peak_activation_bytes=cost.peak_activation_bytes)
-    best = search(budget, get_spec("lite0")).iloc[0]
+    limits = {"max_params": cost.params, "max_madds": cost.madds, "max_arena": cost.peak_activation_bytes}
+    best = search(**limits, scale_ends=False).iloc[0]
     assert (best["params"], best["madds"], best["resolution_px"]) == (4_652_008, 385_187_552, 224)
 
 
 def test_search_covers_200_000_networks_and_counts_them_right():
     base = replace(get_spec("lite0"), fixed_ends=False)
-    found = search(Budget(), base)
+    found = search()
     assert len(found) >= 200_000
     assert not found.duplicated(["width", "depth", "resolution_px"]).any()
     for row in found.sample(25, random_state=0).itertuples():
@@ -164,11 +163,27 @@ def test_search_covers_200_000_networks_and_counts_them_right():
 
 def test_search_keeps_every_budget():
     grid = Grid(widths=(0.25, 0.5, 1.0), depths=(0.5, 1.0), resolutions=(64, 128))
-    budget = Budget(params=1e6, madds=2e7, peak_activation_bytes=3e5, flash_bytes=9e5)
-    base = replace(get_spec("lite0"), fixed_ends=False)
-    found, everything = search(budget, base, grid=grid), search(Budget(), base, grid=grid)
+    everything = search(grid=grid)
+    found = search(max_params=1e6, max_madds=2e7, max_arena=3e5, max_flash=9e5, grid=grid)
     fits = everything.query("params <= 1e6 and madds <= 2e7 and peak_activation_bytes <= 3e5 and flash_bytes <= 9e5")
     assert 0 < len(found) == len(fits) < len(everything)
+
+
+@pytest.mark.parametrize(
+    ("grid", "first"),
+    [
+        # depth holds phi back for both: the one with more MAdds comes first
+        (Grid(widths=(0.8, 1.0), depths=(0.5,), resolutions=(224,)), {"width": 1.0}),
+        # phi and MAdds are equal: the one with fewer parameters comes first
+        (Grid(widths=(0.99, 1.16), depths=(0.75,), resolutions=(204, 252)), {"width": 0.99, "resolution_px": 252}),
+    ],
+    ids=["madds", "params"],
+)
+def test_ties_are_settled(grid, first):
+    found = search(grid=grid, max_madds=468_702_576)
+    best, tied = found.iloc[0], found[found["phi"] == found["phi"].max()]
+    assert len(tied) > 1
+    assert {name: best[name] for name in first} == first
 
 
 def test_count_network_is_the_named_one():
@@ -198,4 +213,6 @@ def test_unknown_variant_names_the_nearest():
 
 def test_a_budget_must_be_positive():
     with pytest.raises(UserError, match="params must be > 0"):
-        Budget(params=0)
+        search(max_params=0)
+    with pytest.raises(UserError, match="No network of the grid fits"):
+        search(max_params=10)

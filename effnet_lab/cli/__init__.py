@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -23,14 +24,14 @@ from effnet_lab.cli import (
     training,
     verdicts,
 )
+from effnet_lab.cli.output import as_command
 from effnet_lab.names import UserError
 
 app = typer.Typer(
     name="effnet-lab",
-    help="EfficientNet-Lite on small devices: which size, what int8 costs and where, what accuracy costs in milliseconds "
-    "and kilobytes.\n\nExit codes: 0 done, 1 a check failed, 2 the input is wrong (one line says what).",
     no_args_is_help=True,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 for room in (
@@ -50,7 +51,30 @@ for room in (
     serving,
 ):
     for command in room.COMMANDS:
-        app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
+        app.command(command.__name__.rstrip("_").replace("_", "-"))(as_command(command))
+
+
+LONGEST = 300  # characters of an error
+STOPPED = 130  # exit code after Ctrl-C
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"effnet-lab {version('effnet-lab')}")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)]
+
+
+@app.callback()
+def start(version: Version = False) -> None:
+    """EfficientNet-Lite on small devices: which size, what int8 costs and where, what accuracy costs in ms and KiB.
+
+    Exit codes: 0 done, 1 a check failed, 2 the input is wrong (one line says what), 130 stopped with Ctrl-C.
+    """
 
 
 def main() -> None:
@@ -65,10 +89,15 @@ def main() -> None:
         sys.exit(
             _refuse(f"{message.rstrip('.')}. Try: effnet-lab --help", error.exit_code) if message else error.exit_code
         )
-    except typer.Abort:
-        sys.exit(_refuse("stopped.", 130))
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(_refuse("stopped.", STOPPED))
 
 
 def _refuse(message: str, code: int) -> int:
-    typer.echo(f"effnet-lab: {' '.join(message.split())}", err=True)
+    """One line of at most 300 characters: where it is longer, its beginning and its end, which says what to do."""
+    line = " ".join(message.split())
+    room = LONGEST - len("effnet-lab: ")
+    if len(line) > room:
+        line = f"{line[: room - 103].rstrip()} … {line[-100:].lstrip()}"
+    typer.echo(f"effnet-lab: {line}", err=True)
     return code

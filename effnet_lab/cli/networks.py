@@ -13,16 +13,21 @@ Variant = Annotated[str | None, typer.Option(help="lite0 to lite4; needed for 'i
 
 
 def variants(
-    classes: Annotated[int, typer.Option(help="Outputs of the classifier.")] = 1000, json: Json = False
+    classes: Annotated[int, typer.Option(help="Outputs of the classifier that is counted.")] = 1000,
+    json: Json = False,
 ) -> None:
     """Every named network: coefficients, parameters, MAdds, activation memory, beside the published values.
 
     Counting rules: params are trainable ones; madds count a multiply and its add once, in convolutions
     and dense layers only; peak activation bytes are int8.
     """
-    from effnet_lab.scaling import family
+    from effnet_lab import scaling
 
-    show(family(classes=classes), json)
+    show(scaling.variants(classes=classes), json)
+    if not json:
+        typer.echo(
+            f"Counted with {classes:,} classes. The micro networks that come with the package have 10.", err=True
+        )
 
 
 def search(
@@ -32,7 +37,7 @@ def search(
     max_flash: Annotated[float | None, typer.Option(help="Bytes of int8 weights and int32 biases.")] = None,
     classes: Annotated[int, typer.Option(help="Outputs of the classifier.")] = 1000,
     scale_ends: Annotated[bool, typer.Option(help="Let stem, head and the end stages scale too (below lite0).")] = True,
-    limit: Annotated[int, typer.Option(help="How many of the best to print.")] = 10,
+    limit: Annotated[int, typer.Option(min=1, help="How many of the best to print.")] = 10,
     json: Json = False,
 ) -> None:
     """The networks that fit a budget, the most evenly scaled first.
@@ -41,21 +46,15 @@ def search(
 
     Example: effnet-lab search --max-arena 262144 --max-flash 1e6 --classes 10
     """
-    from dataclasses import replace
+    from effnet_lab import scaling
 
-    from effnet_lab.names import UserError
-    from effnet_lab.scaling import Budget, get_spec
-    from effnet_lab.scaling import search as find
-
-    budget = Budget(params=max_params, madds=max_madds, peak_activation_bytes=max_arena, flash_bytes=max_flash)
-    found = find(budget, replace(get_spec("lite0"), fixed_ends=not scale_ends), classes=classes)
-    if found.empty:
-        raise UserError("No network of the grid fits the budget. Raise a limit, or lower --classes.")
-    if limit < 1:
-        raise UserError(f"--limit must be >= 1. Got {limit}.")
+    found = scaling.search(
+        max_params=max_params, max_madds=max_madds, max_arena=max_arena, max_flash=max_flash, classes=classes,
+        scale_ends=scale_ends,
+    )  # fmt: skip
     show(found.head(limit), json)
     if not json:
-        typer.echo(f"{len(found):,} networks fit; phi counts from lite0.", err=True)
+        typer.echo(f"{len(found):,} networks fit, counted with {classes:,} classes; phi counts from lite0.", err=True)
 
 
 def fetch(

@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from effnet_lab.cli.tables import print_table
+
 if TYPE_CHECKING:
     import pandas as pd
+
+Wide = Annotated[bool, typer.Option("--wide", help="All columns of a table, however long its lines get.")]
+_WIDE: ContextVar[bool] = ContextVar("wide", default=False)
+
+
+def as_command(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command as the shell sees it: with ``--wide`` if it shows tables (it has ``--json``), and stopped by Ctrl-C."""
+    signature = inspect.signature(command)
+    shows = "json" in signature.parameters
+
+    @functools.wraps(command)
+    def run(*args: Any, **options: Any) -> Any:
+        _WIDE.set(options.pop("wide") if shows else False)
+        try:
+            return command(*args, **options)
+        except KeyboardInterrupt:
+            raise typer.Abort from None  # left alone, typer ends without a word
+
+    if shows:
+        wide = inspect.Parameter("wide", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Wide)
+        run.__dict__["__signature__"] = signature.replace(parameters=[*signature.parameters.values(), wide])
+        run.__annotations__ = command.__annotations__ | {"wide": Wide}
+    return run
 
 
 def show(table: pd.DataFrame, as_json: bool, columns: Iterable[str] | None = None) -> None:
@@ -19,16 +47,10 @@ def show(table: pd.DataFrame, as_json: bool, columns: Iterable[str] | None = Non
     if as_json:
         typer.echo(json.dumps([_plain(row) for row in table.to_dict("records")], indent=2))
         return
-    import pandas as pd
-
-    from effnet_lab.frames import column
-
-    chosen = [name for name in (columns or table.columns) if name in table.columns]
-    shown = {name: [column(name).write(value, missing="-") for value in table[name]] for name in chosen}
-    typer.echo(pd.DataFrame(shown).to_string(index=False))
+    print_table(table, list(columns or _order(table)), wide=_WIDE.get())
 
 
-def show_all(tables: dict[str, pd.DataFrame], as_json: bool) -> None:
+def show_all(tables: Mapping[str, pd.DataFrame], as_json: bool) -> None:
     """Print several frames: as JSON an object with a list for each, or the list itself where there is one."""
     if len(tables) == 1 or not as_json:
         for i, table in enumerate(tables.values()):
@@ -40,7 +62,7 @@ def show_all(tables: dict[str, pd.DataFrame], as_json: bool) -> None:
     )
 
 
-def save(tables: dict[str, pd.DataFrame], folder: Path) -> None:
+def save(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
     """Write every frame as a CSV file of its name."""
     from effnet_lab.paths import write_atomically
 
@@ -48,18 +70,25 @@ def save(tables: dict[str, pd.DataFrame], folder: Path) -> None:
         write_atomically(folder / f"{name}.csv", table.to_csv(index=False).encode())
 
 
-def progress(what: str) -> Callable[..., Iterable]:
-    """A `tqdm` for one long step, on standard error."""
-    from functools import partial
-
+def progress(what: str, unit: str = "image") -> Callable[..., Iterable[Any]]:
+    """A bar for one long step, on standard error; it counts what the user counts."""
     from tqdm import tqdm
 
-    return partial(tqdm, desc=what, leave=False, disable=None)
+    return functools.partial(tqdm, desc=what, unit=f" {unit}", leave=False, disable=None)
 
 
-def _plain(row: dict) -> dict:
+def _order(table: pd.DataFrame) -> Sequence[str]:
+    """The columns of a frame as people need them, those of any other table as they stand."""
+    from effnet_lab.frames import FRAMES
+
+    names = [str(name) for name in table.columns]
+    frame = next((frame for frame in FRAMES.values() if list(frame.columns) == names), None)
+    return frame.by_importance if frame else names
+
+
+def _plain(row: Mapping[Any, object]) -> dict[str, object]:
     """NaN is null (not measured), an infinite value is the text "inf" or "-inf": JSON has neither."""
-    return {key: _number(value) for key, value in row.items()}
+    return {str(key): _number(value) for key, value in row.items()}
 
 
 def _number(value: object) -> object:

@@ -7,6 +7,7 @@ from effnet_lab.frames.tables import MODEL_FILE, Frame
 ACCURACY = Frame(  # one row per file and data set; the interval is Wilson's, 95 %
     name="accuracy",
     keys=(*MODEL_FILE, "data"),
+    first=("model", "scheme", "top1", "n_images", "top5"),
     values=("n_images", "top1", "top1_lo", "top1_hi", "top5", "calibration_error"),
 )
 PER_CLASS = Frame(  # one row per class; top1 is the share of its images that were recognised
@@ -24,6 +25,7 @@ RELIABILITY = Frame(  # one row per bin of confidence, the probability of the fi
 COMPARISON = Frame(  # one row per pair of files on the same images; difference is this file's top-1 less the other's
     name="comparison",
     keys=(*MODEL_FILE, "against", "data"),
+    first=("model", "scheme", "against", "difference", "p_value"),
     values=(
         "n_images", "agreement", "top1", "against_top1", "difference", "difference_lo", "difference_hi",
         "n_only_this", "n_only_other", "p_value", "n_images_needed",
@@ -39,10 +41,12 @@ OUTPUT_ERROR = (
 CLASSIFICATION = Frame(  # one row per picture and rank, best first; score is a probability
     name="classification",
     keys=(*MODEL_FILE, "file", "rank"),
+    first=("file", "rank", "label", "score"),
     values=("class_index", "label", "score"),
 )
 AUDIT = Frame(  # one row per preprocessing tried; mark A is the best, B the stated one; p_value against the best
     name="audit",
     keys=(*MODEL_FILE, "data", "normalisation", "crop", "interpolation", "channels", "label_offset"),
+    first=("mark", "normalisation", "crop", "interpolation", "channels", "label_offset", "top1", "p_value"),
     values=("rank", "mark", "n_images", "top1", "top1_lo", "top1_hi", "p_value", "tied"),
 )

@@ -50,7 +50,7 @@ _NETWORK = (  # from the specification
     _number("phi", "compound coefficient phi", digits=".2f"),
     _count("resolution_px", "input side", "px"), _count("size_px", "input side", "px"),
     _count("out_side_px", "output side", "px"), _count("out_channels", "output channels"),
-    _cost("params", "parameters"), _cost("madds", "MAdds per image"),
+    _count("classes"), _cost("params", "parameters"), _cost("madds", "MAdds per image"),
     _cost("published_params", "parameters, published"), _cost("published_madds", "MAdds, published"),
     _bytes("activation_bytes", "output in int8"), _bytes("peak_activation_bytes", "peak activations in int8"),
     _bytes("weight_bytes", "int8 weights"), _bytes("flash_bytes", "int8 weights"), _bytes("size_bytes", "file size"),

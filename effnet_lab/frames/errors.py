@@ -7,6 +7,7 @@ from effnet_lab.frames.tables import MODEL_FILE, Frame
 LAYER_ERROR = Frame(  # one row per op output of the quantized graph, in forward order; what was not asked for is NaN
     name="layer_error",
     keys=(*MODEL_FILE, "layer_index", "layer"),
+    first=("layer", "op", "sqnr_accumulated_db", "sqnr_local_db", "sqnr_effect_db", "weight_sqnr_db", "scheme"),
     values=(
         "op", "data", "n_images", "kernels", "scale", "zero_point",
         # accumulated: this activation in the whole quantized graph against the float graph
@@ -31,6 +32,7 @@ VERDICT_NAMES = (
 VERDICTS = Frame(  # one row per layer of the quantized graph; evidence_value is a number, evidence_unit says of what
     name="verdicts",
     keys=(*MODEL_FILE, "layer_index", "layer"),
+    first=("layer", "verdict", "sqnr_accumulated_db", "sqnr_local_db", "sentence", "remedy"),
     values=(
         "op", "verdict", "bits_lost", "evidence_value", "evidence_unit", "culprit", "sentence", "remedy", "notes",
         "sqnr_accumulated_db", "sqnr_local_db",
@@ -44,6 +46,7 @@ EVIDENCE = Frame(  # behind a verdict; part: "grid", "values" (counted on it), r
 INTEGER = Frame(  # one row per op whose integer arithmetic was recomputed; n_different counts unequal output codes
     name="integer",
     keys=(*MODEL_FILE, "layer_index", "layer"),
+    first=("layer", "op", "n_values", "n_different"),
     values=(
         "op", "kernels", "n_values", "n_different", "accumulator_min", "accumulator_max", "multiplier_max", "rounding",
     ),
@@ -56,11 +59,13 @@ INTEGER_STEPS = Frame(  # one row per step from the codes to one output value; `
 FINDINGS = Frame(  # one row per finding of the lint, gravest first; layer is empty where the whole file is meant
     name="findings",
     keys=(*MODEL_FILE, "id", "layer_index", "layer"),
+    first=("severity", "id", "layer", "evidence", "remedy"),
     values=("severity", "op", "evidence", "remedy"),
 )
 REPAIR = Frame(  # one row per quantized file; steps are its repairs, difference is its top-1 less the unrepaired file's
     name="repair",
     keys=(*MODEL_FILE, "steps", "data"),
+    first=("scheme", "steps", "top1", "difference", "p_value"),
     values=("n_images", "top1", "top1_lo", "top1_hi", "difference", "difference_lo", "difference_hi", "p_value"),
 )
 CHANNEL_RANGES = Frame(  # one row per output channel of a float kernel; share is its largest weight over the tensor's

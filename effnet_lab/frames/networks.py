@@ -7,8 +7,9 @@ from effnet_lab.frames.tables import Frame
 VARIANTS = Frame(  # one row per named specification
     name="variants",
     keys=("model",),
+    first=("model", "params", "madds", "peak_activation_bytes", "flash_bytes", "published_top1"),
     values=(
-        "width", "depth", "resolution_px", "params", "madds", "peak_activation_bytes", "flash_bytes",
+        "width", "depth", "resolution_px", "classes", "params", "madds", "peak_activation_bytes", "flash_bytes",
         "published_params", "published_madds", "published_top1", "published_int8_top1",
     ),
 )  # fmt: skip
@@ -34,5 +35,6 @@ MEASURED = Frame(name="measured", keys=("model", "quantity", "rule"), values=("v
 CLAIMS = Frame(  # one row per published number; ours is by the rule, the explanation says what the verdict rests on
     name="claims",
     keys=("model", "quantity", "source"),
+    first=("model", "quantity", "value", "ours", "verdict", "explanation"),
     values=("value", "unit", "conditions", "rule", "ours", "verdict", "explanation"),
 )

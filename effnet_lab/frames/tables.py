@@ -17,11 +17,17 @@ class Frame:
     name: str
     keys: tuple[str, ...]
     values: tuple[str, ...]
+    first: tuple[str, ...] = ()  # what a person needs first, where a line has no room for all
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Key columns, then value columns, in the order of every file."""
         return self.keys + self.values
+
+    @property
+    def by_importance(self) -> tuple[str, ...]:
+        """All columns, those of `first` before the others."""
+        return tuple(dict.fromkeys((*self.first, *self.columns)))
 
 
 def build(frame: Frame, rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:

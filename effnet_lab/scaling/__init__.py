@@ -2,9 +2,9 @@
 
 from effnet_lab.scaling.compound import Compound
 from effnet_lab.scaling.counts import layer_counts, totals
-from effnet_lab.scaling.family import count_network, family, published
+from effnet_lab.scaling.family import count_network, published, variants
 from effnet_lab.scaling.planner import ArenaEstimate, Buffer, arena_of, estimate_arena, estimate_of, place
-from effnet_lab.scaling.search import Budget, Grid, search
+from effnet_lab.scaling.search import Grid, search
 from effnet_lab.scaling.specs import NetSpec, Stage
 from effnet_lab.scaling.variants import LITE, MICRO, STYLES, VARIANTS, get_spec
 
@@ -14,7 +14,6 @@ __all__ = [
     "STYLES",
     "VARIANTS",
     "ArenaEstimate",
-    "Budget",
     "Buffer",
     "Compound",
     "Grid",
@@ -24,11 +23,11 @@ __all__ = [
     "count_network",
     "estimate_arena",
     "estimate_of",
-    "family",
     "get_spec",
     "layer_counts",
     "place",
     "published",
     "search",
     "totals",
+    "variants",
 ]  # fmt: skip

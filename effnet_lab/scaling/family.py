@@ -34,8 +34,21 @@ def published() -> pd.DataFrame:
     return frames.require(pd.concat(map(pd.read_csv, tables), ignore_index=True), frames.PUBLISHED, caller="published")
 
 
-def family(specs: Iterable[NetSpec] = tuple(VARIANTS.values()), classes: int = 1000) -> pd.DataFrame:
-    """VARIANTS frame: exact counts of each specification, and the published values of those that have some."""
+def variants(specs: Iterable[NetSpec] = tuple(VARIANTS.values()), *, classes: int = 1000) -> pd.DataFrame:
+    """Every named network: VARIANTS frame, exact counts beside the published values of those that have some.
+
+    Parameters
+    ----------
+    specs : iterable of NetSpec
+        By default all that have a name.
+    classes : int
+        Outputs of the classifier that is counted; what is published has 1,000.
+
+    Examples
+    --------
+    >>> variants(classes=10).set_index("model").loc["micro0", "params"]
+    np.int64(22186)
+    """
     table = published()
     values = table[table["source"].str.startswith(AUTHORS)].set_index(["model", "quantity"])["value"]
     rows = []
@@ -47,6 +60,7 @@ def family(specs: Iterable[NetSpec] = tuple(VARIANTS.values()), classes: int = 1
                 "width": spec.width,
                 "depth": spec.depth,
                 "resolution_px": spec.resolution,
+                "classes": classes,
                 "params": cost.params,
                 "madds": cost.madds,
                 "peak_activation_bytes": cost.peak_activation_bytes,
@@ -67,4 +81,4 @@ def count_network(
     """
     base = replace(LITE["lite0"], name=name, width=width, depth=depth, resolution=resolution_px, fixed_ends=fixed_ends)
     spec = Compound(alpha=alpha, beta=beta, gamma=gamma).spec(base, phi, name) if phi else base
-    return family([spec], classes), layer_counts(spec, classes)
+    return variants([spec], classes=classes), layer_counts(spec, classes)

@@ -13,6 +13,7 @@ from effnet_lab.scaling.compound import Compound
 from effnet_lab.scaling.counts import totals
 from effnet_lab.scaling.rounding import scaled_channels, scaled_repeats
 from effnet_lab.scaling.specs import NetSpec
+from effnet_lab.scaling.variants import get_spec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,21 +45,57 @@ GRID, PAPER = Grid(), Compound()
 
 
 def search(
-    budget: Budget, base: NetSpec, *, grid: Grid = GRID, compound: Compound = PAPER, classes: int = 1000
+    *,
+    max_params: float | None = None,
+    max_madds: float | None = None,
+    max_arena: float | None = None,
+    max_flash: float | None = None,
+    base: NetSpec | str = "lite0",
+    scale_ends: bool = True,
+    grid: Grid = GRID,
+    compound: Compound = PAPER,
+    classes: int = 1000,
 ) -> pd.DataFrame:
-    """CANDIDATES frame of all networks within the budget.
+    """Every network of the grid that fits the limits: CANDIDATES frame, the most evenly scaled first.
 
     They are ordered by `phi`, the compound coefficient that width, depth and resolution have *all* reached, counted from
-    `base`: without training anything, the most that theory says is to spend a budget on the three together. MAdds, then
-    fewer parameters, break ties. Multipliers that round to the same network are one candidate: the largest pair.
+    `base`: without training anything, the most that theory says is to spend a budget on the three together. More MAdds,
+    then fewer parameters, break ties. Multipliers that round to the same network are one candidate: the largest pair.
+
+    Parameters
+    ----------
+    max_params, max_madds : float, optional
+        Trainable parameters; multiply-adds per image.
+    max_arena, max_flash : float, optional
+        Bytes of peak int8 activations; bytes of int8 weights and int32 biases.
+    base : NetSpec or str
+        What is scaled; a specification or its name.
+    scale_ends : bool
+        Whether stem, head and the end stages scale too, as they must below lite0.
+    classes : int
+        Outputs of the classifier.
+
+    Raises
+    ------
+    UserError
+        If a limit is not positive, or nothing fits.
+
+    Examples
+    --------
+    >>> search(max_params=1e5, classes=10, grid=Grid(widths=(0.1, 0.2), depths=(0.5,), resolutions=(64,)))["width"].tolist()
+    [0.2, 0.1]
     """
+    budget = Budget(params=max_params, madds=max_madds, peak_activation_bytes=max_arena, flash_bytes=max_flash)
+    start = replace(get_spec(base) if isinstance(base, str) else base, fixed_ends=not scale_ends)
     sides = np.array(sorted(grid.resolutions), dtype=np.int64)
     found = [
-        _fitting(replace(base, width=w, depth=d), base, sides, budget, compound, classes)
-        for w, d in _distinct(base, grid)
+        _fitting(replace(start, width=w, depth=d), start, sides, budget, compound, classes)
+        for w, d in _distinct(start, grid)
     ]
     table = pd.DataFrame(np.concatenate(found), columns=list(frames.CANDIDATES.columns))
-    whole = [column for column in table if column not in ("width", "depth", "phi")]
+    if table.empty:
+        raise UserError("No network of the grid fits the budget. Raise a limit, or count with fewer classes.")
+    whole = [name for name in table if frames.column(str(name)).kind == "count"]
     table = table.astype(dict.fromkeys(whole, "int64"))
     table = table.sort_values(["phi", "madds", "params"], ascending=[False, False, True], ignore_index=True)
     return frames.require(table, frames.CANDIDATES, caller="search")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from effnet_lab.scaling import Budget, get_spec, search, totals
+from effnet_lab.scaling import get_spec, search, totals
 
 LIMIT_S = 10.0
 SAMPLE = 500
@@ -14,7 +14,7 @@ SAMPLE = 500
 def test_search_of_the_whole_grid():
     base = replace(get_spec("lite0"), fixed_ends=False)
     start = time.process_time()
-    found = search(Budget(), base)
+    found = search()
     together = time.process_time() - start
     start = time.process_time()
     for row in found.sample(SAMPLE, random_state=0).itertuples():
