@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 
 from effnet_lab import intervals
 from effnet_lab.paths import data_dir
-from effnet_lab.scaling import VARIANTS, Compound, family, get_spec, layer_counts
+from effnet_lab.scaling import VARIANTS, Compound, get_spec, layer_counts, variants
 from effnet_lab.view import plot_notions, theme
 
 SIZE = {"width": 900, "height": theme.HEIGHT_PX, "scale": 2}
@@ -91,7 +91,7 @@ def wilson() -> go.Figure:
 
 def published() -> go.Figure:
     """MAdds by our rule, with three operations more per output of a convolution, and as published."""
-    table = family().query("published_madds == published_madds")
+    table = variants().query("published_madds == published_madds")
     extra = []
     for name in table["model"]:
         layers = layer_counts(VARIANTS[name])

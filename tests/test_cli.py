@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -226,40 +225,3 @@ def _children_cpu() -> float:
 
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def test_lab_listens_on_loopback_with_a_token(tmp_path):
-    """A real server: 127.0.0.1 only, and without the token it answers 403."""
-    import re
-    import urllib.error
-    import urllib.request
-
-    process = subprocess.Popen(
-        [sys.executable, "-c", "import sys; sys.argv = ['effnet-lab', 'lab', '--no-browser', '--port', '0'];"
-         "from effnet_lab.cli import main; main()"],
-        stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-    try:
-        deadline, url = time.monotonic() + 60, None
-        while url is None and time.monotonic() < deadline:
-            match = re.search(r"(http://\S+?)/lab\?token=(\w{20,})", process.stderr.readline())
-            url = match and match.groups()
-        address, token = url
-        while time.monotonic() < deadline:  # it says its address a moment before it answers
-            try:
-                urllib.request.urlopen(f"{address}/api?token={token}").close()
-                break
-            except urllib.error.URLError:
-                time.sleep(0.2)
-        assert address.startswith("http://127.0.0.1:")
-        with pytest.raises(urllib.error.HTTPError, match="403"):
-            urllib.request.urlopen(f"{address}/api/contents")
-        with urllib.request.urlopen(f"{address}/api/contents?token={token}") as answer:
-            assert "01_scaling.ipynb" in {entry["name"] for entry in json.load(answer)["content"]}
-    finally:
-        import os
-        import signal
-
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(20)
-        process.stderr.close()

@@ -97,12 +97,13 @@ def bench(
 
     Example: effnet-lab bench float32.tflite int8.tflite
     """
-    from effnet_lab import bench
+    from effnet_lab.bench import bench as measure
+    from effnet_lab.bench import profile as profile_ops
 
     if profile:
-        _show_profiles([bench.profile(model, runs) for model in models], json)
+        _show_profiles([profile_ops(model, runs) for model in models], json)
         return
-    table = bench.bench(
+    table = measure(
         models, threads=threads, kernels=kernels, n_runs=runs, adb=adb, delegate=delegate, progress=progress("bench")
     )
     show(table, json, LATENCY_COLUMNS)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -24,8 +24,9 @@ _WIDE: ContextVar[bool] = ContextVar("wide", default=False)
 
 def as_command(command: Callable[..., Any]) -> Callable[..., Any]:
     """The command as the shell sees it: with ``--wide`` if it shows tables (it has ``--json``), and stopped by Ctrl-C."""
-    signature = inspect.signature(command)
-    shows = "json" in signature.parameters
+    hints = get_type_hints(command, include_extras=True)  # typer would look for them beside `run`
+    parameters = [p.replace(annotation=hints[p.name]) for p in inspect.signature(command).parameters.values()]
+    shows = "json" in hints
 
     @functools.wraps(command)
     def run(*args: Any, **options: Any) -> Any:
@@ -36,9 +37,9 @@ def as_command(command: Callable[..., Any]) -> Callable[..., Any]:
             raise typer.Abort from None  # left alone, typer ends without a word
 
     if shows:
-        wide = inspect.Parameter("wide", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Wide)
-        run.__dict__["__signature__"] = signature.replace(parameters=[*signature.parameters.values(), wide])
-        run.__annotations__ = command.__annotations__ | {"wide": Wide}
+        parameters.append(inspect.Parameter("wide", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Wide))
+    run.__dict__["__signature__"] = inspect.Signature(parameters)
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
 
 
