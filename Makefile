@@ -7,7 +7,7 @@ endif
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run test lab lint bench lock pictures docs app
+.PHONY: help run test lab lint bench mutate lock pictures docs app
 
 help:
 	@echo "make run       set up .venv, execute the notebooks, write results/, compare with data/baselines"
@@ -17,6 +17,7 @@ help:
 	@echo "make docs      build the documentation into site/"
 	@echo "make lint      ruff: rules and format"
 	@echo "make bench     speed against named rivals"
+	@echo "make mutate    change one operator, number or condition at a time: do the tests notice?"
 	@echo "make lock      compile requirements.lock from pyproject.toml"
 	@echo "make pictures  draw the pictures of README and documentation, from results/ (needs Chromium)"
 
@@ -42,6 +43,10 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m pytest tests/benchmarks -q -s
+
+mutate: $(READY)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement pyproject.toml --extra mutate
+	$(BIN)/python tests/mutation/run.py --write
 
 pictures: $(READY)
 	$(BIN)/python tests/draw_pictures.py results data/pictures

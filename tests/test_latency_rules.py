@@ -17,7 +17,6 @@ from effnet_lab.bench.compare import judge
 from effnet_lab.bench.latency import Runs, host, measure_latency
 from effnet_lab.bench.machine import Machine, Watch
 from effnet_lab.images import Preprocess
-from effnet_lab.intervals import mean_interval, quantile_interval
 from effnet_lab.litert import ModelInfo
 from effnet_lab.names import UserError
 
@@ -178,31 +177,6 @@ def test_percentiles_are_those_of_the_counted_runs(monkeypatch):
     assert row["p50_lo_ms"] == pytest.approx(117 / 0.95)
     assert row["cpu_p90_lo_ms"] < row["cpu_p90_ms"] < row["cpu_p90_hi_ms"] <= 148
     assert math.isnan(row["cpu_p99_hi_ms"])  # the slowest of a hundred runs is not among 48
-
-
-@pytest.mark.parametrize("share", [0.5, 0.9, 0.2])
-def test_a_quantile_lies_in_its_interval_as_often_as_it_says(share):
-    """Ends are order statistics; the number of values below the quantile is binomial."""
-    from scipy.stats import binom
-
-    low, high = quantile_interval(np.arange(1.0, 61.0), share)
-    inside = binom.cdf(high - 1, 60, share) - binom.cdf(low - 1, 60, share)
-    assert 0.95 <= inside < 0.985
-
-
-def test_an_end_that_so_few_values_do_not_have_is_nan():
-    low, high = quantile_interval(np.arange(1.0, 6.0), 0.5)  # 2 / 2**5 = 6 %: five values have no 95 % interval
-    assert math.isnan(low)
-    assert math.isnan(high)
-    assert quantile_interval(np.arange(1.0, 7.0), 0.5) == (1.0, 6.0)  # six have: 2 / 2**6 = 3 %
-
-
-def test_students_interval_by_hand():
-    assert mean_interval(np.array([1.0, 2.0, 3.0])) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))
-    assert mean_interval(np.array([1.0, 2.0, 3.0]), 0.99) == pytest.approx(
-        (2 - 9.924843 / 3**0.5, 2 + 9.924843 / 3**0.5)
-    )
-    assert mean_interval(np.full(4, 0.7)) == pytest.approx((0.7, 0.7))
 
 
 def test_the_ratio_and_the_verdict(monkeypatch):

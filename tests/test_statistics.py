@@ -14,7 +14,15 @@ from effnet_lab.evaluate.compare import compare_predictions, describe_difference
 from effnet_lab.evaluate.image_stream import StageClock
 from effnet_lab.evaluate.predictions import Predictions
 from effnet_lab.images import ImageSet, Preprocess
-from effnet_lab.intervals import difference_interval, difference_row, mcnemar, share_row, wilson
+from effnet_lab.intervals import (
+    difference_interval,
+    difference_row,
+    mcnemar,
+    mean_interval,
+    quantile_interval,
+    share_row,
+    wilson,
+)
 from effnet_lab.litert import ModelInfo
 from effnet_lab.names import UserError
 
@@ -100,6 +108,31 @@ def test_the_cells_of_a_difference():
     assert difference_row(*hits) == pytest.approx(
         {"difference": 0.05, "difference_lo": low, "difference_hi": high, "p_value": mcnemar(*hits)}
     )
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.2])
+def test_a_quantile_lies_in_its_interval_as_often_as_it_says(share):
+    """Ends are order statistics; the number of values below the quantile is binomial."""
+    from scipy.stats import binom
+
+    low, high = quantile_interval(np.arange(1.0, 61.0), share)
+    inside = binom.cdf(high - 1, 60, share) - binom.cdf(low - 1, 60, share)
+    assert 0.95 <= inside < 0.985
+
+
+def test_an_end_that_so_few_values_do_not_have_is_nan():
+    low, high = quantile_interval(np.arange(1.0, 6.0), 0.5)  # 2 / 2**5 = 6 %: five values have no 95 % interval
+    assert math.isnan(low)
+    assert math.isnan(high)
+    assert quantile_interval(np.arange(1.0, 7.0), 0.5) == (1.0, 6.0)  # six have: 2 / 2**6 = 3 %
+
+
+def test_students_interval_by_hand():
+    assert mean_interval(np.array([1.0, 2.0, 3.0])) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))
+    assert mean_interval(np.array([1.0, 2.0, 3.0]), 0.99) == pytest.approx(
+        (2 - 9.924843 / 3**0.5, 2 + 9.924843 / 3**0.5)
+    )
+    assert mean_interval(np.full(4, 0.7)) == pytest.approx((0.7, 0.7))
 
 
 # --- a table and a sentence about two networks
