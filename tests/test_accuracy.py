@@ -232,7 +232,7 @@ def test_answers_are_continued_where_they_stopped(tmp_path):
     with pytest.raises(UserError, match="belongs to another run: images"):
         collect_predictions(ColourNet(), replace(images, fingerprint="1" * 16), resume=path)
     path.write_bytes(b"nothing")
-    with pytest.raises(UserError, match="is no file of answers"):
+    with pytest.raises(UserError, match="is not a file of answers"):
         collect_predictions(ColourNet(), images, resume=path)
 
 

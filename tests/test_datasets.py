@@ -45,7 +45,7 @@ def test_an_empty_class_folder_is_named(tmp_path, kind):
         source = tmp_path / "pets.tar"
         with tarfile.open(source, "w") as tar:
             tar.add(tmp_path / "pets", "pets")
-    with pytest.raises(UserError, match=r"the class folder (pets/)?empty holds no image"):
+    with pytest.raises(UserError, match=r"the class folder (pets/)?empty is empty"):
         open_images(source)
     (tmp_path / "pets" / "empty").rmdir()
     assert open_images(tmp_path / "pets").classes == ("cats", "dogs")
@@ -342,9 +342,9 @@ def test_label_files(tmp_path):
         (b"a\nb\nc\nd\n", "names 4 classes, the network has 3"),
         (b"background\na\nb\n\nc", "line 4 is empty"),
         (b'{"0": "a", "2": "b", "3": "c"}', "without a gap"),
-        (b'{"0": "a",', "no JSON list of labels"),
-        (b'{"a": "b"}', "no JSON list of labels"),
-        (b"\xff\xfe\x00", "no text in UTF-8"),
+        (b'{"0": "a",', "not a JSON list of labels"),
+        (b'{"a": "b"}', "not a JSON list of labels"),
+        (b"\xff\xfe\x00", "not text in UTF-8"),
         (b"", "names 0 classes"),
     ],
 )
@@ -385,3 +385,14 @@ def test_every_layout_gives_the_same_accuracy(tf, shared, flowers_cache, tmp_pat
     ]
     assert rows[0] == rows[1] == rows[2]
     assert rows[0][1] > 0.85
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '[["a"], {"b": 1}]', '{"0": {"0": "tench"}}', "[[], []]", '{"0": null, "1": "a"}']
+)
+def test_nested_labels_are_refused_in_one_line(tmp_path, text):
+    path = tmp_path / "labels.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"a label must be a text|is not a JSON list") as refused:
+        read_labels(path, 2)
+    assert len(str(refused.value)) <= 300 + len(str(path))

@@ -292,7 +292,7 @@ def test_a_float_file_of_any_network_is_quantized_without_being_asked_how(files,
         (["--format", "int8", "--io", "int88"], "takes and gives int8 or uint8 or float32"),
         (["--format", "int4", "--backend", "converter"], "cannot write static_wi4_ai8. Use: ai_edge_quantizer"),
         (["--format", "int8", "--calibration", "no-such-folder"], "no such path exists"),
-        (["--format", "int8", "--calibration", "EMPTY"], "holds no image"),
+        (["--format", "int8", "--calibration", "EMPTY"], "has no image in it"),
         (["--format", "int8", "--method", "nonsense"], "nonsense"),
     ],
 )

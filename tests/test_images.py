@@ -348,7 +348,7 @@ def test_trees_that_are_none(tmp_path, kind):
         path = tmp_path / "t.tar.gz"
         with tarfile.open(path, "w:gz") as tar:
             tar.add(tmp_path / "t")
-    with pytest.raises(UserError, match=r"holds no image|uncompressed .tar"):
+    with pytest.raises(UserError, match=r"has no image in it|uncompressed .tar"):
         open_images(path)
 
 
@@ -399,3 +399,22 @@ def test_flowers(shared, monkeypatch):
 
 def _pixels(images: ImageSet) -> set[bytes]:
     return {images.read(i).tobytes() for i in range(len(images))}
+
+
+# --- sizes are bounded where they enter
+
+
+@pytest.mark.parametrize("source", ["scenes?side_px=100000", "scenes?n=100000000000", "digits?side_px=10000000"])
+def test_what_does_not_fit_the_memory_is_refused(source):
+    with pytest.raises(UserError, match=r"would take about [\d,.]+ GB, and [\d,.]+ GB of memory are free"):
+        open_images(source)
+
+
+def test_the_bound_is_the_memory_that_is_free(monkeypatch):
+    class Little:
+        available = 3e6
+
+    monkeypatch.setattr("effnet_lab.images.bounds.psutil.virtual_memory", Little)
+    assert len(open_images("scenes?side_px=96&n=10")) == 10
+    with pytest.raises(UserError, match="side_px=128"):
+        open_images("scenes?side_px=128&n=10")

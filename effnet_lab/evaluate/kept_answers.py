@@ -71,7 +71,7 @@ def read_answers(path: Path, about: list[dict[str, Any]]) -> Answers:
         if any(ranked.shape != (TOP,) for said in networks for ranked, _ in said):
             raise ValueError("its arrays have another shape")
     except Exception as error:  # noqa: BLE001  zipfile, numpy and json each have errors of their own
-        raise UserError(f"{path} is no file of answers ({error}). Remove it, or name another file.") from None
+        raise UserError(f"{path} is not a file of answers ({error}). Remove it, or name another file.") from None
     if len(found) != len(about):
         raise UserError(
             f"{path} belongs to a run of {len(found)} networks, this is one of {len(about)}. Name another file."

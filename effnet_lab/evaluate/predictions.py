@@ -180,7 +180,7 @@ class _Run:
         if output.size != (output.shape[-1] if output.shape else 1) or output.size < 2:
             if self.images.labelled:
                 raise UserError(
-                    f"{self.predictors[network].info.model} gives {output.shape}, which are no scores of classes, so it has no "
+                    f"{self.predictors[network].info.model} gives {output.shape}, which are not scores of classes, so it has no "
                     "accuracy. Compare two files on unlabelled inputs."
                 )
             return ranked, np.float32("nan")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from effnet_lab.images.bounds import require_memory
 from effnet_lab.images.imageset import ImageSet, digest
 from effnet_lab.names import UserError
 
@@ -46,6 +47,7 @@ def open_digits(split: str, *, side_px: int = 32) -> ImageSet:
     """White ink on black, upscaled with Pillow's bicubic kernel."""
     if side_px < 8:
         raise UserError(f"digits: side_px must be >= 8, the size they were scanned at. Got {side_px}.")
+    require_memory(f"digits: side_px={side_px}", 20 * side_px**2)
     pixels, labels = load()
     chosen = members(split)
 

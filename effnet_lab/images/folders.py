@@ -107,7 +107,7 @@ def _images(
     pictures = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
     if not pictures:
         raise UserError(
-            f"{source} holds no image ({', '.join(SUFFIXES)}). Give a folder with one folder of images per class."
+            f"{source} has no image in it ({', '.join(SUFFIXES)}). Give a folder with one folder of images per class."
         )
     if loose := [path for path in pictures if len(path.parts) < 2]:
         raise UserError(
@@ -116,7 +116,7 @@ def _images(
     root = PurePosixPath(os.path.commonpath([path.parent.parent for path in pictures]) or ".")
     full = {parent for path in pictures for parent in path.parents}
     if empty := sorted(folder for folder in folders if folder.parent == root and folder not in full):
-        raise UserError(f"{source}: the class folder {empty[0]} holds no image. Fill it or remove it.")
+        raise UserError(f"{source}: the class folder {empty[0]} is empty. Put images into it, or remove it.")
     table = files.get(root / _SPLIT_FILE)
     return {path.relative_to(root): files[path] for path in pictures}, _split_table(table, source) if table else None
 

@@ -62,7 +62,9 @@ def open_validation_folder(
         raise UserError(suggest("split", split, TREE_SPLITS))
     pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
     if not pictures:
-        raise UserError(f"{folder} holds no image ({', '.join(SUFFIXES)}). Give the folder of the validation pictures.")
+        raise UserError(
+            f"{folder} has no image in it ({', '.join(SUFFIXES)}). Give the folder of the validation pictures."
+        )
     source = labels or _find(folder)
     truth = _assign(pictures, _lines(source), source)
     numbers, classes = _numbers(truth, source, base)

@@ -57,7 +57,7 @@ def _parse(path: Path) -> list[str]:
     except OSError as error:
         raise UserError(f"Cannot read the labels {path}: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise UserError(f"{path} is no text in UTF-8. Give a list of labels: JSON, or one per line.") from None
+        raise UserError(f"{path} is not text in UTF-8. Give a list of labels: JSON, or one per line.") from None
     if text.lstrip()[:1] in ("{", "["):
         return _from_json(text, path)
     lines = [line.strip() for line in text.rstrip().splitlines()]
@@ -78,8 +78,16 @@ def _from_json(text: str, path: Path) -> list[str]:
             if first not in (0, 1) or sorted(table) != list(range(first, first + len(table))):
                 raise UserError(f"{path}: the keys must be the numbers 0, 1, 2, ... without a gap.")
             content = [table[number] for number in sorted(table)]
-        return [str(name[-1] if isinstance(name, list) else name) for name in content]
+        return [_name(entry, path) for entry in content]
     except UserError:
         raise
-    except ValueError as error:
-        raise UserError(f'{path} is no JSON list of labels such as {{"0": "tench"}}: {error}.') from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UserError(f'{path} is not a JSON list of labels such as {{"0": "tench"}}: {error}.') from None
+
+
+def _name(entry: object, path: Path) -> str:
+    """A label; of a list such as ["n01440764", "tench"] the last."""
+    entry = entry[-1] if isinstance(entry, list) and entry else entry
+    if not isinstance(entry, str | int | float):
+        raise UserError(f"{path}: a label must be a text. Got {str(entry)[:40]!r}; write one name per class.")
+    return str(entry)

@@ -1,6 +1,7 @@
 """Read fields of a serialised protocol buffer in place, without copying what is not asked for.
 
-Source: protobuf.dev/programming-guides/encoding.
+The protobuf library would copy every picture out of its record; here an index is made of where each lies, so that 1.2 million
+of them need neither the memory nor TensorFlow. Source: protobuf.dev/programming-guides/encoding.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from effnet_lab.images import digits
+from effnet_lab.images.bounds import require_memory
 from effnet_lab.images.imageset import SPLITS, ImageSet, digest
 from effnet_lab.names import UserError
 
@@ -38,6 +39,8 @@ class Look:
 
 
 LOOK = Look()
+_BYTES_PER_PIXEL = 120  # while a scene is drawn: a few copies in float32, and its mask
+_BYTES_PER_SCENE = 200  # of the set: which digit, its label, and its pixels for the fingerprint
 
 
 @cache
@@ -99,6 +102,8 @@ def open_scenes(
     for what, value, least in (("side_px", side_px, 8), ("n", n, 1), ("seed", seed, 0)):
         if value < least:
             raise UserError(f"scenes: {what} must be >= {least}. Got {value}.")
+    require_memory(f"scenes: side_px={side_px}", _BYTES_PER_PIXEL * side_px**2)
+    require_memory(f"scenes: n={n}", _BYTES_PER_SCENE * n)
     pixels, labels = digits.load()
     chosen = digit_indices(split, n, seed)
     sources = (pixels[chosen].tobytes(), *(strip.tobytes() for strip in _strips(split)))

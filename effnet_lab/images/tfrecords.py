@@ -69,7 +69,7 @@ def open_tfrecords(shards: list[Path], split: str, name: str, base: int | None =
         )
     records = {f"{path.name}/{i}": record for path in sorted(shards) for i, record in enumerate(_records(path))}
     if not records:
-        raise UserError(f"{name} holds no record. Give TFRecord files with pictures in them.")
+        raise UserError(f"{name} has no record in it. Give TFRecord files with pictures in them.")
     lowest = min(record.label for record in records.values())
     base = min(1, lowest) if base is None else base
     if lowest < base:
@@ -111,7 +111,9 @@ def _records(path: Path) -> Iterator[Record]:
                 label = first_int(content, features.get("image/class/label"))
                 text = first_bytes(content, features.get("image/class/text") or features.get("image/class/synset"))
             except (ValueError, AttributeError, TypeError) as error:
-                raise UserError(f"{path}: record {number} is no tf.train.Example: {error}. Write it again.") from None
+                raise UserError(
+                    f"{path}: record {number} cannot be read as a tf.train.Example: {error}. Write it again."
+                ) from None
             if image is None or label is None:
                 missing = "image/encoded" if image is None else "image/class/label"
                 raise UserError(f"{path}: record {number} has no {missing}. The ImageNet layout needs it.")
@@ -134,7 +136,7 @@ def _frames(content: mmap.mmap, path: Path) -> Iterator[Span]:
         header = content[position : position + _HEADER.size]
         size, checksum = _HEADER.unpack(header)
         if checksum != _masked_crc32c(header[:8]):
-            what = "is no uncompressed TFRecord file" if position == 0 else f"is damaged at byte {position:,}"
+            what = "is not an uncompressed TFRecord file" if position == 0 else f"is damaged at byte {position:,}"
             raise UserError(f"{path} {what}: the checksum of a record's length is wrong. Copy it again.")
         position += _HEADER.size
         if position + size + 4 > end:

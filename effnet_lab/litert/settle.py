@@ -101,11 +101,11 @@ def fit_samples(samples: Set, graph: Graph, info: ModelInfo) -> Set:
     if isinstance(samples, ArraySet):
         return samples.fitted(input_slots(graph), info.model)
     if not len(samples):
-        raise UserError(f"{samples.name} holds no image. Give another source.")
+        raise UserError(f"{samples.name} has no image in it. Give another source.")
     if info.preprocess is None:
         takes = ", ".join(str(graph.tensors[index].shape) for index in graph.inputs)
         raise UserError(
-            f"{info.model} takes {takes}, which is no picture, and {samples.name} holds pictures. Give its inputs as an .npy "
+            f"{info.model} takes {takes}, which is not a picture, and {samples.name} holds pictures. Give its inputs as an .npy "
             "or .npz file with --inputs."
         )
     height, width = samples.read(0).shape[:2]
