@@ -12,6 +12,7 @@ import numpy as np
 from effnet_lab.images import ImageSet
 from effnet_lab.litert import Op, Runner, embed_info, read_graph, read_info
 from effnet_lab.litert.edit import with_constants
+from effnet_lab.litert.flatbuffer import pack, parse
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.quantize.ai_edge import requantize
 from effnet_lab.quantize.recipes import parse_recipe
@@ -165,6 +166,75 @@ def unlike_residual(
     stored = [healthy.stored(tensors[branch], which) for which in (1, 2)]
     edits = {name: (data * (factor * width[skip] / width[branch])).astype(np.float32) for name, data in stored}
     return write(healthy, folder, "unlike residual", layer, edits=edits)
+
+
+def spoiled(healthy: Healthy, layer: str, folder: Path, what: str, spoil: Callable[..., bytes]) -> Patient:
+    """A sound pair whose quantized file somebody has spoiled in one layer."""
+    patient = write(healthy, folder, "defective", f"{layer} {what}")
+    content = patient.quantized.read_bytes()
+    graph, op = read_graph(content), _op_of(content, layer)
+    patient.quantized.write_bytes(spoil(content, *(graph.tensors[i] for i in (*op.inputs, *op.outputs))))
+    return replace(patient, layer=layer)
+
+
+def _op_of(content: bytes, layer: str) -> Op:
+    graph = read_graph(content)
+    names = layer_names(graph)
+    return next(op for name, op in graph.produced.items() if names.get(name) == layer)
+
+
+def shuffled_kernel(healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator) -> Patient:
+    """All weights of the layer in another order."""
+    return spoiled(
+        healthy, layer, folder, "shuffled",
+        lambda content, _x, w, *_: with_constants(content, {w.name: rng.permutation(w.data.ravel()).reshape(w.shape)}),
+    )  # fmt: skip
+
+
+def zeroed_bias(healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator) -> Patient:
+    """No bias."""
+    return spoiled(
+        healthy, layer, folder, "no bias",
+        lambda content, _x, _w, b, *_: with_constants(content, {b.name: np.zeros_like(b.data)}),
+    )  # fmt: skip
+
+
+def low_bias(healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator) -> Patient:
+    """A bias lower by the whole range of the output."""
+
+    def spoil(content, x, w, b, y):
+        lower = np.rint(255 * y.scale[0] / (x.scale[0] * w.scale)).astype(b.dtype)
+        return with_constants(content, {b.name: b.data - lower})
+
+    return spoiled(healthy, layer, folder, "low bias", spoil)
+
+
+def doubled_scale(healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator) -> Patient:
+    """Every weight stands for twice its value."""
+
+    def spoil(content, x, w, *_):
+        tree = parse(content)
+        stored = tree.subgraphs[0].tensors[w.index].quantization
+        stored.scale = 2 * np.asarray(stored.scale, np.float32)
+        return pack(tree)
+
+    return spoiled(healthy, layer, folder, "doubled", spoil)
+
+
+def shuffled_channel(healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator) -> Patient:
+    """The weights of one output channel in another order."""
+
+    def spoil(content, x, w, *_):
+        data, axis = w.data.copy(), 3 if healthy.ops[layer].kind == "depthwise" else 0
+        rows = np.moveaxis(data, axis, 0)
+        channel = int(rng.integers(len(rows)))
+        rows[channel] = rng.permutation(rows[channel].ravel()).reshape(rows[channel].shape)
+        return with_constants(content, {w.name: data})
+
+    return spoiled(healthy, layer, folder, "one channel", spoil)
+
+
+DEFECTS = (shuffled_kernel, zeroed_bias, low_bias, doubled_scale, shuffled_channel)
 
 
 def places(healthy: Healthy) -> dict[Callable[..., Patient], list[str]]:

@@ -29,7 +29,7 @@ def twins(tmp_path_factory):
 
 def recorded(twins, out):
     pair, images = twins
-    errors = layer_error(pair.quantized, images, float_model=pair.float_model)
+    errors = layer_error(pair.quantized, images, float_model=pair.float_model).table
     record(errors, "layer_error", out, notebook="02_quantization_error", profile="smoke")
     return check(out, data_dir() / "baselines")
 

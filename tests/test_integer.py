@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from effnet_lab import cli, frames
 from effnet_lab.analysis.integer import KINDS, check_integer, explain_op
 from effnet_lab.analysis.integer.fixed_point import FLOAT32, TIES_AWAY, TIES_UP, quantize_multiplier, requantize
-from effnet_lab.analysis.integer.steps import Case, code_range, steps
+from effnet_lab.analysis.integer.steps import OpCase, code_range, steps
 from effnet_lab.images import open_images
 from effnet_lab.litert import KERNELS, read_graph, read_info
 from effnet_lab.litert.options import op_options
@@ -38,7 +38,7 @@ def recomputed(content: bytes, kernels: str, seed: int = 0) -> tuple[np.ndarray,
     codes, theirs = run(content, kernels, np.random.default_rng(seed))
     op = graph.ops[0]
     into = dict(zip(graph.inputs, codes, strict=True))
-    case = Case(
+    case = OpCase(
         op=op,
         options=options[0],
         inputs=tuple(graph.tensors[i] for i in op.inputs),

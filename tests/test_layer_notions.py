@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from effnet_lab.analysis import layer_error, op_by_op
-from effnet_lab.analysis.error_sums import ErrorTotals
+from effnet_lab.analysis import Twins, op_by_op
+from effnet_lab.analysis import layer_error as measure
+from effnet_lab.analysis.error_sums import LogitErrors
 from effnet_lab.analysis.match import match_ops
 from effnet_lab.analysis.metrics import ErrorSums
-from effnet_lab.analysis.twins import TwinRunner
+from effnet_lab.analysis.plan import WHOLE
 from effnet_lab.images import open_images
 from effnet_lab.litert import Runner, float_twin, read_graph, read_info
 from effnet_lab.litert.flatbuffer import decode, pack, parse
@@ -19,6 +20,12 @@ from effnet_lab.litert.layer_names import computing, layer_names
 from effnet_lab.litert.runner import DelegateError
 from effnet_lab.names import UserError
 from effnet_lab.quantize import parse_recipe, write_files
+
+
+def layer_error(*files, **options) -> pd.DataFrame:
+    """The table alone."""
+    return measure(*files, **options).table
+
 
 FLOAT, INT8 = "float32 converter", "static_wi8_ai8 converter"
 ALL = ("accumulated", "local", "effect", "split")
@@ -62,16 +69,17 @@ def test_stripped_names_are_matched_by_structure(files, scenes, tmp_path, name):
         pair[which] = tmp_path / f"{which}.tflite"
         pair[which].write_bytes(renamed(path.read_bytes(), lambda *_: name))
     named = layer_error(files[INT8], scenes, float_model=files[FLOAT])
-    stripped = layer_error(pair["quantized"], scenes, float_model=pair["float"])
+    found = measure(pair["quantized"], scenes, float_model=pair["float"])
+    stripped = found.table
     assert stripped["layer"].is_unique
-    assert not stripped.attrs["unmatched"]
+    assert not found.unmatched
     columns = ["op", "sqnr_accumulated_db", "mse"]
     pd.testing.assert_frame_equal(stripped[columns], named[columns])
 
 
 def test_names_of_quantization_aware_training_are_matched(files):
     quantized = renamed(files[INT8].read_bytes(), lambda _, name: name.replace("blocks_", "quant_blocks_"))
-    twins = TwinRunner(files[FLOAT], quantized)
+    twins = Twins(quantized, files[FLOAT])
     assert twins.unmatched == ()
     assert all(
         pair.layer.replace("quant_", "") in pair.reference.name for pair in twins.pairs if "blocks" in pair.layer
@@ -102,7 +110,7 @@ def test_an_inserted_layer_is_listed_and_the_others_keep_theirs(files, scenes):
     main.operators[place].inputs = [len(main.tensors) - 1, *map(int, main.operators[place].inputs[1:])]
     main.operators.insert(place, op)
     scrambled = renamed(files[INT8].read_bytes(), lambda i, _: f"n{i}")
-    twins = TwinRunner(pack(tree), scrambled)
+    twins = Twins(scrambled, pack(tree))
     assert twins.unmatched == ()
     assert [name for name in twins.unmatched_reference if "inserted" not in name] == []
     assert len(twins.unmatched_reference) == 1
@@ -147,12 +155,12 @@ def test_what_was_not_asked_for_is_nan(files, scenes, errors):
 
 
 def test_fused_metrics_are_numpys(files, scenes, errors):
-    twins = TwinRunner(files[FLOAT], files[INT8])
+    twins = Twins(files[INT8], files[FLOAT])
     pair = twins.pairs[7]
     seen = [[], []]
     for batch, _ in scenes.batches(read_info(files[INT8]).preprocess):
         for image in batch:
-            twins.run(image)
+            twins.run((image,))
             for values, one in zip(seen, twins.values(pair), strict=True):
                 values.append(one.astype(np.float64))
     a, b = (np.stack(values) for values in seen)
@@ -188,11 +196,12 @@ def test_an_interrupt_keeps_what_is_finished(files, scenes):
                 raise KeyboardInterrupt
             yield image
 
-    table = layer_error(files[INT8], scenes, float_model=files[FLOAT], progress=stop_after_three)
-    assert (table["n_images"] == 3).all()
-    assert table.attrs["interrupted"]
-    whole = layer_error(files[INT8], scenes.take(3), float_model=files[FLOAT])
-    assert len(whole) == len(table)
+    found = measure(files[INT8], scenes, float_model=files[FLOAT], progress=stop_after_three)
+    assert (found.table["n_images"] == 3).all()
+    assert found.interrupted
+    first_three = layer_error(files[INT8], scenes.pick(np.arange(3)), float_model=files[FLOAT])
+    pd.testing.assert_frame_equal(found.table, first_three)
+    assert not measure(files[INT8], scenes.take(1), float_model=files[FLOAT]).interrupted
 
 
 def test_a_file_alone_has_exact_weights_and_all_notions(files, scenes):
@@ -208,10 +217,10 @@ def test_a_keras_model_is_a_float_model(files, scenes):
     model = load_model("micro0")
     expected = layer_error(files[INT8], scenes.take(2), float_model=files[FLOAT])["sqnr_accumulated_db"]
     for given in ("micro0", model.keras):
-        table = layer_error(files[INT8], scenes.take(2), float_model=given)
-        ours = table["sqnr_accumulated_db"]
+        found = measure(files[INT8], scenes.take(2), float_model=given)
+        ours = found.table["sqnr_accumulated_db"]
         np.testing.assert_allclose(ours, expected[: len(ours)], atol=0.05)
-    assert table.attrs["unmatched"] == ["softmax"]  # the network itself ends with the logits
+    assert found.unmatched == ("softmax",)  # the network itself ends with the logits
 
 
 def feed(images, preprocess):
@@ -259,7 +268,7 @@ def test_accumulated_error_is_ai_edge_quantizers(files, scenes, errors):
     samples = [{"images": image} for (image,) in feed(scenes, preprocess)]
     tool = Quantizer(str(files[FLOAT]), recipe.static_wi8_ai8(), previous_quantized_model=str(files[INT8]))
     found = tool.validate({"serving_default": samples}, num_threads=1).get_all_tensor_results()
-    twins = TwinRunner(files[FLOAT], files[INT8])
+    twins = Twins(files[INT8], files[FLOAT])
     assert len(twins.pairs) == len(errors) == 32
     for pair, ours in zip(twins.pairs, errors["mse"], strict=True):
         assert ours == pytest.approx(found[pair.reference.name]["mse"], rel=0.01), pair.layer
@@ -297,30 +306,31 @@ def test_an_interrupt_keeps_the_images_that_all_ops_have_seen(files, scenes, err
             yield do
 
     options = {"float_model": files[FLOAT], "notions": ("accumulated", "local", "effect")}
-    table = layer_error(files[INT8], scenes, progress=stopped, **options)
+    found = measure(files[INT8], scenes, progress=stopped, **options)
+    table = found.table
     assert bar == [3 * (32 + 1)]  # chunks of images, each through every op and once through the whole
     assert (table["n_images"] == 2).all()
-    assert table.attrs["interrupted"]
-    pd.testing.assert_frame_equal(table, layer_error(files[INT8], scenes.take(2), **options), check_flags=False)
+    assert found.interrupted
+    pd.testing.assert_frame_equal(table, layer_error(files[INT8], scenes.take(2), **options))
     stop = 30  # in the first chunk
     with pytest.raises(KeyboardInterrupt):  # nothing is finished
         layer_error(files[INT8], scenes, progress=stopped, **options)
 
 
 def test_what_waits_between_two_ops_stays_within_its_bound(files, scenes, monkeypatch):
-    twins = TwinRunner(files[FLOAT], files[INT8])
-    plan = op_by_op.Plan(*twins.sources, twins.pairs, (op_by_op.WHOLE,))
+    twins = Twins(files[INT8], files[FLOAT])
+    plan = twins.plan((WHOLE,))
     monkeypatch.setattr(op_by_op, "CHUNK_BYTES", 3 * plan.bytes_per_image() + 1)
-    assert plan.chunk() == 3
+    assert op_by_op.chunk_size(plan) == 3
     images = np.stack([image for (image,) in feed(scenes, read_info(files[INT8]).preprocess)])[:3, 0]
-    walk, most = op_by_op.OpWalk(plan, images, "xnnpack", ErrorTotals()), 0
+    walk, most = op_by_op.OpWalk(plan, [(image,) for image in images], "xnnpack", LogitErrors()), 0
     for do in walk:
         do()
         most = max(most, sum(values.nbytes for state in walk.states for values in state.values()))
     assert 0.3 * op_by_op.CHUNK_BYTES < most <= op_by_op.CHUNK_BYTES
-    assert all(state.keys() == {plan.logits, plan.output} for state in walk.states)
+    assert all(state.keys() == {plan.logits, *plan.outputs} for state in walk.states)
     monkeypatch.setattr(op_by_op, "CHUNK_BYTES", 1)
-    assert plan.chunk() == 1  # an image larger than the bound goes alone
+    assert op_by_op.chunk_size(plan) == 1  # an image larger than the bound goes alone
 
 
 OTHERS = ("static_wi8_ai16 converter", "static_wi8_ai8_per_tensor converter", "dynamic_wi8_afp32 converter",
@@ -339,8 +349,9 @@ def test_files_of_other_kinds_have_sensible_rows(files, scenes, tmp_path, name):
         write_files(files[FLOAT], [(recipe, "ai_edge_quantizer")], path, calibration=calibration)
     else:
         path = files[name]
-    table = layer_error(path, scenes.take(2), float_model=files[FLOAT], notions=ALL)
-    assert table.attrs["unmatched"] == table.attrs["unmatched_float"] == table.attrs["not_local"] == []
+    found = measure(path, scenes.take(2), float_model=files[FLOAT], notions=ALL)
+    table = found.table
+    assert found.unmatched == found.unmatched_float == found.not_local == ()
     assert len(table) == 32
     assert (table["sqnr_accumulated_db"] > 5).all()
     assert (
@@ -357,9 +368,10 @@ def test_files_of_other_kinds_have_sensible_rows(files, scenes, tmp_path, name):
 @pytest.mark.real
 def test_a_file_from_elsewhere_with_uint8_input(shared, flowers_cache):
     path = shared / "fixtures" / "litert" / "flowers_lite0_int8.tflite"
-    table = layer_error(path, open_images("flowers160", limit=2), notions=("accumulated", "local"))
+    found = measure(path, open_images("flowers160", limit=2), notions=("accumulated", "local"))
+    table = found.table
     assert len(table) == 63  # the normalisation is part of the graph
-    assert table.attrs["unmatched"] == table.attrs["unmatched_float"] == table.attrs["not_local"] == []
+    assert found.unmatched == found.unmatched_float == found.not_local == ()
     assert table["op"].tolist()[:3] == ["mul", "add", "conv"]
     assert table["sqnr_accumulated_db"][2:].between(3, 60).all()
     assert table["sqnr_local_db"][2:].between(10, 70).all()

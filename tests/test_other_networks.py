@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from effnet_lab.analysis import gather_evidence, layer_error, verdicts
+from effnet_lab.analysis import layer_error, verdicts
 from effnet_lab.analysis.lint.network import Network
 from effnet_lab.analysis.lint.npu import check
 from effnet_lab.analysis.lint.xnnpack import fate
@@ -98,18 +98,16 @@ def test_the_lint_says_what_vela_leaves(pair):
 
 def test_every_notion_of_error(pair, scenes):
     notions = ("accumulated", "local", "effect", "split")
-    table = layer_error(pair[1], scenes, float_model=pair[0], notions=notions).set_index("layer")
-    assert table.attrs["unmatched"] == []
-    assert set(table.loc[table.attrs["not_local"], "op"]) == SHAPES
-    numbers = table.drop(table.attrs["not_local"])
+    found = layer_error(pair[1], scenes, float_model=pair[0], notions=notions)
+    table = found.table.set_index("layer")
+    assert found.unmatched == ()
+    assert set(table.loc[list(found.not_local), "op"]) == SHAPES
+    numbers = table.drop(list(found.not_local))
     assert numbers[["sqnr_local_db", "sqnr_effect_db"]].notna().all(axis=None)
     assert (numbers["sqnr_accumulated_db"] > 15).all()
 
 
 def test_it_is_healthy(pair, scenes):
-    table = verdicts(
-        layer_error(pair[1], scenes, float_model=pair[0], notions=("accumulated", "local")),
-        gather_evidence(pair[1], scenes, float_model=pair[0]),
-    )
+    table = verdicts(pair[1], scenes, float_model=pair[0]).table
     assert set(table["verdict"]) == {"healthy"}
     assert not set(table["op"]) & {"shape", "pack"}

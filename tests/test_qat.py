@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from effnet_lab.analysis.twins import TwinRunner
+from effnet_lab.analysis import Twins
 from effnet_lab.evaluate import collect_predictions, compare_predictions
 from effnet_lab.images import open_images
 from effnet_lab.litert import read_graph, read_info
@@ -65,7 +65,7 @@ def test_the_int8_file_answers_as_the_fake_quantized_network(micro0, tmp_path):
     assert (info.scheme, info.backend, info.io, info.calibration) == ("static_wi8_ai8", "qat", "int8", None)
     names = list(layer_names(read_graph(quantized)).values())
     assert names[:-1] == layer_counts(micro0.spec, 10)["layer"].tolist()
-    assert not TwinRunner(float_file, quantized).unmatched  # its float twin has the same names
+    assert not Twins(quantized, float_file).unmatched  # its float twin has the same names
 
 
 def test_the_file_has_the_trained_ranges(micro0, tmp_path):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from effnet_lab import view
-from effnet_lab.analysis import evidence_table, gather_evidence, layer_error, verdicts
+from effnet_lab.analysis import layer_error, verdicts
 from effnet_lab.analysis.repair import channel_ranges
 from effnet_lab.bench import measure_latency, profile
 from effnet_lab.board import delegates, ethosu, footprint, measure_memory
@@ -26,10 +26,10 @@ def frames_of(files):
     answers = [collect_predictions(path, images) for path in paths]
     errors = layer_error(
         files[INT8], images.take(4), float_model=files[FLOAT], notions=("accumulated", "local", "effect")
-    )
-    evidence = gather_evidence(files[INT8], images.take(4), float_model=files[FLOAT])
+    ).table
+    judged = verdicts(files[INT8], images.take(4), float_model=files[FLOAT])
     return {
-        "answers": answers, "errors": errors, "verdicts": verdicts(errors, evidence), "evidence": evidence_table(evidence),
+        "answers": answers, "errors": errors, "verdicts": judged.table, "evidence": judged.evidence,
         "accuracy": pd.concat([accuracy(each) for each in answers], ignore_index=True),
         "latency": measure_latency(paths, n_runs=3), "profile": profile(files[INT8], 2).table, "claims": claims_ledger(),
         "memory": pd.concat([measure_memory(path) for path in paths], ignore_index=True),

@@ -2,17 +2,19 @@
 
 from effnet_lab.analysis.histograms import HistogramOf, layer_histogram
 from effnet_lab.analysis.integer import check_integer, explain_op
-from effnet_lab.analysis.layer_error import layer_error
+from effnet_lab.analysis.layer_error import LayerErrors, layer_error
 from effnet_lab.analysis.lint import lint
 from effnet_lab.analysis.metrics import sqnr_db
-from effnet_lab.analysis.verdicts import evidence_table, gather_evidence, verdicts
+from effnet_lab.analysis.twins import Twins
+from effnet_lab.analysis.verdicts import LayerVerdicts, verdicts
 
 __all__ = [
     "HistogramOf",
+    "LayerErrors",
+    "LayerVerdicts",
+    "Twins",
     "check_integer",
-    "evidence_table",
     "explain_op",
-    "gather_evidence",
     "layer_error",
     "layer_histogram",
     "lint",

@@ -8,12 +8,22 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from effnet_lab.analysis.metrics import (
+    COUNT,
+    ERROR,
+    ERROR2,
+    HIGH,
+    LOW,
+    MAX_ERROR,
+    OUTSIDE,
+    PRODUCT,
+    QUANTIZED2,
+    REFERENCE2,
+)
+
 BLOCK = 512  # elements summed in float32, in several lanes at once
 _REST = np.int32(0x7FFFFFFF)  # all bits of a float32 but its sign
 _FAST = {"reassoc", "contract", "nsz"}  # sums may be reordered; NaN and infinity still come out of the sums of squares
-# places in the array of sums
-COUNT, REFERENCE2, QUANTIZED2, PRODUCT, ERROR2, ERROR, OUTSIDE, MAX_ERROR, LOW, HIGH = range(10)
-EMPTY = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, np.inf, -np.inf)
 
 
 @njit(cache=True, fastmath=_FAST)

@@ -2,48 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from effnet_lab import frames
-from effnet_lab.analysis.error_sums import NOTIONS, Measuring
-from effnet_lab.analysis.metrics import weight_sqnr_db
-from effnet_lab.analysis.twins import Pair, TwinRunner
-from effnet_lab.images import ImageSet
-from effnet_lab.litert.metadata import info_of
+from effnet_lab.analysis.measuring import NOTIONS, Measuring
+from effnet_lab.analysis.twins import Twins
+from effnet_lab.images import Samples, Source, Stated, open_samples
 from effnet_lab.litert.runner import DelegateError
 from effnet_lab.names import UserError, lookup
-from effnet_lab.quantize.float_file import float_beside
 
 if TYPE_CHECKING:
-    from effnet_lab.models.loaded import LoadedModel
+    from effnet_lab.quantize.float_file import Network
 
 LOCAL_INPUTS = ("float", "quantized")
-_NAN = float("nan")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerErrors:
+    """The error of every layer of one file, and what the table could not hold."""
+
+    table: pd.DataFrame  # LAYER_ERROR, one row per layer in forward order; what was not asked for is NaN
+    unmatched: tuple[str, ...]  # layers of the quantized network without a counterpart
+    unmatched_float: tuple[str, ...]  # layers of the float network without one
+    not_local: tuple[str, ...]  # layers whose op could not be run alone
+    smallest_correlation: tuple[str, float]  # layer whose weights are least like the float ones; ("", NaN) for a twin
+    interrupted: bool  # the rows hold the images that were finished, see `n_images`
 
 
 def layer_error(
     quantized: Path | str,
-    images: ImageSet,
+    images: Source,
     *,
-    float_model: Path | str | bytes | LoadedModel | object | None = None,
+    float_model: Network | bytes | None = None,
     kernels: str = "xnnpack",
     notions: Sequence[str] = ("accumulated",),
     local_inputs: str = "float",
-    progress: Iterable | None = None,
-) -> pd.DataFrame:
+    anyway: bool = False,
+    preprocess: Stated = None,
+    split: str | None = None,
+    limit: int | None = None,
+    progress: Callable[..., Iterable[Any]] | None = None,
+) -> LayerErrors:
     """How far each layer of a quantized network is from the float one, on the same images.
 
     Parameters
     ----------
     quantized : path
         A quantized .tflite file, of any tool; its metadata say the preprocessing.
-    images : ImageSet
+    images : ImageSet, or what `open_samples` takes with `split` and `limit`
         Streamed in chunks of bounded memory; the sums run over all elements of all images.
     float_model : path, Keras model or LoadedModel, optional
         The same network in float32: a .tflite file, whatever `load_model` opens, or a Keras model. Without one, a twin is
@@ -64,17 +74,18 @@ def layer_error(
         What an op gets in the local notion: what the float graph has there, rounded to the codes that the op takes, or what
         the quantized graph has there. In the second case the float op gets the same rounded values, so that neither the
         rounding of the inputs nor what went wrong before is part of the error; that is how QuantizationDebugger measures.
+    anyway : bool
+        Measure two files, too, that are not a pair; the column `pairing` says why they are not.
+    preprocess : StatedInput or Preprocess, optional
+        What the user says of the input; else what is known of either file, the same for both.
     progress : callable, optional
         Wraps the work, as `tqdm` does: images where nothing but the accumulated error is asked for, else each op on some
         images.
 
     Returns
     -------
-    DataFrame
-        LAYER_ERROR, one row per layer in forward order; what was not asked for is NaN. ``attrs["unmatched"]`` lists the
-        layers without a counterpart, ``attrs["unmatched_float"]`` those of the float network, ``attrs["not_local"]`` those
-        whose inputs could not be matched. Interrupted, the rows hold the images that were finished: see ``n_images``, and
-        ``attrs["interrupted"]``. The notions that go op by op finish up to 16 images at a time.
+    LayerErrors
+        Interrupted, its rows hold the images that were finished. The effect goes op by op, 16 images at a time or fewer.
 
     Notes
     -----
@@ -95,71 +106,27 @@ def layer_error(
     lookup("inputs of the local error", local_inputs, dict.fromkeys(LOCAL_INPUTS))
     if local_inputs == "quantized" and {"effect", "split"} & set(notions):
         raise UserError("The effect on the logits starts from the float graph. Use local_inputs 'float' with it.")
-    content = float_beside(quantized, float_model)
-    measure = partial(_measure, content, quantized, images, notions, local_inputs, progress)
+    chosen = open_samples(images, split=split, limit=limit)
+    twins = Twins(quantized, float_model, kernels=kernels, anyway=anyway, preprocess=preprocess)
     try:
-        return measure(kernels)
+        return errors_of(twins, chosen, notions, local_inputs, progress)
     except DelegateError:
-        return measure("builtin")
+        twins.fall_back()
+        return errors_of(twins, chosen, notions, local_inputs, progress)
 
 
-def _measure(content, quantized, images: ImageSet, notions, local_inputs: str, progress, kernels: str) -> pd.DataFrame:
-    twins = TwinRunner(content, quantized, kernels=kernels)
-    info = info_of(twins.sources[1].tree, quantized)
-    measuring, interrupted = Measuring(twins, notions, local_inputs), False
-    work = measuring.work(_chunks(images, info.preprocess, measuring.chunk))
-    try:
-        for do in progress(work, total=measuring.count(len(images))) if progress else work:
-            do()
-    except KeyboardInterrupt:
-        if not measuring.totals.n_images:
-            raise
-        interrupted = True
-    shared = info.key | {"data": images.name, "n_images": measuring.totals.n_images, "kernels": twins.kernels}
-    table = frames.build(frames.LAYER_ERROR, [shared | describe(pair) | measuring.row(pair) for pair in twins.pairs])
-    steps = measuring.plan.steps if measuring.plan else ()
-    local = {step.pair.layer for step in steps if step.pair}
-    table.attrs["unmatched"] = list(twins.unmatched)
-    table.attrs["unmatched_float"] = list(twins.unmatched_reference)
-    table.attrs["not_local"] = [pair.layer for pair in twins.pairs if steps and pair.layer not in local]
-    table.attrs["local_inputs"] = local_inputs
-    table.attrs["interrupted"] = interrupted
-    return table
-
-
-def run_images(twins: TwinRunner, images: ImageSet, preprocess) -> Iterator[None]:
-    """Run both networks on every image; the values stand in `twins` until the next."""
-    for chunk in _chunks(images, preprocess, 1):
-        twins.run(chunk[0])
-        yield
-
-
-def _chunks(images: ImageSet, preprocess, size: int) -> Iterator[np.ndarray]:
-    """The images as float32 (n, h, w, 3), at most `size` at a time."""
-    chunk = []
-    for image in (image for batch, _labels in images.batches(preprocess, size=8) for image in batch):
-        chunk.append(image)
-        if len(chunk) == size:
-            yield np.stack(chunk)
-            chunk = []
-    if chunk:
-        yield np.stack(chunk)
-
-
-def describe(pair: Pair) -> dict:
-    """What the files alone say of a layer."""
-    tensor, reference, kernel = pair.quantized, pair.reference_kernel, pair.quantized_kernel
-    row = {
-        "layer_index": pair.index,
-        "layer": pair.layer,
-        "op": pair.op.kind,
-        "scale": float(tensor.scale[0]) if tensor.quantized else _NAN,
-        "zero_point": int(tensor.zero_point[0]) if tensor.quantized else _NAN,
-        "n_channels": tensor.shape[-1] if tensor.shape else 1,
-    }
-    if kernel is not None and kernel.quantized:
-        row["granularity"] = "channel" if kernel.scale.size > 1 else "tensor"
-    if reference is None or reference.data is None or kernel.data is None:
-        return row
-    whole, worst = weight_sqnr_db(reference, kernel, pair.channel_axis)
-    return row | {"weight_sqnr_db": whole, "weight_worst_channel_sqnr_db": worst}
+def errors_of(
+    twins: Twins, images: Samples, notions: Sequence[str] = ("accumulated",), local_inputs: str = "float",
+    progress: Callable[..., Iterable[Any]] | None = None,
+) -> LayerErrors:  # fmt: skip
+    """The same of files that are open; see `layer_error`."""
+    measuring = Measuring(twins, notions, local_inputs)
+    interrupted = not measuring.run(images, progress)
+    return LayerErrors(
+        table=measuring.table(images.name),
+        unmatched=twins.unmatched,
+        unmatched_float=twins.unmatched_reference,
+        not_local=measuring.not_local,
+        smallest_correlation=twins.pairing.smallest,
+        interrupted=interrupted,
+    )

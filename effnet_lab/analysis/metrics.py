@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +13,43 @@ from effnet_lab.litert import Tensor
 IDEAL_RMSE_OVER_SCALE = 1 / np.sqrt(12)  # of rounding alone: an error spread evenly over one step; Bennett 1948
 
 
+Array = NDArray[Any]
+# places in the array of sums; the compiled code of `error_kernels` fills them
+COUNT, REFERENCE2, QUANTIZED2, PRODUCT, ERROR2, ERROR, OUTSIDE, MAX_ERROR, LOW, HIGH = range(10)
+EMPTY = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, np.inf, -np.inf)
+
+
+def decibels(signal: float, noise: float) -> float:
+    """Ratio of two energies, dB; ``inf`` where there is no noise, ``-inf`` where there is nothing but noise."""
+    if noise == 0.0:
+        return float("inf")
+    return float(10.0 * np.log10(signal / noise)) if signal > 0 else float("-inf")
+
+
+def _sum(place: int, meaning: str) -> Any:
+    """A property of `ErrorSums`: one of its sums."""
+    return property(lambda sums: float(sums.values[place]), doc=meaning)
+
+
 class ErrorSums:
     """Sums over the elements of one tensor; adding two of them joins their samples, so that images can be streamed."""
 
-    def __init__(self, values: NDArray[np.float64] | None = None) -> None:
-        from effnet_lab.analysis.error_kernels import EMPTY  # compiled code, loaded when something is measured
+    count = _sum(COUNT, "Elements.")
+    reference2 = _sum(REFERENCE2, "Sum of squares of the reference.")
+    quantized2 = _sum(QUANTIZED2, "Sum of squares of the quantized values.")
+    product = _sum(PRODUCT, "Sum of the products of the two.")
+    error2 = _sum(ERROR2, "Sum of squares of the error.")
+    error = _sum(ERROR, "Sum of the error, quantized less reference.")
+    outside = _sum(OUTSIDE, "Elements of the reference that the codes cannot express.")
+    max_error = _sum(MAX_ERROR, "Largest absolute error.")
+    low = _sum(LOW, "Smallest value of the reference; infinite of nothing.")
+    high = _sum(HIGH, "Largest value of the reference; minus infinity of nothing.")
 
+    def __init__(self, values: NDArray[np.float64] | None = None) -> None:
         self.values = np.array(EMPTY) if values is None else values
 
     @classmethod
-    def of(cls, reference: NDArray, quantized: NDArray) -> ErrorSums:
+    def of(cls, reference: Array, quantized: Array) -> ErrorSums:
         """Sums of one pair of tensors of the same shape, real values.
 
         Raises
@@ -33,7 +61,7 @@ class ErrorSums:
         sums.see(reference, quantized)
         return sums
 
-    def see(self, reference: NDArray, codes: NDArray, tensor: Tensor | None = None) -> None:
+    def see(self, reference: Array, codes: Array, tensor: Tensor | None = None) -> None:
         """Take in one more pair: the codes of `tensor`, or real values without one."""
         if reference.shape != codes.shape:
             raise ValueError(f"The tensors must have one shape. Got {reference.shape} and {codes.shape}.")
@@ -41,25 +69,16 @@ class ErrorSums:
         require_finite(self.values)
 
     def __add__(self, other: ErrorSums) -> ErrorSums:
-        from effnet_lab.analysis.error_kernels import HIGH, LOW, MAX_ERROR
-
         a, b = self.values, other.values
         joined = a + b
         joined[MAX_ERROR], joined[HIGH] = max(a[MAX_ERROR], b[MAX_ERROR]), max(a[HIGH], b[HIGH])
         joined[LOW] = min(a[LOW], b[LOW])
         return ErrorSums(joined)
 
-    def __getattr__(self, name: str) -> float:
-        from effnet_lab.analysis import error_kernels
-
-        if name.startswith("_") or not isinstance(getattr(error_kernels, name.upper(), None), int):
-            raise AttributeError(f"ErrorSums has no attribute {name!r}.")
-        return float(self.values[getattr(error_kernels, name.upper())])
-
     @property
     def sqnr_db(self) -> float:
         """Signal-to-quantization-noise ratio, dB; ``inf`` if equal, ``-inf`` if only the reference is zero."""
-        return _decibel(self.reference2, self.error2)
+        return decibels(self.reference2, self.error2)
 
     @property
     def mse(self) -> float:
@@ -101,7 +120,7 @@ class ErrorSums:
         return self.outside / self.count if self.count else float("nan")
 
 
-def adder(tensor: Tensor | None) -> Callable[[NDArray, NDArray, NDArray], None]:
+def adder(tensor: Tensor | None) -> Callable[[Array, Array, Array], None]:
     """A function (reference, codes of the tensor, sums) that adds one pair to the sums; what can be known before is."""
     from effnet_lab.analysis.error_kernels import add_sums
 
@@ -113,14 +132,12 @@ def adder(tensor: Tensor | None) -> Callable[[NDArray, NDArray, NDArray], None]:
     return lambda reference, codes, sums: add_sums(_flat(reference), codes.reshape(-1), *numbers, sums)
 
 
-def _flat(values: NDArray) -> NDArray[np.float32]:
+def _flat(values: Array) -> NDArray[np.float32]:
     return np.ascontiguousarray(values, np.float32).reshape(-1)
 
 
-def require_finite(sums: NDArray) -> None:
+def require_finite(sums: Array) -> None:
     """Sums of any number of pairs, along the last axis."""
-    from effnet_lab.analysis.error_kernels import ERROR2, QUANTIZED2, REFERENCE2
-
     if not np.isfinite(sums[..., [REFERENCE2, QUANTIZED2, ERROR2]]).all():
         raise ValueError("The tensors must be finite. Got NaN or infinite values.")
 
@@ -131,18 +148,7 @@ def expressible(tensor: Tensor) -> tuple[float, float]:
     return (limits.min - zero - 0.5) * scale, (limits.max - zero + 0.5) * scale
 
 
-def _decibel(signal: float, noise: float) -> float:
-    if noise == 0.0:
-        return float("inf")
-    return float(10.0 * np.log10(signal / noise)) if signal > 0 else float("-inf")
-
-
-def _decibels(signal: NDArray, noise: NDArray) -> NDArray[np.float64]:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(noise == 0, np.inf, 10.0 * np.log10(signal / noise))
-
-
-def sqnr_db(reference: NDArray, quantized: NDArray) -> float:
+def sqnr_db(reference: Array, quantized: Array) -> float:
     """Signal-to-quantization-noise ratio of one tensor, in decibels.
 
     ``10 log10(sum(reference**2) / sum((reference - quantized)**2))``, summed in float64, over all axes.
@@ -176,11 +182,11 @@ def sqnr_db(reference: NDArray, quantized: NDArray) -> float:
     return ErrorSums.of(reference, quantized).sqnr_db
 
 
-def channel_sqnr_db(reference: NDArray, quantized: NDArray, axis: int) -> NDArray[np.float64]:
+def channel_sqnr_db(reference: Array, quantized: Array, axis: int) -> NDArray[np.float64]:
     """SQNR of every slice along `axis`, dB, shape (channels,)."""
     n = reference.shape[axis]
     signal, noise = _channel_sums(reference, quantized, np.ones(n), np.zeros(n), axis)
-    return _decibels(signal, noise)
+    return np.array([decibels(*pair) for pair in zip(signal, noise, strict=True)])
 
 
 def weight_sqnr_db(reference: Tensor, quantized: Tensor, axis: int) -> tuple[float, float]:
@@ -190,10 +196,11 @@ def weight_sqnr_db(reference: Tensor, quantized: Tensor, axis: int) -> tuple[flo
     zero_point = np.broadcast_to(quantized.zero_point if quantized.quantized else 0, n)
     codes = quantized.data.astype(np.int8) if quantized.dtype.name == "int4" else quantized.data
     signal, noise = _channel_sums(reference.real(reference.data), codes, scale, zero_point, axis)
-    return _decibel(signal.sum(), noise.sum()), float(_decibels(signal, noise).min())
+    worst = min(decibels(*pair) for pair in zip(signal, noise, strict=True))
+    return decibels(float(signal.sum()), float(noise.sum())), worst
 
 
-def _channel_sums(reference, codes, scale, zero_point, axis: int) -> tuple[NDArray, NDArray]:
+def _channel_sums(reference, codes, scale, zero_point, axis: int) -> tuple[Array, Array]:
     from effnet_lab.analysis.error_kernels import channel_energies
 
     if reference.shape != codes.shape:

@@ -1,133 +1,264 @@
-"""Two files of one network side by side: which tensor is which, and what to call a layer."""
+"""A float and a quantized file of one network: opened once, asked many questions."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from effnet_lab.analysis.match import match_ops
-from effnet_lab.litert import Op, Runner, Tensor
-from effnet_lab.litert.layer_names import computing, layer_names
+from effnet_lab.analysis.metrics import Array
+from effnet_lab.analysis.pair_check import OWN_WEIGHTS, PAIR, Pairing, check_pair
+from effnet_lab.analysis.pairs import Matching, Pair, match_layers
+from effnet_lab.analysis.plan import Plan
+from effnet_lab.analysis.side_graph import SideGraph
+from effnet_lab.images import ArraySet, Samples, Stated
+from effnet_lab.litert import KERNELS, ModelInfo, Runner, Tensor, float_twin, settle_pair
+from effnet_lab.litert.input_values import input_slots
+from effnet_lab.litert.metadata import info_of
 from effnet_lab.litert.runner import DelegateError
 from effnet_lab.litert.surgery import Source
-from effnet_lab.names import UserError
+from effnet_lab.names import UserError, lookup
+
+if TYPE_CHECKING:
+    from effnet_lab.quantize.float_file import Network
+
+_STATE = ("var_handle", "read_variable", "assign_variable", "call_once")
+Sample = tuple[Array, ...]  # one image, or what else a network takes: an array per input, without the batch
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pair:
-    """One layer in both graphs: the op, its output tensor, and its kernel where it has one."""
-
-    index: int  # position in forward order
-    layer: str
-    op: Op  # in the quantized graph
-    reference_op: Op
-    reference: Tensor
-    quantized: Tensor
-    reference_kernel: Tensor | None
-    quantized_kernel: Tensor | None
-
-    @property
-    def channel_axis(self) -> int:
-        """Axis of the output channels of a kernel."""
-        return len(self.quantized_kernel.shape) - 1 if self.op.kind == "depthwise" else 0
-
-
-class TwinRunner:
-    """A float and a quantized file of the same network, run on the same image.
+class Twins:
+    """Two files of one network, their layers matched, and one reader of images for both.
 
     Parameters
     ----------
-    float_model, quantized_model : path or bytes
-        .tflite files. Ops are matched by `match_ops`.
+    quantized : path
+        A quantized .tflite file, of any tool; its metadata say the preprocessing.
+    float_model : path, bytes, LoadedModel or Keras model, optional
+        The same network in float32. Without one, a twin is made from the dequantized weights.
     kernels : str
-        See `litert.KERNELS`. Where XNNPACK refuses one of the files, both run on the plain kernels, and `kernels` says so.
+        See `litert.KERNELS`. Where XNNPACK refuses one of the files, the plain kernels run both, and `kernels` says so.
+    anyway : bool
+        Go on with two files that are not a pair; `pairing` says why they are not.
+    preprocess : StatedInput or Preprocess, optional
+        What the user says of the input; else what is known of either file.
+
+    Raises
+    ------
+    UserError
+        If the files are not a float network and its quantized form, see `check_pair`.
     """
 
     def __init__(
-        self, float_model: Path | str | bytes, quantized_model: Path | str | bytes, *, kernels: str = "xnnpack"
-    ) -> None:
-        self.sources = Source(float_model), Source(quantized_model)
-        self._open(kernels)
-        if not self.pairs:
-            raise UserError(
-                "The two models share no activation by name or by structure. Give a float model of the same network."
-            )
-        self._require_one_input()
-
-    def _open(self, kernels: str) -> None:
-        try:
-            self.reference, self.quantized = (
-                Runner(source.content, kernels=kernels, keep_all=True, graph=source.graph) for source in self.sources
-            )
-            self.kernels = kernels
-        except DelegateError:
-            if kernels != "xnnpack":
-                raise
-            self._open("builtin")
-
-    def _require_one_input(self) -> None:
-        ours, theirs = self.quantized.input.shape, self.reference.input.shape
-        if ours != theirs:
-            raise UserError(
-                f"The models take images of unlike shape: {theirs} in float, {ours} quantized. Export both at one size."
-            )
+        self, quantized: Path | str, float_model: Network | bytes | None = None, *,
+        kernels: str = "xnnpack", anyway: bool = False, preprocess: Stated = None,
+    ) -> None:  # fmt: skip
+        lookup("kernels", kernels, KERNELS)
+        self.kernels = kernels
+        self.quantized_source = Source(quantized)
+        self.is_own_twin = float_model is None  # the float network has the quantized file's own weights
+        _require_no_state(self.quantized_source, quantized)
+        self._models = self._open_float(float_model, quantized), quantized
+        self.reference_source = Source(self._models[0])
+        if not (anyway and self.pairs) and self.pairing.objection:
+            raise UserError(f"{self.pairing.objection} Give the float model of the same network, or --anyway.")
+        self._require_same_inputs()
+        self.info = self._settle(preprocess)  # of the quantized file, with the one preprocessing of both
+        self._runners: dict[object, Any] = {}
+        self._float: Runner | SideGraph | None = None  # which of them holds the float values
 
     @cached_property
+    def _matching(self) -> Matching:
+        return match_layers(self.quantized_source.graph, self.reference_source.graph)
+
+    @cached_property
+    def pairing(self) -> Pairing:
+        """What speaks against the two files being a pair, and how alike their weights are."""
+        graphs, float_model = (self.reference_source.graph, self.quantized_source.graph), self._models[0]
+        name = "the float model" if isinstance(float_model, bytes) else Path(float_model).name
+        return check_pair(None if self.is_own_twin else self._matching, *graphs, (name, Path(self._models[1]).name))
+
+    @property
+    def pairing_words(self) -> str:
+        """For the column `pairing`: what the float network is, or why it is not that of the quantized file."""
+        if self.is_own_twin:
+            return OWN_WEIGHTS
+        return f"not a pair: {self.pairing.objection}" if self.pairing.objection else PAIR
+
+    @property
     def pairs(self) -> tuple[Pair, ...]:
         """Every layer of the quantized graph that the float graph has too, in forward order."""
-        float_graph, quantized_graph = self.reference.graph, self.quantized.graph
-        names, matched = layer_names(quantized_graph), match_ops(quantized_graph, float_graph)
-        return tuple(
-            Pair(
-                index=i,
-                layer=names[tensor_name],
-                op=op,
-                reference_op=matched[op.index],
-                reference=float_graph.tensors[matched[op.index].outputs[0]],
-                quantized=quantized_graph.tensors[op.outputs[0]],
-                reference_kernel=float_graph.stored_weights(matched[op.index]),
-                quantized_kernel=quantized_graph.stored_weights(op),
-            )
-            for i, (tensor_name, op) in enumerate(computing(quantized_graph))
-            if op.index in matched
-        )
+        return self._matching.pairs
 
-    @cached_property
+    @property
     def unmatched(self) -> tuple[str, ...]:
         """Layers of the quantized graph that the float graph does not have."""
-        names, matched = layer_names(self.quantized.graph), {pair.layer for pair in self.pairs}
-        return tuple(name for name in names.values() if name not in matched)
+        return self._matching.unmatched
 
-    @cached_property
+    @property
     def unmatched_reference(self) -> tuple[str, ...]:
         """Layers of the float graph that the quantized graph does not have."""
-        graph, matched = self.reference.graph, {pair.reference_op.index for pair in self.pairs}
-        names = layer_names(graph)
-        return tuple(names[name] for name, op in computing(graph) if op.index not in matched)
+        return self._matching.unmatched_reference
 
-    def run(self, image) -> None:
-        """Both models on one normalised image, float32 (h, w, 3)."""
+    def plan(self, parts: Sequence[str] = ()) -> Plan:
+        """The ops of the float network in turn, with those parts of them to be followed to the end."""
+        return Plan(self.reference_source, self.quantized_source, self.pairs, parts)
+
+    @cached_property
+    def steps(self) -> Plan:
+        """The same, nothing followed."""
+        return self.plan()
+
+    @cached_property
+    def alone(self) -> tuple[Pair, ...]:
+        """The pairs whose quantized op can be run alone: its inputs have counterparts, and they are numbers."""
+        found = {step.pair.index for step in self.steps.steps if step.pair}
+        return tuple(pair for pair in self.pairs if pair.index in found)
+
+    def samples(self, images: Samples) -> Iterator[Sample]:
+        """What the networks take of each image, or of each sample of arrays, in order."""
+        graph, name = self.quantized_source.graph, self.info.model
+        if isinstance(images, ArraySet):
+            return images.fitted(input_slots(graph), name).samples()
+        if self.info.preprocess is None:
+            shapes = ", ".join(str(graph.tensors[i].shape) for i in graph.inputs)
+            raise UserError(f"{name} takes no pictures: its input is {shapes}. Give arrays instead, --inputs data.npy.")
+        return images.samples(self.info.preprocess)
+
+    def _settle(self, preprocess: Stated) -> ModelInfo:
+        """The quantized file's card; a float file may know better what both are fed with."""
+        quantized = info_of(self.quantized_source.tree, self._models[1])
+        name = "the float model" if isinstance(self._models[0], bytes) else self._models[0]
+        reference = quantized if self.is_own_twin else info_of(self.reference_source.tree, name)
+        return settle_pair(reference, quantized, preprocess, twins=True)[1]
+
+    @staticmethod
+    def _open_float(float_model: Network | bytes | None, quantized: Path | str) -> Path | str | bytes:
+        if float_model is None:
+            return float_twin(quantized)
+        if isinstance(float_model, str | Path) and str(float_model).endswith(".tflite"):
+            return float_model
+        from effnet_lab.quantize.float_file import float_file
+
+        return float_file(float_model).content
+
+    def run(self, sample: Sequence[Array], *, local: str = "", quantized: bool = True) -> None:
+        """Both networks on one sample.
+
+        Parameters
+        ----------
+        local : "float" or "quantized", optional
+            Each op alone in integers, too, on what the float network has there, or what the quantized ops before it made.
+        quantized : bool
+            The whole quantized network, too.
+        """
         try:
-            for runner in (self.reference, self.quantized):
-                runner.feed(image)
-                runner.invoke()
+            self._float = self._beside(local) if local else self._whole(0)
+            for network in (self._float, self._whole(1)) if quantized else (self._float,):
+                network.feed(*sample)
+                network.invoke()
         except DelegateError:
             if self.kernels != "xnnpack":
                 raise
-            self._open("builtin")  # the graphs, and so the pairs, are the same
-            self.run(image)
+            self.fall_back()
+            self.run(sample, local=local, quantized=quantized)
+
+    def fall_back(self) -> None:
+        """From now on the plain kernels; the graphs, and so the pairs, are the same."""
+        self._runners.clear()
+        self.kernels, self._float = "builtin", None
+
+    def float_values(self, pair: Pair) -> Array:
+        """What the float network has in a layer after `run`; a view: let go of it before the next run."""
+        if isinstance(self._float, SideGraph):
+            return self._float.float_values(pair.reference.index)
+        return self._whole(0).codes(pair.reference)
+
+    def codes(self, pair: Pair) -> Array:
+        """The codes of a layer in the whole quantized network after `run`; a view."""
+        return self._whole(1).codes(pair.quantized)
+
+    def code_of(self, tensor: Tensor) -> Array:
+        """The codes of any tensor of the whole quantized network after `run`; a view."""
+        return self._whole(1).codes(tensor)
+
+    def local_codes(self, pair: Pair) -> Array:
+        """The codes that the quantized op alone made in a run with `local`; a view."""
+        if not isinstance(self._float, SideGraph):
+            raise ValueError("The last run had no op alone in it.")
+        return self._float.codes(pair.reference_op.index)
+
+    def values(self, pair: Pair) -> tuple[Array, Array]:
+        """(reference, quantized) real values of one layer after `run`, two arrays of one shape."""
+        return pair.reference.real(self.float_values(pair)), pair.quantized.real(self.codes(pair))
+
+    def outputs(self) -> list[tuple[Array, Array]]:
+        """(reference, quantized) real values of every output after `run`."""
+        graphs = self.reference_source.graph, self.quantized_source.graph
+        found = []
+        for ours, theirs in zip(graphs[0].outputs, graphs[1].outputs, strict=False):
+            tensor, other = graphs[0].tensors[ours], graphs[1].tensors[theirs]
+            sides = isinstance(self._float, SideGraph)
+            values = self._float.end(ours) if sides else self._whole(0).codes(tensor)
+            found.append((tensor.real(values), other.real(self.code_of(other))))
+        return found
 
     def settle_shapes(self) -> None:
         """Give the sources the shapes that tensors have at run time, so that their ops can be run alone."""
-        self.run(np.zeros(self.reference.input.shape[1:], np.float32))
-        for source, runner in zip(self.sources, (self.reference, self.quantized), strict=True):
-            shapes = runner.shapes()
+        if not any(map(_leaves_shapes_open, (self.reference_source, self.quantized_source))):
+            return
+        inputs = [self.reference_source.graph.tensors[i] for i in self.reference_source.graph.inputs]
+        self.run([np.zeros(tensor.shape[1:], np.float32) for tensor in inputs])
+        for which, source in enumerate((self.reference_source, self.quantized_source)):
+            shapes = self._whole(which).shapes()
             for index, tensor in enumerate(source.main.tensors):
                 tensor.shape = list(shapes.get(index, tensor.shape))
 
-    def values(self, pair: Pair):
-        """(reference, quantized) real values of one layer after `run`, two arrays of one shape."""
-        return self.reference.activation(pair.reference), self.quantized.activation(pair.quantized)
+    def _whole(self, which: int) -> Any:
+        """The interpreter of the float (0) or the quantized file (1), opened when it is first needed."""
+        source = (self.reference_source, self.quantized_source)[which]
+        return self._opened(
+            which, lambda: Runner(self._models[which], kernels=self.kernels, keep_all=True, graph=source.graph)
+        )
+
+    def _beside(self, local: str) -> Any:
+        passed_on = [pair.reference_op.index for pair in self.alone] if local == "quantized" else []
+        return self._opened(local, lambda: SideGraph(self.steps, self.kernels, passed_on=passed_on))
+
+    def _opened(self, key: object, make: Callable[[], Any]) -> Any:
+        if key not in self._runners:
+            self._runners[key] = make()
+        return self._runners[key]
+
+    def _require_same_inputs(self) -> None:
+        theirs, ours = (
+            [source.graph.tensors[i].shape for i in source.graph.inputs]
+            for source in (self.reference_source, self.quantized_source)
+        )
+        if ours != theirs:
+            said = [", ".join(map(str, shapes)) for shapes in (theirs, ours)]
+            raise UserError(
+                f"The models take inputs of unlike shape: {said[0]} in float, {said[1]} quantized. Export both at one size."
+            )
+
+
+def _require_no_state(source: Source, model: Path | str) -> None:
+    """A network that remembers what it saw before cannot be taken apart into ops that are run alone."""
+    keepers = [op.kind for op in source.graph.ops if op.kind in _STATE]
+    if keepers or any(tensor.isVariable for tensor in source.main.tensors):
+        what = f"ops {', '.join(sorted(set(keepers)))}" if keepers else "variable tensors"
+        raise UserError(
+            f"{Path(model).name} keeps state from one input to the next ({what}): its layers cannot be compared one by one. "
+            "`evaluate` and `bench` run it as a whole."
+        )
+
+
+def _leaves_shapes_open(source: Source) -> bool:
+    """Whether a file leaves more than the batch to be settled at run time."""
+    stored = [source.main.tensors[i] for op in source.graph.ops for i in op.outputs]
+    signatures = [tensor.shapeSignature for tensor in stored if tensor.shapeSignature is not None]
+    return any(-1 in signature[1:] for signature in signatures) or any(
+        tensor.shape is None or not len(tensor.shape) for tensor in stored
+    )

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from effnet_lab.cli.measuring import Data, Limit, Split
+from effnet_lab.cli.inputs import Data, Inputs, Limit, Split, chosen, takes_input
 from effnet_lab.cli.networks import Json
-from effnet_lab.cli.output import progress, show
+from effnet_lab.cli.output import progress, save_table, show
+from effnet_lab.images.stated import StatedInput
 
 _COLUMNS = {  # of the table for people, by notion
     "accumulated": ("sqnr_accumulated_db", "mse", "cosine", "rmse_over_scale", "saturation_share"),
@@ -20,9 +21,15 @@ _COLUMNS = {  # of the table for people, by notion
 _ALWAYS = ("layer_index", "layer", "op"), ("weight_sqnr_db", "weight_worst_channel_sqnr_db")
 
 
+Anyway = Annotated[bool, typer.Option("--anyway", help="Go on with a float model that is not that of the file.")]
+
+
+@takes_input
 def layer_error(
     quantized: Annotated[Path, typer.Option(help="The quantized .tflite file.")],
-    images: Data,
+    stated: StatedInput,
+    images: Data = None,
+    inputs: Inputs = None,
     float: Annotated[
         str | None, typer.Option(help="The float network: .tflite, or any weights that `classify` takes. Else a twin.")
     ] = None,
@@ -32,6 +39,7 @@ def layer_error(
     local_inputs: Annotated[
         str, typer.Option(help="Of the local error: float, or quantized as QuantizationDebugger does.")
     ] = "float",
+    anyway: Anyway = False,
     split: Split = None,
     limit: Limit = 32,
     kernels: Annotated[str, typer.Option(help="Kernel path: xnnpack, builtin or reference.")] = "xnnpack",
@@ -47,32 +55,42 @@ def layer_error(
     Example: effnet-lab layer-error --quantized int8.tflite --images scenes --notions accumulated,local,effect
     """
     from effnet_lab.analysis import layer_error as measure
-    from effnet_lab.images import open_images
-    from effnet_lab.paths import write_atomically
 
     wanted = tuple(name.strip() for name in notions.split(",") if name.strip())
-    chosen = open_images(images, split=split, limit=limit)
-    table = measure(
-        quantized, chosen, float_model=float, kernels=kernels, notions=wanted, local_inputs=local_inputs,
-        progress=progress("layers"),
+    found = measure(
+        quantized, chosen(images, inputs, "--images"), float_model=float, kernels=kernels, notions=wanted,
+        local_inputs=local_inputs, anyway=anyway, preprocess=stated, split=split, limit=limit, progress=progress("layers"),
     )  # fmt: skip
+    table = found.table
     if out is not None:
-        write_atomically(out, table.to_csv(index=False).encode())
+        save_table(table, out)
     first, last = _ALWAYS
     show(table, json, [*first, *(column for name in wanted for column in _COLUMNS[name]), *last])
-    for key, what in (
-        ("unmatched", "no counterpart in the float model"),
-        ("unmatched_float", "no counterpart in the quantized model"),
-        ("not_local", "accumulated error only, for its inputs have no counterpart or its value is a shape or an index"),
+    for names, what in (
+        (found.unmatched, "no counterpart in the float model"),
+        (found.unmatched_float, "no counterpart in the quantized model"),
+        (
+            found.not_local,
+            "accumulated error only: its inputs have no counterpart, or its value is a shape or an index",
+        ),
     ):
-        for name in table.attrs[key]:
+        for name in names:
             typer.echo(f"{what}: {name}", err=True)
     if table["kernels"].ne(kernels).any():
         typer.echo(
             f"XNNPACK refuses the file; {table['kernels'][0]} kernels ran it. `effnet-lab lint` names the op.", err=True
         )
-    if table.attrs["interrupted"]:
+    say_pairing(*found.smallest_correlation, table["pairing"][0])
+    if found.interrupted:
         typer.echo(f"stopped: the table holds the first {table['n_images'][0]} images.", err=True)
+
+
+def say_pairing(layer: str, correlation: float, pairing: str) -> None:
+    """On standard error: how alike the weights of the two files are."""
+    if layer:
+        typer.echo(f"weights: smallest correlation with the float model {correlation:.4f}, in {layer}", err=True)
+    if pairing.startswith("not a pair"):
+        typer.echo(pairing, err=True)
 
 
 COMMANDS = (layer_error,)

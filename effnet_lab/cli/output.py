@@ -71,6 +71,13 @@ def save(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
         write_atomically(folder / f"{name}.csv", table.to_csv(index=False).encode())
 
 
+def save_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a frame as a CSV file."""
+    from effnet_lab.paths import write_atomically
+
+    write_atomically(path, table.to_csv(index=False).encode())
+
+
 def progress(what: str, unit: str = "image") -> Callable[..., Iterable[Any]]:
     """A bar for one long step, on standard error; it counts what the user counts."""
     from tqdm import tqdm

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from effnet_lab.cli.measuring import Data, Limit, Split
+from effnet_lab.cli.inputs import Data, Inputs, Limit, Split, chosen, takes_input
+from effnet_lab.cli.layers import Anyway, say_pairing
 from effnet_lab.cli.networks import Json
 from effnet_lab.cli.output import progress, show
+from effnet_lab.images.stated import StatedInput
 
-NOTIONS = ("accumulated", "local")
+if TYPE_CHECKING:
+    import pandas as pd
 
 
+@takes_input
 def verdicts(
     quantized: Annotated[Path, typer.Option(help="The quantized .tflite file.")],
-    images: Data,
+    stated: StatedInput,
+    images: Data = None,
+    inputs: Inputs = None,
     float: Annotated[
-        Path | None, typer.Option(help="Float .tflite of the same network; else a twin is rebuilt.")
+        str | None, typer.Option(help="The float network: .tflite, or any weights that `classify` takes. Else a twin.")
     ] = None,
+    anyway: Anyway = False,
     split: Split = None,
     limit: Limit = 16,
     kernels: Annotated[str, typer.Option(help="Kernel path: xnnpack, builtin or reference.")] = "builtin",
@@ -28,35 +35,49 @@ def verdicts(
 ) -> None:
     """What is wrong with each layer, how one knows, and what is usually done about it.
 
-    Looks for clipped and wasted ranges, outlier channels, dead and bimodal layers, and additions of unlike inputs. Plain
-    kernels by default: XNNPACK refuses some of the files that need a verdict.
-    """
-    from effnet_lab.analysis import layer_error
-    from effnet_lab.analysis.verdicts import gather_evidence
-    from effnet_lab.analysis.verdicts import verdicts as judge
-    from effnet_lab.images import open_images
+    Looks for stored weights and biases unlike the float ones, clipped and wasted ranges, outlier channels, dead and bimodal
+    layers, additions of unlike inputs, and steps that are too coarse; ends with the loss at the logits. Plain kernels by
+    default: XNNPACK refuses some of the files that need a verdict.
 
-    chosen = open_images(images, split=split, limit=limit)
-    errors = layer_error(
-        quantized, chosen, float_model=float, notions=NOTIONS, kernels=kernels, progress=progress("layers")
+    Example: effnet-lab verdicts --quantized int8.tflite --float float32.tflite --images scenes
+    """
+    from effnet_lab.analysis import verdicts as judge
+
+    found = judge(
+        quantized,
+        chosen(images, inputs, "--images"),
+        float_model=float,
+        kernels=kernels,
+        anyway=anyway,
+        preprocess=stated,
+        split=split,
+        limit=limit,
+        progress=progress("images"),
     )
-    evidence = gather_evidence(quantized, chosen, float_model=float, kernels=kernels, progress=progress("evidence"))
-    table = judge(errors, evidence)
+    table = found.table
     if json:
         show(table, json)
-        return
+    else:
+        _describe(table, every)
+    for name in found.unmatched:
+        typer.echo(f"no counterpart in the float model: {name}", err=True)
+    say_pairing(*found.smallest_correlation, table["pairing"][0])
+    for sentence in found.closing:
+        typer.echo(f"\n{sentence}", err=json)
+
+
+def _describe(table: pd.DataFrame, every: bool) -> None:
+    """The table for people: counts, then each layer that is at fault, then those that suffer from it."""
     counts = table["verdict"].value_counts(sort=False)
     typer.echo(f"{len(table)} layers: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
-    for _, row in table.iterrows():
-        if every or row["verdict"] not in ("healthy", "upstream"):
+    for row in table.to_dict("records"):
+        if every or row["verdict"] not in ("healthy", "upstream") or (row["remedy"] and row["verdict"] == "healthy"):
             typer.echo(f"\n{row['layer_index']} {row['layer']}: {row['verdict']}\n  {row['sentence']}")
             for more in (row["remedy"], row["notes"]):
                 if more:
                     typer.echo(f"  {more}")
     for culprit, rows in table[table["verdict"] == "upstream"].groupby("culprit", sort=False):
         typer.echo(f"\nupstream, from {culprit}: {', '.join(rows['layer'])}")
-    for name in table.attrs["unmatched"]:
-        typer.echo(f"no counterpart in the float model: {name}", err=True)
 
 
 COMMANDS = (verdicts,)

@@ -77,6 +77,8 @@ _LAYER_ERROR = (
     _number("float_min", "smallest float value", "activation"), _number("float_max", "largest float value", "activation"),
     _fraction("saturation_share", "values beyond the codes", "low"),
     _count("n_dead_channels", "channels with one code throughout", better="low"),
+    _number("weight_correlation", "correlation of the weights", better="high", digits=".4f"),
+    _text("pairing", "float network"), _text("local_inputs", "inputs of the local error"),
     _text("computed_in"), _number("bin_left", "left edge"), _number("bin_right", "right edge"), _count("count", "values"),
 )  # fmt: skip
 _VERDICTS = (
@@ -90,6 +92,7 @@ _INTEGER = (
     _count("n_values", "values"), _count("n_different", "values that differ", better="low"),
     _count("accumulator_min", "smallest accumulator"), _count("accumulator_max", "largest accumulator"),
     _number("multiplier_max", "largest multiplier"), _text("rounding"),
+    _text("refused", "why not recomputed"),
     _text("at", "position"), _count("step"), _text("how"),
 )  # fmt: skip
 _ACCURACY = (

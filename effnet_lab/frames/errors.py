@@ -18,6 +18,8 @@ LAYER_ERROR = Frame(  # one row per op output of the quantized graph, in forward
         "sqnr_effect_db", "effect_changed_top1", "sqnr_effect_weights_db", "sqnr_effect_activations_db",
         "weight_sqnr_db", "weight_worst_channel_sqnr_db", "granularity",
         "float_min", "float_max", "saturation_share", "n_channels", "n_dead_channels",
+        # pairing: "float file", "own weights", or why the two files are not a pair; local_inputs: "float" or "quantized"
+        "weight_correlation", "pairing", "local_inputs",
     ),
 )  # fmt: skip
 HISTOGRAM = Frame(  # one row per bin of one layer's output; computed_in is "float" or "quantized"
@@ -27,7 +29,8 @@ HISTOGRAM = Frame(  # one row per bin of one layer's output; computed_in is "flo
 )
 # What `analysis.verdicts` says of a layer; the order is that of tables and legends.
 VERDICT_NAMES = (
-    "healthy", "clipped", "wasted range", "outlier channel", "dead", "bimodal", "unlike residual", "upstream",
+    "healthy", "defective", "clipped", "wasted range", "outlier channel", "dead", "bimodal", "unlike residual", "coarse",
+    "upstream",
 )  # fmt: skip
 VERDICTS = Frame(  # one row per layer of the quantized graph; evidence_value is a number, evidence_unit says of what
     name="verdicts",
@@ -35,7 +38,7 @@ VERDICTS = Frame(  # one row per layer of the quantized graph; evidence_value is
     first=("layer", "verdict", "sqnr_accumulated_db", "sqnr_local_db", "sentence", "remedy"),
     values=(
         "op", "verdict", "bits_lost", "evidence_value", "evidence_unit", "culprit", "sentence", "remedy", "notes",
-        "sqnr_accumulated_db", "sqnr_local_db",
+        "sqnr_accumulated_db", "sqnr_local_db", "pairing",
     ),
 )  # fmt: skip
 EVIDENCE = Frame(  # behind a verdict; part: "grid", "values" (counted on it), range of a "channel", "kernel", "input"
@@ -43,12 +46,13 @@ EVIDENCE = Frame(  # behind a verdict; part: "grid", "values" (counted on it), r
     keys=(*MODEL_FILE, "layer_index", "layer", "part", "position"),
     values=("low", "high", "count"),
 )
-INTEGER = Frame(  # one row per op whose integer arithmetic was recomputed; n_different counts unequal output codes
+INTEGER = Frame(  # one row per op; n_different counts unequal output codes; refused: why it was not recomputed, or empty
     name="integer",
     keys=(*MODEL_FILE, "layer_index", "layer"),
     first=("layer", "op", "n_values", "n_different"),
     values=(
         "op", "kernels", "n_values", "n_different", "accumulator_min", "accumulator_max", "multiplier_max", "rounding",
+        "refused",
     ),
 )  # fmt: skip
 INTEGER_STEPS = Frame(  # one row per step from the codes to one output value; `at` is its position, "y,x,channel"

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from effnet_lab import frames
-from effnet_lab.analysis.integer.steps import KINDS, Case, IntegerStep, steps
+from effnet_lab.analysis.integer.steps import KINDS, IntegerStep, OpCase, steps
 from effnet_lab.litert import Op, Runner, Tensor, read_info
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.litert.options import op_options
@@ -109,9 +109,9 @@ class _Replay:
         """Stored values, or the codes that were computed."""
         return tensor.data if tensor.data is not None else to_codes(self._runner.activation(tensor), tensor)
 
-    def case(self, op: Op) -> Case:
+    def case(self, op: Op) -> OpCase:
         inputs = tuple(self.tensors[i] for i in op.inputs)
-        return Case(
+        return OpCase(
             op=op,
             options=self._options[op.index],
             inputs=inputs,

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from effnet_lab.analysis.integer.fixed_point import (
     FLOAT32,
@@ -17,23 +16,25 @@ from effnet_lab.analysis.integer.fixed_point import (
     requantize_with,
 )
 from effnet_lab.analysis.integer.sums import products
+from effnet_lab.analysis.metrics import Array
 from effnet_lab.litert import Op, Tensor
 from effnet_lab.litert.options import Options
 from effnet_lab.names import UserError
 
+Value = Array | float  # a number, or an array that broadcasts to the output's shape
 _LAYERS = ("conv", "depthwise", "dense")
 _ADD_BITS = 20  # extra bits that an addition gives its inputs
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
+class OpCase:
     """One op with the codes that go in."""
 
     op: Op
     options: Options
     inputs: tuple[Tensor, ...]
     output: Tensor
-    codes: tuple[NDArray, ...]  # of the inputs, as stored or computed; None where there is nothing
+    codes: tuple[Array, ...]  # of the inputs, as stored or computed; None where there is nothing
     kernels: str  # see `litert.KERNELS`
 
     @property
@@ -49,11 +50,11 @@ class IntegerStep:
     """One quantity: a number, or an array that broadcasts to the output's shape."""
 
     quantity: str
-    value: NDArray | float
+    value: Value
     how: str
 
 
-def steps(case: Case) -> Iterator[IntegerStep]:
+def steps(case: OpCase) -> Iterator[IntegerStep]:
     """From the input codes to the output code; the last step is the op's output, int64 of the output's shape."""
     parts = _KINDS.get(case.op.kind)
     if parts is None:
@@ -67,7 +68,7 @@ def steps(case: Case) -> Iterator[IntegerStep]:
     yield from _finish(case, last.value)
 
 
-def _finish(case: Case, scaled: NDArray) -> Iterator[IntegerStep]:
+def _finish(case: OpCase, scaled: Array) -> Iterator[IntegerStep]:
     zero, (low, high) = int(case.output.zero_point[0]), code_range(case.output, case.options.fused)
     yield IntegerStep(quantity="output zero point", value=zero, how="added to the rounded value")
     yield IntegerStep(quantity="lowest code", value=low, how=f"activation {case.options.fused}")
@@ -86,7 +87,7 @@ def code_range(tensor: Tensor, fused: str) -> tuple[int, int]:
     return int(low), int(high)
 
 
-def _weighted(case: Case) -> Iterator[IntegerStep]:
+def _weighted(case: OpCase) -> Iterator[IntegerStep]:
     """conv, depthwise, dense: products, what the input's zero point adds, bias, multiplier."""
     (x, kernel), zero = case.inputs[:2], int(case.inputs[0].zero_point[0])
     if np.any(kernel.zero_point) or kernel.dtype != np.int8:
@@ -111,7 +112,7 @@ def _weighted(case: Case) -> Iterator[IntegerStep]:
     yield from _scaled(accumulator, real, case.rounding, "input scale x weight scale / output scale")
 
 
-def multiplier(x: Tensor, kernel: Tensor, output: Tensor, kind: str, kernels: str) -> NDArray:
+def multiplier(x: Tensor, kernel: Tensor, output: Tensor, kind: str, kernels: str) -> Array:
     """Real requantization multiplier per channel, in the precision in which the kernels form it."""
     if kernels == "xnnpack":
         return (x.scale[0] * kernel.scale) / output.scale[0]
@@ -120,7 +121,7 @@ def multiplier(x: Tensor, kernel: Tensor, output: Tensor, kind: str, kernels: st
     return np.float64(x.scale[0]) * kernel.scale.astype(np.float64) / np.float64(output.scale[0])
 
 
-def _scaled(accumulator: NDArray, real: NDArray | float, rounding: str, how: str) -> Iterator[IntegerStep]:
+def _scaled(accumulator: Array, real: Value, rounding: str, how: str) -> Iterator[IntegerStep]:
     yield IntegerStep(quantity="multiplier", value=np.asarray(real, np.float64), how=how)
     if rounding != FLOAT32:
         mantissa, shift = quantize_multiplier(real)
@@ -132,7 +133,7 @@ def _scaled(accumulator: NDArray, real: NDArray | float, rounding: str, how: str
     yield IntegerStep(quantity="rounded value", value=requantize(accumulator, real, rounding), how=rounding)
 
 
-def _add(case: Case) -> Iterator[IntegerStep]:
+def _add(case: OpCase) -> Iterator[IntegerStep]:
     offsets = []
     for i, (tensor, codes) in enumerate(zip(case.inputs, case.codes, strict=True), start=1):
         zero = int(tensor.zero_point[0])
@@ -143,7 +144,7 @@ def _add(case: Case) -> Iterator[IntegerStep]:
     yield from (_add_one_shift if case.kernels == "xnnpack" else _add_common_scale)(offsets, scales)
 
 
-def _add_one_shift(offsets: list[NDArray], scales: list[np.float32]) -> Iterator[IntegerStep]:
+def _add_one_shift(offsets: list[Array], scales: list[np.float32]) -> Iterator[IntegerStep]:
     """XNNPACK: both integer multipliers share one shift, so that one rounding is left."""
     ratios = [scale / scales[2] for scale in scales[:2]]
     shift = _ADD_BITS - (int(np.frexp(max(ratios))[1]) - 1)
@@ -157,7 +158,7 @@ def _add_one_shift(offsets: list[NDArray], scales: list[np.float32]) -> Iterator
     yield IntegerStep(quantity="rounded value", value=(total + (1 << (shift - 1))) >> shift, how="ties upward")
 
 
-def _add_common_scale(offsets: list[NDArray], scales: list[np.float32]) -> Iterator[IntegerStep]:
+def _add_common_scale(offsets: list[Array], scales: list[np.float32]) -> Iterator[IntegerStep]:
     """The plain kernels: both inputs to a common scale of twice the larger one, then to the output's."""
     common = 2.0 * max(float(scales[0]), float(scales[1]))
     terms = []
@@ -175,7 +176,7 @@ def _add_common_scale(offsets: list[NDArray], scales: list[np.float32]) -> Itera
     yield from _scaled(total, real, TIES_AWAY, f"2 x larger input scale / (2^{_ADD_BITS} x output scale)")
 
 
-def _mul(case: Case) -> Iterator[IntegerStep]:
+def _mul(case: OpCase) -> Iterator[IntegerStep]:
     """As long as the result fits into int16: beyond that the plain kernel wraps around, and this does not."""
     offsets = [
         codes.astype(np.int64) - int(tensor.zero_point[0])
@@ -189,7 +190,7 @@ def _mul(case: Case) -> Iterator[IntegerStep]:
     yield from _scaled(total, real, case.rounding, "input scale 1 x input scale 2 / output scale")
 
 
-def _mean(case: Case) -> Iterator[IntegerStep]:
+def _mean(case: OpCase) -> Iterator[IntegerStep]:
     x, codes = case.inputs[0], case.codes[0]
     axes = tuple(int(axis) for axis in case.codes[1].reshape(-1))
     count, zero = int(np.prod([codes.shape[axis] for axis in axes])), int(x.zero_point[0])
@@ -209,7 +210,7 @@ def _mean(case: Case) -> Iterator[IntegerStep]:
     yield from _mean_divided(accumulator, float(x.scale[0]) / float(case.output.scale[0]), count)
 
 
-def _mean_divided(accumulator: NDArray, ratio: float, count: int) -> Iterator[IntegerStep]:
+def _mean_divided(accumulator: Array, ratio: float, count: int) -> Iterator[IntegerStep]:
     """The plain kernels divide the mantissa by the count, after shifting it up as far as 64 bits allow."""
     mantissa, shift = quantize_multiplier(ratio)
     room = min(count.bit_length() - 1, 32, 31 + int(shift))
@@ -222,7 +223,7 @@ def _mean_divided(accumulator: NDArray, ratio: float, count: int) -> Iterator[In
     yield IntegerStep(quantity="rounded value", value=rounded, how=TIES_AWAY)
 
 
-_KINDS: dict[str, Callable[[Case], Iterator[IntegerStep]]] = {
+_KINDS: dict[str, Callable[[OpCase], Iterator[IntegerStep]]] = {
     "conv": _weighted,
     "depthwise": _weighted,
     "dense": _weighted,

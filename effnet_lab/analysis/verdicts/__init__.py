@@ -1,6 +1,5 @@
 """What is wrong with each layer, in words."""
 
-from effnet_lab.analysis.verdicts.assign import verdicts
-from effnet_lab.analysis.verdicts.evidence import Evidence, evidence_table, gather_evidence
+from effnet_lab.analysis.verdicts.layer_verdicts import LayerVerdicts, verdicts
 
-__all__ = ["Evidence", "evidence_table", "gather_evidence", "verdicts"]
+__all__ = ["LayerVerdicts", "verdicts"]

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from effnet_lab import frames
-from effnet_lab.analysis.twins import Pair, TwinRunner
-from effnet_lab.images import ImageSet
-from effnet_lab.litert import Graph, Tensor, read_info
+from effnet_lab.analysis.metrics import Array, decibels
+from effnet_lab.analysis.pairs import Pair
+from effnet_lab.analysis.stored import StoredKernel, compare_biases, compare_kernels
+from effnet_lab.analysis.twins import Twins
+from effnet_lab.litert import Graph, Tensor
 from effnet_lab.litert.graph import CHANGES_OF_TYPE
-from effnet_lab.quantize.float_file import float_beside
 
 BINS = 256  # over the grid: one per code of an 8-bit tensor
 
@@ -32,12 +33,12 @@ class CodeGrid:
     @property
     def spare_bits(self) -> int:
         """Bits beyond eight: 8 for an int16 tensor, 0 for int8."""
-        return round(np.log2((self.high - self.low) / self.scale + 1)) - 8
+        return int(round(np.log2((self.high - self.low) / self.scale + 1)) - 8)
 
     @property
     def step8(self) -> float:
         """Step of an 8-bit grid over the same range."""
-        return self.scale * 2**self.spare_bits
+        return float(self.scale * 2**self.spare_bits)
 
     @classmethod
     def of(cls, tensor: Tensor) -> CodeGrid | None:
@@ -46,6 +47,10 @@ class CodeGrid:
             return None
         limits, scale, zero = np.iinfo(tensor.dtype), float(tensor.scale[0]), int(tensor.zero_point[0])
         return cls(scale=scale, low=(limits.min - zero) * scale, high=(limits.max - zero) * scale)
+
+
+def _none() -> Array:
+    return np.empty(0)
 
 
 @dataclass(kw_only=True)
@@ -62,16 +67,21 @@ class Evidence:
     op: str
     grid: CodeGrid | None
     parents: tuple[str, ...]  # layers that it reads; the network's input is not among them
-    kernel_max: NDArray | None  # largest absolute weight per output channel, (channels,); None without a kernel
-    kernel_per_tensor: bool  # one scale for the whole kernel
-    channel_min: NDArray = field(default_factory=lambda: np.empty(0))  # (channels,)
-    channel_max: NDArray = field(default_factory=lambda: np.empty(0))
-    bins: NDArray = field(default_factory=lambda: np.zeros(BINS, np.int64))  # counts over the grid
+    kernel: StoredKernel | None = None  # beside the float one; None without a kernel
+    bias: Array | None = None  # as the kernels take it, less the float one; (channels,) or (1,)
+    channel_min: Array = field(default_factory=_none)  # (channels,), as all that follow up to `bins`
+    channel_max: Array = field(default_factory=_none)
+    channel_energy: Array = field(default_factory=_none)
+    channel_clipped: Array = field(default_factory=_none)  # energy of what clipping cuts off
+    local_error: Array = field(default_factory=_none)  # sum of the error of the op alone; NaN where it was not measured
+    local_error2: Array = field(default_factory=_none)  # sum of its square
+    local_min: Array = field(default_factory=_none)  # smallest and largest code of the op alone
+    local_max: Array = field(default_factory=_none)
+    bins: Array = field(default_factory=lambda: np.zeros(BINS, np.int64))  # counts over the grid
     count: int = 0
     images: int = 0
     clipped_images: int = 0  # of them, those on which clipping makes more noise than rounding
     outside: int = 0  # elements beyond the grid
-    energy: float = 0.0  # of the float values
     clipped_energy: float = 0.0  # of what clipping cuts off
     rounding_energy: float = 0.0  # of what rounding to the grid adds, where nothing is clipped
 
@@ -91,108 +101,151 @@ class Evidence:
         return max(self.high, 0.0) - min(self.low, 0.0)
 
     @property
+    def energy(self) -> float:
+        """Sum of squares of the float values."""
+        return float(self.channel_energy.sum())
+
+    @property
+    def step(self) -> float:
+        """Step of an 8-bit grid: the file's, or one over the values where the output is not quantized."""
+        return self.grid.step8 if self.grid is not None else self.reach / 255
+
+    @property
     def output_sqnr_db(self) -> float:
         """SQNR of putting the float output on the grid, dB: the least error the layer can have; NaN without a grid."""
-        noise = self.clipped_energy + self.rounding_energy
         if self.grid is None:
             return float("nan")
-        return float(10 * np.log10(self.energy / noise)) if noise and self.energy else float("inf")
+        noise = self.clipped_energy + self.rounding_energy
+        return decibels(self.energy, noise) if self.energy else float("inf")
 
-    def see(self, values: NDArray) -> None:
+    @property
+    def beyond(self) -> float:
+        """How far the values pass an end of the grid, as a share of the way from zero to that end."""
+        if self.grid is None:
+            return 0.0
+        ends = ((self.high, self.grid.high), (-self.low, -self.grid.low))
+        return max(value / max(end, self.grid.scale) - 1 if value > end else 0.0 for value, end in ends)
+
+    @property
+    def local_sqnr_db(self) -> float:
+        """Own error of the op, dB; NaN where it was not measured."""
+        return decibels(self.energy, float(self.local_error2.sum())) if self.local_error2.size else float("nan")
+
+    def bits_of(self, noise: float) -> float:
+        """Bits that so much noise, summed over all values, takes from an 8-bit grid."""
+        rounding = self.count * self.step**2 / 12
+        return float(0.5 * np.log2(1 + noise / rounding)) if rounding else 0.0
+
+    def see(self, values: Array) -> None:
         """Add the float output of one image."""
-        by_channel = values.reshape(-1, values.shape[-1])
-        low, high = by_channel.min(axis=0), by_channel.max(axis=0)
-        first = self.count == 0
-        self.channel_min = low if first else np.minimum(self.channel_min, low)
-        self.channel_max = high if first else np.maximum(self.channel_max, high)
-        self.count += values.size
+        from effnet_lab.analysis.verdicts.evidence_kernels import CLIPPED, OUTSIDE, ROUNDING, add_grid, add_values
+
+        rows = _rows(values)
+        if self.count == 0:
+            n = rows.shape[1]
+            self.channel_min, self.channel_max = np.full(n, np.inf, np.float32), np.full(n, -np.inf, np.float32)
+            self.channel_energy, self.channel_clipped = np.zeros(n), np.zeros(n)
+        add_values(rows, self.channel_min, self.channel_max, self.channel_energy)
+        self.count += rows.size
         self.images += 1
-        self.energy += float(np.square(values, dtype=np.float64).sum())
-        if self.grid is not None:
-            self._compare(values.ravel(), self.grid)
+        if self.grid is None:
+            return
+        sums, last = np.zeros(3), round((self.grid.high - self.grid.low) / self.grid.scale)
+        numbers = np.float32(self.grid.low), np.float32(self.grid.scale)
+        add_grid(rows, *numbers, last, self.channel_clipped, self.bins, sums)
+        self.outside += int(sums[OUTSIDE])
+        self.clipped_energy += float(sums[CLIPPED])
+        self.rounding_energy += float(sums[ROUNDING])
+        self.clipped_images += bool(sums[CLIPPED] > rows.size * self.grid.step8**2 / 12)
 
-    def _compare(self, values: NDArray, grid: CodeGrid) -> None:
-        steps = (values - grid.low) / grid.scale  # position on the grid, in codes from its lower end
-        last = round((grid.high - grid.low) / grid.scale)
-        nearest = np.clip(np.rint(steps), 0, last)
-        error = (steps - nearest) * grid.scale
-        outside = (steps < -0.5) | (steps > last + 0.5)
-        self.outside += int(np.count_nonzero(outside))
-        cut = error[outside].astype(np.float64)
-        clipped = float(cut @ cut)
-        self.clipped_energy += clipped
-        self.clipped_images += clipped > values.size * grid.step8**2 / 12
-        self.rounding_energy += max(float(np.square(error, dtype=np.float64).sum()) - clipped, 0.0)
-        self.bins += np.bincount((nearest * (BINS / (last + 1))).astype(np.int64), minlength=BINS)
+    def see_alone(self, values: Array, codes: Array, tensor: Tensor) -> None:
+        """Add what the op alone made of one image, in codes of `tensor`, beside the float output."""
+        from effnet_lab.analysis.verdicts.evidence_kernels import add_errors
+
+        rows, theirs = _rows(values), codes.reshape(-1, codes.shape[-1] if codes.ndim else 1)
+        if not self.local_error.size:
+            n = rows.shape[1]
+            self.local_error, self.local_error2 = np.zeros(n), np.zeros(n)
+            self.local_min, self.local_max = np.full(n, np.inf, np.float32), np.full(n, -np.inf, np.float32)
+        scale, zero = (tensor.scale[0], tensor.zero_point[0]) if tensor.quantized else (1.0, 0.0)
+        sums = self.local_error, self.local_error2, self.local_min, self.local_max
+        add_errors(rows, theirs, np.float32(scale), np.float32(zero), *sums)
+
+    def fork(self) -> Evidence:
+        """A copy that can be added to without a trace in this one."""
+        twin = copy(self)
+        twin.__dict__.pop("low", None)
+        twin.__dict__.pop("high", None)
+        for name in _SUMS:
+            setattr(twin, name, getattr(self, name).copy())
+        return twin
 
 
-def gather_evidence(
-    quantized: Path | str,
-    images: ImageSet,
-    *,
-    float_model: Path | str | bytes | object | None = None,
-    kernels: str = "xnnpack",
-    progress: Callable[..., Iterable] | None = None,
-) -> list[Evidence]:
-    """Run the float network on every image and note, per layer, what its values look like on the quantized grid.
+_SUMS = (
+    "channel_min", "channel_max", "channel_energy", "channel_clipped", "local_error", "local_error2", "local_min",
+    "local_max", "bins",
+)  # fmt: skip
 
-    Parameters
-    ----------
-    quantized, images, float_model, kernels, progress
-        As for `layer_error`; only the float network runs.
 
-    Returns
-    -------
-    list of Evidence
-        In forward order, one per layer that both graphs have and that computes numbers, not a shape or an index.
-        Interrupted, on the images seen so far.
+def _rows(values: Array) -> Array:
+    """(positions, channels), float32."""
+    return np.ascontiguousarray(values, np.float32).reshape(-1, values.shape[-1] if values.ndim else 1)
+
+
+class EvidenceWatcher:
+    """Notes what the values of every layer look like on the quantized grid, and what each op alone makes of them.
+
+    One per layer that both graphs have and that computes numbers, not a shape or an index. See `error_sums.Watcher`.
     """
-    info = read_info(quantized)
-    twins = TwinRunner(float_beside(quantized, float_model), quantized, kernels=kernels)
-    pairs = tuple(pair for pair in twins.pairs if pair.reference.dtype == np.float32)  # no shapes, no indices
-    found = _blank(pairs, twins.quantized.graph, info.key)
-    one_by_one = (image for batch, _labels in images.batches(info.preprocess, size=8) for image in batch)
-    try:
-        for image in progress(one_by_one, total=len(images)) if progress else one_by_one:
-            twins.reference.feed(image)
-            twins.reference.invoke()
-            for evidence, pair in zip(found, pairs, strict=True):
-                evidence.see(twins.reference.activation(pair.reference))
-    except KeyboardInterrupt:
-        if not all(evidence.images for evidence in found):
-            raise
-    return found
+
+    def __init__(self, twins: Twins) -> None:
+        self._pairs = [pair for pair in twins.pairs if pair.reference.dtype == np.float32]
+        self._alone = {pair.index for pair in twins.alone}
+        self.found = self._seen = _blank(self._pairs, twins)
+
+    def begin(self) -> None:
+        """Start from what is kept."""
+        self._seen = [evidence.fork() for evidence in self.found]
+
+    def see(self, twins: Twins) -> None:
+        """Take in what the two networks hold."""
+        for evidence, pair in zip(self._seen, self._pairs, strict=True):
+            values = twins.float_values(pair)
+            evidence.see(values)
+            if pair.index in self._alone:
+                evidence.see_alone(values, twins.local_codes(pair), pair.quantized)
+            del values
+
+    def keep(self) -> None:
+        """Count what was seen since `begin`."""
+        self.found = self._seen
 
 
-def _blank(pairs: tuple[Pair, ...], graph: Graph, file: dict[str, str]) -> list[Evidence]:
+def _blank(pairs: list[Pair], twins: Twins) -> list[Evidence]:
     """What the files alone say."""
-    layer_of = {pair.quantized.index: pair.layer for pair in pairs}
-    for op in graph.ops:  # a value that only changes its type is still the same layer's
-        if op.kind in CHANGES_OF_TYPE and op.inputs[0] in layer_of:
-            layer_of[op.outputs[0]] = layer_of[op.inputs[0]]
+    graph, reference = twins.quantized_source.graph, twins.reference_source.graph
+    layers = _layers_of_tensors(pairs, graph)
     return [
         Evidence(
-            file=file,
+            file=twins.info.key,
             layer_index=pair.index,
             layer=pair.layer,
             op=pair.op.kind,
             grid=CodeGrid.of(pair.quantized),
-            parents=tuple(layer_of[i] for i in pair.op.inputs if i in layer_of),
-            **_kernel(pair),
+            parents=tuple(layers[i] for i in pair.op.inputs if i in layers),
+            kernel=compare_kernels(pair),
+            bias=compare_biases(pair, reference, graph),
         )
         for pair in pairs
     ]
 
 
-def _kernel(pair: Pair) -> dict:
-    """Largest weight of each output channel, as quantized."""
-    stored = pair.quantized_kernel
-    if stored is None or stored.data is None:
-        return {"kernel_max": None, "kernel_per_tensor": False}
-    real = np.abs(stored.real(stored.data))
-    axis = pair.channel_axis
-    largest = np.moveaxis(real, axis, 0).reshape(real.shape[axis], -1).max(axis=1)
-    return {"kernel_max": largest, "kernel_per_tensor": stored.quantized and stored.scale.size == 1 < largest.size}
+def _layers_of_tensors(pairs: list[Pair], graph: Graph) -> dict[int, str]:
+    layer_of = {pair.quantized.index: pair.layer for pair in pairs}
+    for op in graph.ops:  # a value that only changes its type is still the same layer's
+        if op.kind in CHANGES_OF_TYPE and op.inputs[0] in layer_of:
+            layer_of[op.outputs[0]] = layer_of[op.inputs[0]]
+    return layer_of
 
 
 def evidence_table(evidence: Iterable[Evidence]) -> pd.DataFrame:
@@ -202,16 +255,16 @@ def evidence_table(evidence: Iterable[Evidence]) -> pd.DataFrame:
     return frames.build(frames.EVIDENCE, list(rows))
 
 
-def _parts(one: Evidence, by_layer: dict[str, Evidence]) -> Iterator[dict]:
+def _parts(one: Evidence, by_layer: dict[str, Evidence]) -> Iterator[dict[str, Any]]:
     """Rows of one layer: its grid, its values counted on it, and the ranges of channels, kernel and inputs."""
     shared = {"layer_index": one.layer_index, "layer": one.layer}
     if one.grid is not None:
         yield shared | {"part": "grid", "position": 0, "low": one.grid.low, "high": one.grid.high}
         edges = np.linspace(one.grid.low, one.grid.high + one.grid.scale, BINS + 1) - one.grid.scale / 2
-        for i in np.flatnonzero(one.bins):
-            at = {"position": int(i), "low": float(edges[i]), "high": float(edges[i + 1]), "count": int(one.bins[i])}
+        for i in map(int, np.flatnonzero(one.bins)):
+            at = {"position": i, "low": float(edges[i]), "high": float(edges[i + 1]), "count": int(one.bins[i])}
             yield shared | {"part": "values"} | at
-    kernel = np.empty(0) if one.kernel_max is None else one.kernel_max
+    kernel = np.empty(0) if one.kernel is None else one.kernel.largest
     inputs = [by_layer[name] for name in one.parents if name in by_layer]
     for part, low, high in (
         ("channel", one.channel_min, one.channel_max),

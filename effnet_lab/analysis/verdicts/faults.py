@@ -8,15 +8,17 @@ random Lite0s; 16 images each), and the same networks with one fault planted. Ea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
+from effnet_lab.analysis.metrics import Array
 from effnet_lab.analysis.verdicts.evidence import BINS, Evidence
+from effnet_lab.analysis.verdicts.fault import BAD_DB, Fault, bits_between, constant_channels, name_channels, times
 
 CLIPPED_BITS = 1.0  # noise of clipping is three times that of rounding
-CLIPPED_IMAGES = 1 / 3  # on so many images. After min-max over n images an unseen one passes either end by 1 in n + 1
+CLIPPED_PART = 0.5  # of the error that the grid makes
+CLIPPED_IMAGES = 1 / 3  # usual: on so many images
+FAR_BEYOND = 0.45  # of the range; after min-max over 48 images unseen ones pass the ends by 0.38 at most
 WASTED_BITS = 3.5  # range shrinks to 1/11; worst healthy layer 3.1: a branch that got the range of its sum
 OUTLIER_BITS = 2.5  # range shrinks to 1/6 without a few channels; worst healthy layer 1.3 trained, 2.3 random weights
 SPREAD_BITS = 5.0  # half of the channels use 1/32 of the range; worst healthy layer 3.2 trained, 4.7 random weights
@@ -30,36 +32,16 @@ FEW = 16  # "a few channels" are one in so many, at least one
 GROUP_SHARE = 0.05  # each group of a bimodal layer has so many of the values at least
 GAP_SHARE = 1e-3  # and what lies in the gap between is less than this
 DEGENERATE = 1e-6  # a scale below is that of a range without width
-CONSTANT = 1e-6  # of the largest value: what moves less is float noise
 FIXED = ("softmax", "log_softmax", "logistic", "tanh", "l2_normalization")  # the op itself prescribes the output's grid
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Fault:
-    """One fault of one layer."""
-
-    verdict: str
-    bits_lost: float
-    evidence: float  # the number, and what it is
-    unit: str
-    sentence: str
-    remedy: str
-    margin: float = float("inf")  # bits beyond the limit
-    channels: frozenset[int] = frozenset()  # that make the trouble
-    large: str = ""  # residual: the input with the wide range, and the one with the narrow
-    small: str = ""
-
-
-def constant_channels(evidence: Evidence) -> NDArray[np.bool_]:
-    """Which channels never change, over all positions and images."""
-    size = max(abs(evidence.low), abs(evidence.high))
-    return evidence.channel_max - evidence.channel_min <= CONSTANT * size
-
-
 def dead(evidence: Evidence, inherited: NDArray[np.bool_]) -> Fault | None:
-    """Most channels are constant, and not only because those they are made from are (`inherited`)."""
+    """Most channels are constant, and not because those they are made from are (`inherited`), or were pruned in training."""
+    if evidence.op in FIXED or evidence.count <= evidence.channel_max.size:  # one value of each says nothing
+        return None
     constant = constant_channels(evidence)
-    if float((constant & ~inherited).mean()) < DEAD_SHARE:
+    told = inherited | pruned_channels(evidence)
+    if float((constant & ~told).mean()) < DEAD_SHARE:
         return None
     n, share = constant.size, float(constant.mean())
     which = f"All {n} channels are" if share == 1 else f"{int(constant.sum())} of {n} channels are"
@@ -82,31 +64,49 @@ def dead(evidence: Evidence, inherited: NDArray[np.bool_]) -> Fault | None:
     )
 
 
-def clipped(evidence: Evidence) -> Fault | None:
-    """Values beyond the grid, in energy against the rounding noise ``step**2 / 12`` of an 8-bit grid over the same range.
+def pruned_channels(evidence: Evidence) -> NDArray[np.bool_]:
+    """Constant channels whose float weights are zero beside those of the others."""
+    n = evidence.channel_max.size
+    if evidence.kernel is None or evidence.kernel.largest.size != n:
+        return np.zeros(n, bool)
+    return np.asarray(constant_channels(evidence) & evidence.kernel.pruned)
 
-    A ReLU6 that ends at 6 clips nothing: the float network's values end there, too. Clipping a little is even best for the
-    mean squared error (Banner et al. 2019, Nagel et al. 2021), and a single strange image says nothing of the range.
+
+def clipped(evidence: Evidence) -> Fault | None:
+    """Values beyond the grid, by their share of the error that the grid makes, on however few images it arises.
+
+    In bits: against the rounding noise ``step**2 / 12`` of an 8-bit grid over the same range. A ReLU6 that ends at 6 clips
+    nothing: the float network's values end there, too. Clipping a little is even best for the mean squared error (Banner et
+    al. 2019, Nagel et al. 2021), and few images pass the ends that others have set by a little, so it counts where it is
+    usual, goes far, or makes an error under 20 dB.
     """
     grid = evidence.grid
-    if grid is None or evidence.op in FIXED:
+    if grid is None or evidence.op in FIXED or not evidence.clipped_energy:
         return None
-    rounding = evidence.count * grid.step8**2 / 12
-    ratio = evidence.clipped_energy / rounding
-    bits = 0.5 * np.log2(1 + ratio)
-    if bits < CLIPPED_BITS or evidence.clipped_images < CLIPPED_IMAGES * evidence.images:
+    ratio = evidence.clipped_energy / (evidence.count * grid.step8**2 / 12)
+    bits = evidence.bits_of(evidence.clipped_energy)
+    part = evidence.clipped_energy / (evidence.clipped_energy + evidence.rounding_energy)
+    usual = evidence.clipped_images >= CLIPPED_IMAGES * evidence.images
+    far = evidence.beyond >= FAR_BEYOND
+    if part < CLIPPED_PART or not (evidence.output_sqnr_db < BAD_DB or (bits >= CLIPPED_BITS and (usual or far))):
         return None
     share = evidence.outside / evidence.count
+    worst = int(evidence.channel_clipped.argmax())
+    alone = evidence.channel_clipped[worst] / evidence.clipped_energy
+    where = f", {alone:.0%} of it in channel {worst}" if alone >= 0.5 and evidence.channel_clipped.size > 2 else ""
     return Fault(
         verdict="clipped",
         bits_lost=bits,
         evidence=share,
         unit="of the values are out of range",
         sentence=f"{share:.2%} of the values do not fit, on {evidence.clipped_images} of {evidence.images} images: "
-        f"they reach from {evidence.low:.3g} to {evidence.high:.3g}, and the "
-        f"codes from {grid.low:.3g} to {grid.high:.3g}. Cutting them off makes {_times(ratio)} the noise of rounding, which "
+        f"they reach from {evidence.low:.3g} to {evidence.high:.3g}, and the codes from {grid.low:.3g} to {grid.high:.3g}. "
+        f"Cutting them off makes {part:.0%} of the error{where}: {times(ratio)} the noise of rounding, which "
         f"costs {bits:.1f} bits.",
-        remedy="Calibrate with the extremes (min-max) instead of an average, or with more images that look like these.",
+        remedy="Calibrate with the extremes (min-max) instead of an average, or with more images that look like these. "
+        "16 bits over the same range would clip equally.",
+        channels=frozenset([worst] if where else []),
+        margin=bits - CLIPPED_BITS,
     )  # fmt: skip
 
 
@@ -115,7 +115,7 @@ def wasted_range(evidence: Evidence) -> Fault | None:
     grid = evidence.grid
     if grid is None or evidence.op in FIXED or constant_channels(evidence).all():
         return None
-    bits = _bits(grid.high - grid.low, evidence.reach)
+    bits = bits_between(grid.high - grid.low, evidence.reach)
     if bits - grid.spare_bits < WASTED_BITS:
         return None
     return Fault(
@@ -148,7 +148,7 @@ def outlier_channel(evidence: Evidence) -> Fault | None:
         return None
     without = max(evidence.channel_max[rest].max(), 0) - min(evidence.channel_min[rest].min(), 0)
     typical_extent = float(np.median(extent[live]))
-    few_bits, typical = _bits(spans, without), _bits(spans, typical_extent)
+    few_bits, typical = bits_between(spans, without), bits_between(spans, typical_extent)
     spare = evidence.grid.spare_bits
     if few_bits - spare < OUTLIER_BITS and typical - spare < SPREAD_BITS:
         return None
@@ -157,7 +157,7 @@ def outlier_channel(evidence: Evidence) -> Fault | None:
     bits = few_bits if narrow else typical
     left = max(8 + spare - bits, 0)
     why = (
-        f"{_channels(loud)} of {n} take{'s' if loud.size == 1 else ''} the range to {evidence.low:.3g} … "
+        f"{name_channels(loud)} of {n} take{'s' if loud.size == 1 else ''} the range to {evidence.low:.3g} … "
         f"{evidence.high:.3g}; all others fit in {without:.3g}"
         if narrow
         else f"the range is {evidence.low:.3g} … {evidence.high:.3g}, and half of the {live.size} live channels need less than "
@@ -177,12 +177,15 @@ def outlier_channel(evidence: Evidence) -> Fault | None:
 
 
 def outlier_kernel(evidence: Evidence) -> Fault | None:
-    """Weights with one scale for all channels, whose channels differ: log2 of the largest over the median channel."""
-    largest = evidence.kernel_max
-    if largest is None or not evidence.kernel_per_tensor:
+    """Weights with one scale for all channels, whose channels differ: log2 of the largest over the median channel.
+
+    Beside a float network that has these very weights nothing is lost: they may have been trained for their steps.
+    """
+    if evidence.kernel is None or not evidence.kernel.per_tensor or not evidence.kernel.difference.any():
         return None
+    largest = evidence.kernel.largest
     median, top = float(np.median(largest)), float(largest.max())
-    bits = _bits(top, median)
+    bits = bits_between(top, median)
     if bits < KERNEL_BITS:
         return None
     return Fault(
@@ -234,10 +237,10 @@ def unlike_residual(evidence: Evidence, parents: list[Evidence]) -> Fault | None
     """
     if evidence.op not in ("add", "sub") or len(parents) != 2 or evidence.grid is None:
         return None
-    if any(parent.grid is None for parent in parents):
-        return None
     small, large = sorted(parents, key=lambda parent: parent.reach)
-    by_values, by_grid = _bits(evidence.reach, small.reach), _bits(evidence.grid.step8, small.grid.step8)
+    if small.grid is None or large.grid is None:
+        return None
+    by_values, by_grid = bits_between(evidence.reach, small.reach), bits_between(evidence.grid.step8, small.grid.step8)
     bits = min(by_values, by_grid)
     spare = evidence.grid.spare_bits
     if bits - spare < RESIDUAL_BITS:
@@ -257,7 +260,7 @@ def unlike_residual(evidence: Evidence, parents: list[Evidence]) -> Fault | None
     )  # fmt: skip
 
 
-def _widest_gap(bins: NDArray) -> tuple[int, int]:
+def _widest_gap(bins: Array) -> tuple[int, int]:
     """Widest run of all but empty bins with enough values on either side: first bin, and the one after the last."""
     total = bins.sum()
     below = np.concatenate([[0], np.cumsum(bins)]) / max(total, 1)
@@ -268,16 +271,3 @@ def _widest_gap(bins: NDArray) -> tuple[int, int]:
             if below[stop] <= 1 - GROUP_SHARE and stop - start > best[1] - best[0]:
                 best = (start, stop)
     return best
-
-
-def _bits(whole: float, part: float) -> float:
-    return float(np.log2(whole / part)) if whole > 0 and part > 0 else float("inf") if whole > 0 else 0.0
-
-
-def _times(ratio: float) -> str:
-    return f"{ratio:,.0f} times" if ratio < 1e6 else "over a million times"
-
-
-def _channels(which: NDArray) -> str:
-    shown = ", ".join(str(i) for i in sorted(which.tolist())[:4])
-    return f"channel{'s' if which.size > 1 else ''} {shown}{' …' if which.size > 4 else ''}"

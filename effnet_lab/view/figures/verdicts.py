@@ -15,12 +15,14 @@ from effnet_lab.view.text import file_label, short_layer
 
 LOOK = {  # colour and symbol: nobody has to tell eight colours apart
     "healthy": (theme.GREEN, "circle"),
+    "defective": (theme.VERMILION, "square"),
     "clipped": (theme.VERMILION, "triangle-down"),
     "wasted range": (theme.SKY, "triangle-up"),
     "outlier channel": (theme.PURPLE, "diamond"),
     "dead": (theme.INK, "x"),
     "bimodal": (theme.ORANGE, "bowtie"),
     "unlike residual": (theme.BLUE, "cross"),
+    "coarse": (theme.ORANGE, "triangle-up-open"),
     "upstream": (theme.GREY, "circle-open"),
 }
 MOST_NAMED = 4

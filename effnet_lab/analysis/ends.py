@@ -1,0 +1,93 @@
+"""How the two networks end: the loss at the logits, and what single layers cost there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from effnet_lab.analysis.metrics import decibels
+from effnet_lab.analysis.pairs import Pair
+from effnet_lab.analysis.side_graph import SideGraph
+from effnet_lab.analysis.twins import Sample, Twins
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndLoss:
+    """What quantization does to the logits: what goes into a softmax or sigmoid at the end, else the output itself."""
+
+    n_images: int
+    signal: float  # sum of squares of the float logits
+    noise: float  # sum of squares of their error
+    changed: int  # images whose largest output is another; -1 where a network has one output value
+
+    @property
+    def sqnr_db(self) -> float:
+        """SQNR of the logits, dB."""
+        return decibels(self.signal, self.noise)
+
+    def __str__(self) -> str:
+        """One sentence."""
+        answers = f"; the first answer changes on {self.changed} of {self.n_images}" if self.changed >= 0 else ""
+        return f"At the logits {self.sqnr_db:.1f} dB are left over {self.n_images} images{answers}."
+
+
+class EndWatcher:
+    """Adds up the loss at the end of the whole quantized network. See `error_sums.Watcher`."""
+
+    def __init__(self, twins: Twins) -> None:
+        logits = twins.steps.logits
+        self._logits = next((pair for pair in twins.pairs if pair.reference.index == logits), None)
+        self.kept = self._seen = EndLoss(n_images=0, signal=0.0, noise=0.0, changed=0)
+
+    def begin(self) -> None:
+        """Start from what is kept."""
+        self._seen = self.kept
+
+    def see(self, twins: Twins) -> None:
+        """Take in what the two networks hold."""
+        outputs = twins.outputs()
+        ends = twins.values(self._logits) if self._logits is not None else outputs[0]
+        self._seen = _add(self._seen, ends, outputs[0])
+
+    def keep(self) -> None:
+        """Count what was seen since `begin`."""
+        self.kept = self._seen
+
+
+def losses_of(twins: Twins, pairs: Sequence[Pair], samples: Iterable[Sample]) -> list[EndLoss]:
+    """The loss at the end of the float network when one op alone is quantized, for each of these layers."""
+    plan, seen = twins.steps, list(samples)
+    plain = _ends(SideGraph(plan, twins.kernels, beside=(), ends_only=True), twins, seen)
+    losses = []
+    for pair in pairs:
+        one = (pair.reference_op.index,)
+        graph = SideGraph(plan, twins.kernels, beside=one, passed_on=one, ends_only=True)
+        loss = EndLoss(n_images=0, signal=0.0, noise=0.0, changed=0)
+        for (logits, output), (other, changed) in zip(plain, _ends(graph, twins, seen), strict=True):
+            loss = _add(loss, (logits, other), (output, changed))
+        losses.append(loss)
+    return losses
+
+
+def _ends(graph: SideGraph, twins: Twins, samples: Iterable[Sample]) -> list[tuple[np.ndarray, np.ndarray]]:
+    plan, ends = twins.steps, []
+    for sample in samples:
+        graph.feed(*sample)
+        graph.invoke()
+        ends.append((graph.end(plan.logits), graph.end(plan.outputs[0])))
+    return ends
+
+
+def _add(
+    loss: EndLoss, logits: tuple[np.ndarray, np.ndarray], outputs: tuple[np.ndarray, np.ndarray]
+) -> EndLoss:  # fmt: skip
+    a, b = (values.astype(np.float64).reshape(-1) for values in logits)
+    one_value = outputs[0].size < 2
+    return EndLoss(
+        n_images=loss.n_images + 1,
+        signal=loss.signal + float(a @ a),
+        noise=loss.noise + float((a - b) @ (a - b)),
+        changed=-1 if one_value else loss.changed + bool(outputs[0].argmax() != outputs[1].argmax()),
+    )

@@ -1,0 +1,93 @@
+"""Which layer of one file is which layer of another, and what the two files alone say of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from effnet_lab.analysis.match import match_ops
+from effnet_lab.analysis.metrics import weight_sqnr_db
+from effnet_lab.litert import Graph, Op, Tensor
+from effnet_lab.litert.layer_names import computing, layer_names
+
+_NAN = float("nan")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """One layer in both graphs: the op, its output tensor, and its kernel where it has one."""
+
+    index: int  # position in forward order
+    layer: str
+    op: Op  # in the quantized graph
+    reference_op: Op
+    reference: Tensor
+    quantized: Tensor
+    reference_kernel: Tensor | None
+    quantized_kernel: Tensor | None
+
+    @property
+    def channel_axis(self) -> int:
+        """Axis of the output channels of a kernel."""
+        return 3 if self.op.kind == "depthwise" else 0
+
+    @property
+    def kernels(self) -> tuple[Tensor, Tensor] | None:
+        """The stored kernels, float first; None where there is none, or one is computed, or their shapes differ."""
+        a, b = self.reference_kernel, self.quantized_kernel
+        if a is None or b is None or a.data is None or b.data is None or a.shape != b.shape:
+            return None
+        return a, b
+
+    def describe(self) -> dict[str, Any]:
+        """Columns of the LAYER_ERROR frame that need no image."""
+        tensor, kernel = self.quantized, self.quantized_kernel
+        row: dict[str, Any] = {
+            "layer_index": self.index,
+            "layer": self.layer,
+            "op": self.op.kind,
+            "scale": float(tensor.scale[0]) if tensor.quantized else _NAN,
+            "zero_point": int(tensor.zero_point[0]) if tensor.quantized else _NAN,
+            "n_channels": tensor.shape[-1] if tensor.shape else 1,
+        }
+        if kernel is not None and kernel.quantized:
+            row["granularity"] = "channel" if kernel.scale.size > 1 else "tensor"
+        if self.kernels is not None:
+            whole, worst = weight_sqnr_db(*self.kernels, self.channel_axis)
+            row |= {"weight_sqnr_db": whole, "weight_worst_channel_sqnr_db": worst}
+        return row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matching:
+    """The layers of two graphs that belong together, and those that are left over."""
+
+    pairs: tuple[Pair, ...]  # in forward order
+    unmatched: tuple[str, ...]  # layers of the quantized graph that the float graph does not have
+    unmatched_reference: tuple[str, ...]  # and the other way round
+
+
+def match_layers(quantized: Graph, reference: Graph) -> Matching:
+    """Every layer of the quantized graph with its counterpart in the float graph, see `match_ops`."""
+    names, matched = layer_names(quantized), match_ops(quantized, reference)
+    pairs = tuple(
+        Pair(
+            index=i,
+            layer=names[tensor_name],
+            op=op,
+            reference_op=matched[op.index],
+            reference=reference.tensors[matched[op.index].outputs[0]],
+            quantized=quantized.tensors[op.outputs[0]],
+            reference_kernel=reference.stored_weights(matched[op.index]),
+            quantized_kernel=quantized.stored_weights(op),
+        )
+        for i, (tensor_name, op) in enumerate(computing(quantized))
+        if op.index in matched
+    )
+    found, taken = {pair.layer for pair in pairs}, {pair.reference_op.index for pair in pairs}
+    their_names = layer_names(reference)
+    return Matching(
+        pairs=pairs,
+        unmatched=tuple(name for name in names.values() if name not in found),
+        unmatched_reference=tuple(their_names[name] for name, op in computing(reference) if op.index not in taken),
+    )

@@ -1,0 +1,99 @@
+"""The float network with every op's integer counterpart beside it, as one file that is run once per image.
+
+Each quantized op gets what the float network has there, rounded to the codes that it takes; so one run shows the float
+values and what each op alone makes of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from effnet_lab.analysis.metrics import Array
+from effnet_lab.analysis.plan import OpStep, Plan
+from effnet_lab.litert.runner import invoke, open_interpreter
+from effnet_lab.litert.surgery import Assembly
+
+
+class SideGraph:
+    """One interpreter over the float network and integer ops beside it.
+
+    Parameters
+    ----------
+    plan : Plan
+    kernels : str
+        See `litert.KERNELS`.
+    beside : collection of int, optional
+        Float ops whose integer counterpart is added; by default all that have one.
+    passed_on : collection of int
+        Of those, the ones whose quantized output, as real values, is what the rest of the network gets.
+    ends_only : bool
+        Only logits and outputs can be read afterwards.
+    """
+
+    def __init__(
+        self, plan: Plan, kernels: str, *, beside: Collection[int] | None = None, passed_on: Collection[int] = (),
+        ends_only: bool = False,
+    ) -> None:  # fmt: skip
+        self._assembly, self._plan, source = Assembly(), plan, plan.reference
+        self._values = {i: self._assembly.value(source.main.tensors[i]) for i in source.graph.inputs}
+        self._inputs = list(self._values.values())
+        self._constants = {-1: -1}
+        self._float: dict[int, int] = dict(
+            self._values
+        )  # what the float op made, also where another value is passed on
+        self._codes: dict[int, int] = {}  # by float op
+        self._rounded: dict[
+            int, int
+        ] = {}  # by tensor of the quantized file; as long as its float value is not replaced
+        for step in plan.steps:
+            wanted = step.pair is not None and (beside is None or step.op.index in beside)
+            self._add(step, wanted, step.op.index in passed_on)
+        ends = [self._values[i] for i in dict.fromkeys((plan.logits, *plan.outputs))]
+        shown = ends if ends_only else [*ends, *self._float.values(), *self._codes.values()]
+        content = self._assembly.content(self._inputs, list(dict.fromkeys(shown)))
+        self._interpreter: Any = open_interpreter(content, threads=1, kernels=kernels, keep_all=False)
+
+    def _add(self, step: OpStep, wanted: bool, passed_on: bool) -> None:
+        source, assembly = self._plan.reference, self._assembly
+        stored = [int(i) for i in source.stored(step.op).inputs]
+        for i in stored:
+            if i >= 0 and i not in self._values and i not in self._constants:
+                self._constants[i] = assembly.constant(source, i)
+        inside = self._constants | self._values
+        made = {i: assembly.value(source.main.tensors[i]) for i in step.op.outputs}
+        assembly.op(source, step.op, [inside[i] for i in stored], [*made.values()])
+        inputs, first = dict(self._values), step.op.outputs[0]
+        self._values |= made
+        self._float |= made
+        if wanted:
+            self._codes[step.op.index] = self._plan.add_integer_op(assembly, step, inputs, self._rounded)
+            if passed_on:
+                self._values[first] = assembly.convert(self._codes[step.op.index], None)
+
+    def feed(self, *arrays: Array) -> None:
+        """One sample: an array for each input of the network, without the batch."""
+        for place, array in zip(self._inputs, arrays, strict=True):
+            self._interpreter.set_tensor(place, array[np.newaxis])
+
+    def invoke(self) -> None:
+        """Run once; `DelegateError` where XNNPACK does not take it."""
+        invoke(self._interpreter)
+
+    def float_values(self, index: int) -> Array:
+        """What the float op made, by index of the tensor; a view: let go of it before the next run."""
+        return self._read(self._float[index])
+
+    def codes(self, op_index: int) -> Array:
+        """Output codes of the integer counterpart of a float op; a view."""
+        return self._read(self._codes[op_index])
+
+    def end(self, index: int) -> Array:
+        """Logits or an output of the network as it was run, by index of the float tensor; a copy."""
+        return np.array(self._read(self._values[index]))
+
+    def _read(self, place: int) -> Array:
+        values: Array = self._interpreter.tensor(place)()
+        return values

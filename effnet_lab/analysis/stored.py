@@ -1,0 +1,102 @@
+"""What two files store for one layer, beside each other: kernel and bias, channel by channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from effnet_lab.analysis.metrics import Array
+from effnet_lab.analysis.pairs import Pair
+from effnet_lab.litert import Graph, Tensor
+
+PRUNED = 1e-3  # of the largest weight of the layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredKernel:
+    """A quantized kernel against the float one; every array has one number per output channel."""
+
+    largest: Array  # absolute quantized weight
+    float_largest: Array  # absolute float weight
+    per_tensor: bool  # one scale for several channels
+    correlation: Array  # cosine of the angle between the two; NaN where either is zero throughout
+    gain: Array  # quantized over float, by least squares; NaN where the float one is zero
+    difference: Array  # energy of the difference over the float one's; what is there instead of nothing counts as 1
+    rounding: Array  # the same where nothing but rounding to the steps happens
+
+    @property
+    def pruned(self) -> NDArray[np.bool_]:
+        """Channels whose float weights are as good as zero beside those of others: training has taken them out."""
+        top = float(self.float_largest.max())
+        return np.asarray(self.float_largest < PRUNED * top) if top else np.zeros(self.float_largest.size, bool)
+
+    @property
+    def whole_difference(self) -> float:
+        """The middle one of the channels."""
+        return float(np.median(self.difference))
+
+
+def compare_kernels(pair: Pair) -> StoredKernel | None:
+    """None without a kernel in both files."""
+    if pair.kernels is None:
+        return None
+    reference, quantized = pair.kernels
+    a, b = (_by_channel(tensor, pair.channel_axis) for tensor in (reference, quantized))
+    aa, bb, ab = ((x * y).sum(axis=1) for x, y in ((a, a), (b, b), (a, b)))
+    steps = quantized.scale.astype(np.float64) if quantized.quantized else np.zeros(1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        difference = ((a - b) ** 2).sum(axis=1) / aa
+        return StoredKernel(
+            largest=np.abs(b).max(axis=1),
+            float_largest=np.abs(a).max(axis=1),
+            per_tensor=bool(quantized.quantized and steps.size == 1 < len(b)),
+            correlation=np.where((aa > 0) & (bb > 0), ab / np.sqrt(aa * bb), np.nan),
+            gain=np.where(aa > 0, ab / aa, np.nan),
+            difference=np.where(aa > 0, difference, (bb > 0).astype(float)),
+            rounding=np.where(aa > 0, a.shape[1] * steps**2 / 12 / aa, 0.0),
+        )
+
+
+def kernel_correlation(pair: Pair) -> float:
+    """Cosine of the angle between the two kernels as a whole; NaN without them, or where one is zero throughout."""
+    if pair.kernels is None:
+        return float("nan")
+    a, b = (tensor.real(tensor.data).ravel().astype(np.float64) for tensor in pair.kernels if tensor.data is not None)
+    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / norm if norm > 0 else float("nan")
+
+
+def compare_biases(pair: Pair, reference: Graph, quantized: Graph) -> Array | None:
+    """Bias as the kernels take it less the float bias, real units, (channels,); None where a layer can have none.
+
+    Integer kernels take the codes in steps of input scale x weight scale, whatever scale the file states for them.
+    """
+    if pair.kernels is None:
+        return None
+    ours = _bias(quantized, pair.op.inputs, pair.quantized_kernel)
+    theirs = _bias(reference, pair.reference_op.inputs, None)
+    if ours is None and theirs is None:
+        return None
+    zero = np.zeros(1)
+    difference: Array = (zero if ours is None else ours) - (zero if theirs is None else theirs)
+    return difference
+
+
+def _bias(graph: Graph, inputs: tuple[int, ...], kernel: Tensor | None) -> Array | None:
+    tensor = graph.tensors[inputs[2]] if len(inputs) > 2 else None
+    if tensor is None or tensor.data is None:
+        return None
+    source = graph.tensors[inputs[0]]
+    if kernel is not None and tensor.dtype.kind == "i" and source.quantized and kernel.quantized:
+        step = source.scale[0].astype(np.float64) * kernel.scale.astype(np.float64)
+        taken: Array = tensor.data.astype(np.float64) * step
+        return taken
+    return tensor.real(tensor.data).astype(np.float64)
+
+
+def _by_channel(tensor: Tensor, axis: int) -> Array:
+    assert tensor.data is not None
+    real = np.moveaxis(tensor.real(tensor.data), axis, 0).astype(np.float64)
+    return real.reshape(real.shape[0], -1)
