@@ -1,7 +1,7 @@
 """What quantization does to each layer."""
 
 from effnet_lab.analysis.histograms import HistogramOf, layer_histogram
-from effnet_lab.analysis.integer import check_integer, explain_op
+from effnet_lab.analysis.integer import check_integer, explain, explain_op
 from effnet_lab.analysis.layer_error import LayerErrors, layer_error
 from effnet_lab.analysis.lint import lint
 from effnet_lab.analysis.metrics import sqnr_db
@@ -14,6 +14,7 @@ __all__ = [
     "LayerVerdicts",
     "Twins",
     "check_integer",
+    "explain",
     "explain_op",
     "layer_error",
     "layer_histogram",

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from effnet_lab.analysis.feeding import Sample
 from effnet_lab.analysis.metrics import decibels
 from effnet_lab.analysis.pairs import Pair
 from effnet_lab.analysis.side_graph import SideGraph
-from effnet_lab.analysis.twins import Sample, Twins
+from effnet_lab.analysis.twins import Twins
 
 
 @dataclass(frozen=True, kw_only=True)

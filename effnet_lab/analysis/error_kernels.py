@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from effnet_lab.analysis.metrics import (
+from effnet_lab.analysis.sum_places import (
     COUNT,
     ERROR,
     ERROR2,

@@ -10,9 +10,10 @@ import pandas as pd
 
 from effnet_lab import frames
 from effnet_lab.analysis.error_sums import Accumulated, Local, LogitErrors, Watcher
+from effnet_lab.analysis.feeding import Sample
 from effnet_lab.analysis.op_by_op import OpWalk, chunk_size
 from effnet_lab.analysis.plan import ACTIVATIONS, WEIGHTS, WHOLE
-from effnet_lab.analysis.twins import Sample, Twins
+from effnet_lab.analysis.twins import Twins
 from effnet_lab.images import Samples
 
 NOTIONS = ("accumulated", "local", "effect", "split")

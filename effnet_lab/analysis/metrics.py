@@ -8,15 +8,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from effnet_lab.analysis.sum_places import (
+    COUNT,
+    EMPTY,
+    ERROR,
+    ERROR2,
+    HIGH,
+    LOW,
+    MAX_ERROR,
+    OUTSIDE,
+    PRODUCT,
+    QUANTIZED2,
+    REFERENCE2,
+)
 from effnet_lab.litert import Tensor
 
 IDEAL_RMSE_OVER_SCALE = 1 / np.sqrt(12)  # of rounding alone: an error spread evenly over one step; Bennett 1948
 
 
 Array = NDArray[Any]
-# places in the array of sums; the compiled code of `error_kernels` fills them
-COUNT, REFERENCE2, QUANTIZED2, PRODUCT, ERROR2, ERROR, OUTSIDE, MAX_ERROR, LOW, HIGH = range(10)
-EMPTY = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, np.inf, -np.inf)
 
 
 def decibels(signal: float, noise: float) -> float:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from effnet_lab.analysis.feeding import Sample, samples_for
 from effnet_lab.analysis.metrics import Array
 from effnet_lab.analysis.pair_check import OWN_WEIGHTS, PAIR, Pairing, check_pair
 from effnet_lab.analysis.pairs import Matching, Pair, match_layers
 from effnet_lab.analysis.plan import Plan
 from effnet_lab.analysis.side_graph import SideGraph
-from effnet_lab.images import ArraySet, Samples, Stated
+from effnet_lab.images import Samples, Stated
 from effnet_lab.litert import KERNELS, ModelInfo, Runner, Tensor, float_twin, settle_pair
-from effnet_lab.litert.input_values import input_slots
 from effnet_lab.litert.metadata import info_of
 from effnet_lab.litert.runner import DelegateError
 from effnet_lab.litert.surgery import Source
@@ -24,9 +24,6 @@ from effnet_lab.names import UserError, lookup
 
 if TYPE_CHECKING:
     from effnet_lab.quantize.float_file import Network
-
-_STATE = ("var_handle", "read_variable", "assign_variable", "call_once")
-Sample = tuple[Array, ...]  # one image, or what else a network takes: an array per input, without the batch
 
 
 class Twins:
@@ -119,13 +116,7 @@ class Twins:
 
     def samples(self, images: Samples) -> Iterator[Sample]:
         """What the networks take of each image, or of each sample of arrays, in order."""
-        graph, name = self.quantized_source.graph, self.info.model
-        if isinstance(images, ArraySet):
-            return images.fitted(input_slots(graph), name).samples()
-        if self.info.preprocess is None:
-            shapes = ", ".join(str(graph.tensors[i].shape) for i in graph.inputs)
-            raise UserError(f"{name} takes no pictures: its input is {shapes}. Give arrays instead, --inputs data.npy.")
-        return images.samples(self.info.preprocess)
+        return samples_for(images, self.quantized_source.graph, self.info)
 
     def _settle(self, preprocess: Stated) -> ModelInfo:
         """The quantized file's card; a float file may know better what both are fed with."""
@@ -246,11 +237,9 @@ class Twins:
 
 def _require_no_state(source: Source, model: Path | str) -> None:
     """A network that remembers what it saw before cannot be taken apart into ops that are run alone."""
-    keepers = [op.kind for op in source.graph.ops if op.kind in _STATE]
-    if keepers or any(tensor.isVariable for tensor in source.main.tensors):
-        what = f"ops {', '.join(sorted(set(keepers)))}" if keepers else "variable tensors"
+    if source.graph.keeps_state:
         raise UserError(
-            f"{Path(model).name} keeps state from one input to the next ({what}): its layers cannot be compared one by one. "
+            f"{Path(model).name} keeps state from one input to the next: its layers cannot be compared one by one. "
             "`evaluate` and `bench` run it as a whole."
         )
 

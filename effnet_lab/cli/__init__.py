@@ -11,6 +11,7 @@ import typer
 from effnet_lab.cli import (
     boards,
     calibrating,
+    explaining,
     exporting,
     inspecting,
     layers,
@@ -44,6 +45,7 @@ for room in (
     boards,
     layers,
     linting,
+    explaining,
     verdicts,
     repairing,
     inspecting,

@@ -4,54 +4,100 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from effnet_lab import frames
-from effnet_lab.analysis.integer.steps import KINDS, IntegerStep, OpCase, steps
-from effnet_lab.litert import Op, Runner, Tensor, read_info
-from effnet_lab.litert.layer_names import layer_names
-from effnet_lab.litert.options import op_options
-from effnet_lab.litert.runner import to_codes
+from effnet_lab.analysis.feeding import is_picture, one_picture, samples_for
+from effnet_lab.analysis.integer.replay import Replay
+from effnet_lab.analysis.integer.steps import IntegerStep, Value, steps
+from effnet_lab.analysis.metrics import Array
+from effnet_lab.images import Source as Images
+from effnet_lab.images import Stated, open_samples
+from effnet_lab.litert import KERNELS, Op, Runner, Tensor, settle
+from effnet_lab.litert.layer_names import computing, layer_names
+from effnet_lab.litert.metadata import info_of
+from effnet_lab.litert.options import options_of
+from effnet_lab.litert.surgery import Source
 from effnet_lab.names import UserError, lookup
 
+_NAN = float("nan")
 
-def check_integer(model: Path | str, image: NDArray, *, kernels: str = "xnnpack") -> pd.DataFrame:
-    """Run the model, and recompute each conv, depthwise, dense, add, mul and mean op from the codes that went in.
+
+def explain(
+    model: Path | str,
+    inputs: Images,
+    *,
+    layer: str | None = None,
+    at: Sequence[int] | None = None,
+    kernels: str = "xnnpack",
+    preprocess: Stated = None,
+) -> pd.DataFrame:
+    """The integer arithmetic of a quantized file, bit for bit as the interpreter computed it.
 
     Parameters
     ----------
     model : path
-        An int8 .tflite file.
-    image : ndarray, float32 (h, w, 3)
-        Normalised, as `Preprocess` returns it.
+        An int8 or uint8 .tflite file.
+    inputs : path of a picture, or what `open_samples` takes
+        The first sample is run.
+    layer : str, optional
+        Readable name, as in the LAYER_ERROR frame; without one, every op is recomputed.
+    at : sequence of int, optional
+        Position in the layer's output, see `explain_op`.
+    kernels : str
+        Kernel path, see `litert.KERNELS`; each rounds in its own way, and each is reproduced.
+    preprocess : StatedInput or Preprocess, optional
+        What the user says of the input.
+
+    Returns
+    -------
+    DataFrame
+        INTEGER without a layer, one row per op; INTEGER_STEPS with one, one row per step of one value.
+    """
+    lookup("kernels", kernels, KERNELS)
+    source = Source(model)
+    info = settle(info_of(source.tree, model, source.content), preprocess)
+    if is_picture(inputs):
+        sample = one_picture(str(inputs), source.graph, info)
+    else:
+        sample = next(samples_for(open_samples(inputs, limit=1), source.graph, info))
+    replay = _run(source, model, sample, kernels)
+    return _table(replay, info.key) if layer is None else _steps(replay, info.key, layer, at)
+
+
+def check_integer(model: Path | str, *sample: Array, kernels: str = "xnnpack") -> pd.DataFrame:
+    """Run the model, and recompute each op whose arithmetic is known from the codes that went in.
+
+    Parameters
+    ----------
+    model : path
+        An int8 or uint8 .tflite file.
+    sample : ndarray, float32
+        For each input, without the batch; of a picture what `Preprocess` returns.
     kernels : str
         Kernel path, see `litert.KERNELS`; each rounds in its own way, and each is reproduced.
 
     Returns
     -------
     DataFrame
-        INTEGER, one row per op in forward order; `n_different` counts output codes that are not equal.
+        INTEGER, one row per op in forward order; `n_different` counts output codes that are not equal. Where an op cannot be
+        recomputed, it is NaN, and `refused` says why.
     """
-    replay = _Replay(model, image, kernels)
-    return frames.build(frames.INTEGER, [replay.row(i, layer, op) for i, (layer, op) in enumerate(replay.ops.items())])
+    source = Source(model)
+    return _table(_run(source, model, sample, kernels), info_of(source.tree, model, source.content).key)
 
 
 def explain_op(
-    model: Path | str,
-    layer: str,
-    image: NDArray,
-    *,
-    at: Sequence[int] | None = None,
-    kernels: str = "xnnpack",
+    model: Path | str, layer: str, *sample: Array, at: Sequence[int] | None = None, kernels: str = "xnnpack"
 ) -> pd.DataFrame:
     """Walk through the arithmetic of one output value, from the codes to the real number.
 
     Parameters
     ----------
-    model, image, kernels
+    model, sample, kernels
         See `check_integer`.
     layer : str
         Readable name, as in the LAYER_ERROR frame.
@@ -64,19 +110,72 @@ def explain_op(
     DataFrame
         INTEGER_STEPS, one row per step; the last compare with the interpreter's own code.
     """
-    replay = _Replay(model, image, kernels)
-    op = lookup("layer", layer, replay.ops)
+    source = Source(model)
+    key = info_of(source.tree, model, source.content).key
+    return _steps(_run(source, model, sample, kernels), key, layer, at)
+
+
+def _run(source: Source, model: Path | str, sample: Sequence[Array], kernels: str) -> Replay:
+    """The file after a run of one sample, with every activation kept."""
+    graph = source.graph
+    if not any(graph.tensors[op.outputs[0]].dtype.name in ("int8", "uint8") for op in graph.ops if op.outputs):
+        raise UserError(f"{str(model)!r} computes nothing in int8: its scheme is {graph.scheme}. Give an int8 file.")
+    runner = Runner(source.content, kernels=kernels, keep_all=True, graph=graph)
+    runner.feed(*sample)
+    runner.invoke()
+    return Replay(graph, options_of(source.tree), runner.codes, kernels)
+
+
+def _ops(replay: Replay) -> dict[str, Op]:
+    names = layer_names(replay.graph)
+    return {names[name]: op for name, op in computing(replay.graph)}
+
+
+def _table(replay: Replay, key: dict[str, str]) -> pd.DataFrame:
+    rows = [
+        key | {"layer_index": i, "layer": layer, "op": op.kind, "kernels": replay.kernels} | _row(replay, op)
+        for i, (layer, op) in enumerate(_ops(replay).items())
+    ]
+    return frames.build(frames.INTEGER, rows)
+
+
+def _row(replay: Replay, op: Op) -> dict[str, Any]:
+    try:
+        done = replay.compare_known(op)
+    except UserError as error:
+        size = int(np.prod(replay.graph.tensors[op.outputs[0]].shape, dtype=np.int64))
+        return {"n_values": size, "n_different": _NAN, "rounding": "", "refused": str(error)}
+    accumulator = np.asarray(done.quantities["accumulator"])
+    return {
+        "n_values": done.n_values,
+        "n_different": done.n_different,
+        "accumulator_min": int(accumulator.min()),
+        "accumulator_max": int(accumulator.max()),
+        "multiplier_max": max(_multipliers(done.quantities)),
+        "rounding": done.rounding,
+        "refused": "",
+    }
+
+
+def _multipliers(quantities: dict[str, Value]) -> Iterator[float]:
+    for name in ("multiplier", "multiplier 1", "multiplier 2"):
+        if name in quantities:
+            yield float(np.max(quantities[name]))
+
+
+def _steps(replay: Replay, key: dict[str, str], layer: str, at: Sequence[int] | None) -> pd.DataFrame:
+    op = lookup("layer", layer, _ops(replay))
     done = list(steps(replay.case(op)))
-    output = replay.tensors[op.outputs[0]]
+    output = replay.graph.tensors[op.outputs[0]]
     where = _position(at, output) if at is not None else _most_moved(done, output)
     theirs = replay.codes(output)[where]
     rows = [(step.quantity, _at(step.value, where, output.shape), step.how) for step in done]
     rows += [
-        ("interpreter's code", float(theirs), f"kernels {kernels}"),
+        ("interpreter's code", float(theirs), f"kernels {replay.kernels}"),
         ("real value", float(output.real(theirs[np.newaxis])[0]), "output scale x (code - zero point)"),
     ]
     place = ",".join(str(i) for i in where[1:])
-    shared = replay.key | {"layer": layer, "at": place, "op": op.kind, "kernels": kernels}
+    shared = key | {"layer": layer, "at": place, "op": op.kind, "kernels": replay.kernels}
     return frames.build(
         frames.INTEGER_STEPS,
         [
@@ -86,65 +185,7 @@ def explain_op(
     )
 
 
-class _Replay:
-    """An interpreter that has run one image and keeps every activation."""
-
-    def __init__(self, model: Path | str, image: NDArray, kernels: str) -> None:
-        self.key = read_info(model).key
-        self.kernels = kernels
-        self._runner = Runner(model, kernels=kernels, keep_all=True)
-        self._options = op_options(model)
-        self._runner.feed(image)
-        self._runner.invoke()
-        graph = self._runner.graph
-        self.tensors = graph.tensors
-        names = layer_names(graph)
-        self.ops = {layer: op for name, layer in names.items() if (op := graph.produced[name]).kind in KINDS}
-        if not any(graph.tensors[op.outputs[0]].dtype == np.int8 for op in self.ops.values()):
-            raise UserError(
-                f"{str(model)!r} computes nothing in int8: its scheme is {graph.scheme}. Give an int8 file."
-            )
-
-    def codes(self, tensor: Tensor) -> NDArray:
-        """Stored values, or the codes that were computed."""
-        return tensor.data if tensor.data is not None else to_codes(self._runner.activation(tensor), tensor)
-
-    def case(self, op: Op) -> OpCase:
-        inputs = tuple(self.tensors[i] for i in op.inputs)
-        return OpCase(
-            op=op,
-            options=self._options[op.index],
-            inputs=inputs,
-            output=self.tensors[op.outputs[0]],
-            codes=tuple(self.codes(tensor) for tensor in inputs),
-            kernels=self.kernels,
-        )
-
-    def row(self, index: int, layer: str, op: Op) -> dict:
-        case = self.case(op)
-        done = {step.quantity: step.value for step in steps(case)}
-        theirs = self.codes(case.output)
-        return self.key | {
-            "layer_index": index,
-            "layer": layer,
-            "op": op.kind,
-            "kernels": self.kernels,
-            "n_values": theirs.size,
-            "n_different": int(np.count_nonzero(done["output code"] != theirs)),
-            "accumulator_min": int(done["accumulator"].min()),
-            "accumulator_max": int(done["accumulator"].max()),
-            "multiplier_max": float(np.max(list(_multipliers(done)))),
-            "rounding": case.rounding,
-        }
-
-
-def _multipliers(done: dict[str, NDArray | float]) -> Iterator[float]:
-    for name in ("multiplier", "multiplier 1", "multiplier 2"):
-        if name in done:
-            yield float(np.max(done[name]))
-
-
-def _at(value: NDArray | float, where: tuple[int, ...], shape: tuple[int, ...]) -> float:
+def _at(value: Value, where: tuple[int, ...], shape: tuple[int, ...]) -> float:
     value = np.asarray(value)
     if value.ndim and value.shape != shape and value.size == int(np.prod(shape)):
         value = value.reshape(shape)
