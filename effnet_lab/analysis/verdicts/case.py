@@ -86,7 +86,7 @@ def shadow(case: LayerCase, cases: Mapping[str, LayerCase]) -> str:
 
 def mild(finding: Fault, behind: str) -> bool:
     """Whether a finding in the shadow of another fault is too small to count."""
-    return bool(behind) and finding.verdict not in ("clipped", "defective") and finding.margin < SHADOW_BITS
+    return bool(behind) and finding.margin < SHADOW_BITS
 
 
 def constants_from(case: LayerCase) -> str:

@@ -106,7 +106,7 @@ def clipped(evidence: Evidence) -> Fault | None:
         remedy="Calibrate with the extremes (min-max) instead of an average, or with more images that look like these. "
         "16 bits over the same range would clip equally.",
         channels=frozenset([worst] if where else []),
-        margin=bits - CLIPPED_BITS,
+        margin=float("inf") if usual else 0.0,  # rare: not behind a fault that has changed the values
     )  # fmt: skip
 
 
