@@ -13,7 +13,7 @@ from effnet_lab import frames
 from effnet_lab.analysis.metrics import Array
 from effnet_lab.analysis.pairs import Pair
 from effnet_lab.analysis.twins import Twins
-from effnet_lab.images import Samples, Source, Stated, open_samples
+from effnet_lab.images import ArraySet, ImageSet, Source, Stated, open_samples
 from effnet_lab.litert import read_info
 from effnet_lab.names import UserError
 
@@ -30,7 +30,7 @@ class HistogramOf:
     Each pair of files is opened when it is first asked about, and stays open.
     """
 
-    def __init__(self, twins: Sequence[TwinFiles], images: Samples) -> None:
+    def __init__(self, twins: Sequence[TwinFiles], images: ImageSet | ArraySet) -> None:
         self._images = images
         self._files = {tuple(read_info(files.quantized).key.values()): files for files in twins}
         self._open: dict[TwinFiles, Twins] = {}
@@ -67,7 +67,7 @@ def layer_histogram(
     return histogram(Twins(quantized, float_model, kernels=kernels, preprocess=preprocess), chosen, layers)
 
 
-def histogram(twins: Twins, images: Samples, layers: Iterable[str] | None = None) -> pd.DataFrame:
+def histogram(twins: Twins, images: ImageSet | ArraySet, layers: Iterable[str] | None = None) -> pd.DataFrame:
     """The same of files that are open; see `layer_histogram`."""
     names = None if layers is None else set(layers)
     wanted = [pair for pair in twins.pairs if names is None or pair.layer in names]

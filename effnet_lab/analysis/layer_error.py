@@ -11,7 +11,7 @@ import pandas as pd
 
 from effnet_lab.analysis.measuring import NOTIONS, Measuring
 from effnet_lab.analysis.twins import Twins
-from effnet_lab.images import Samples, Source, Stated, open_samples
+from effnet_lab.images import ArraySet, ImageSet, Source, Stated, open_samples
 from effnet_lab.litert.runner import DelegateError
 from effnet_lab.names import UserError, lookup
 
@@ -116,7 +116,7 @@ def layer_error(
 
 
 def errors_of(
-    twins: Twins, images: Samples, notions: Sequence[str] = ("accumulated",), local_inputs: str = "float",
+    twins: Twins, images: ImageSet | ArraySet, notions: Sequence[str] = ("accumulated",), local_inputs: str = "float",
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> LayerErrors:  # fmt: skip
     """The same of files that are open; see `layer_error`."""

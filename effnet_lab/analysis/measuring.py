@@ -14,7 +14,7 @@ from effnet_lab.analysis.feeding import Sample
 from effnet_lab.analysis.op_by_op import OpWalk, chunk_size
 from effnet_lab.analysis.plan import ACTIVATIONS, WEIGHTS, WHOLE
 from effnet_lab.analysis.twins import Twins
-from effnet_lab.images import Samples
+from effnet_lab.images import ArraySet, ImageSet
 
 NOTIONS = ("accumulated", "local", "effect", "split")
 _PARTS = {"effect": (WHOLE,), "split": (WEIGHTS, ACTIVATIONS)}  # what a notion follows to the logits
@@ -48,7 +48,7 @@ class Measuring:
         self._chunk = chunk_size(self._plan) if self._plan else 1
         self.logits, self.n_images = LogitErrors(self._followed), 0
 
-    def run(self, images: Samples, progress: Callable[..., Iterable[Any]] | None = None) -> bool:
+    def run(self, images: ImageSet | ArraySet, progress: Callable[..., Iterable[Any]] | None = None) -> bool:
         """Look at all images; False where Ctrl-C stopped it after some of them."""
         work: Iterable[Any] = self._work(self._twins.samples(images))
         try:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from effnet_lab.analysis.feeding import Sample, samples_for
+from effnet_lab.analysis.feeding import Sample
 from effnet_lab.analysis.metrics import Array
 from effnet_lab.analysis.pair_check import OWN_WEIGHTS, PAIR, Pairing, check_pair
 from effnet_lab.analysis.pairs import Matching, Pair, match_layers
 from effnet_lab.analysis.plan import Plan
 from effnet_lab.analysis.side_graph import SideGraph
-from effnet_lab.images import Samples, Stated
-from effnet_lab.litert import KERNELS, ModelInfo, Runner, Tensor, float_twin, settle_pair
+from effnet_lab.images import ArraySet, ImageSet, Stated
+from effnet_lab.litert import KERNELS, ModelInfo, Runner, Tensor, fit_samples, float_twin, settle_pair
 from effnet_lab.litert.metadata import info_of
 from effnet_lab.litert.runner import DelegateError
 from effnet_lab.litert.surgery import Source
@@ -114,9 +114,9 @@ class Twins:
         found = {step.pair.index for step in self.steps.steps if step.pair}
         return tuple(pair for pair in self.pairs if pair.index in found)
 
-    def samples(self, images: Samples) -> Iterator[Sample]:
+    def samples(self, images: ImageSet | ArraySet) -> Iterator[Sample]:
         """What the networks take of each image, or of each sample of arrays, in order."""
-        return samples_for(images, self.quantized_source.graph, self.info)
+        return fit_samples(images, self.quantized_source.graph, self.info).samples(self.info.preprocess)
 
     def _settle(self, preprocess: Stated) -> ModelInfo:
         """The quantized file's card; a float file may know better what both are fed with."""

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from effnet_lab import frames
-from effnet_lab.analysis.feeding import is_picture, one_picture, samples_for
+from effnet_lab.analysis.feeding import is_picture, one_picture
 from effnet_lab.analysis.integer.replay import Replay
 from effnet_lab.analysis.integer.steps import IntegerStep, Value, steps
 from effnet_lab.analysis.metrics import Array
 from effnet_lab.images import Source as Images
 from effnet_lab.images import Stated, open_samples
-from effnet_lab.litert import KERNELS, Op, Runner, Tensor, settle
+from effnet_lab.litert import KERNELS, Op, Runner, Tensor, fit_samples, settle
 from effnet_lab.litert.layer_names import computing, layer_names
 from effnet_lab.litert.metadata import info_of
 from effnet_lab.litert.options import options_of
@@ -63,7 +63,7 @@ def explain(
     if is_picture(inputs):
         sample = one_picture(str(inputs), source.graph, info)
     else:
-        sample = next(samples_for(open_samples(inputs, limit=1), source.graph, info))
+        sample = next(iter(fit_samples(open_samples(inputs, limit=1), source.graph, info).samples(info.preprocess)))
     replay = _run(source, model, sample, kernels)
     return _table(replay, info.key) if layer is None else _steps(replay, info.key, layer, at)
 

@@ -14,7 +14,7 @@ from effnet_lab.analysis.twins import Twins
 from effnet_lab.analysis.verdicts.case import LayerCase
 from effnet_lab.analysis.verdicts.coarse import main_cause
 from effnet_lab.analysis.verdicts.fault import BAD_DB
-from effnet_lab.images import Samples
+from effnet_lab.images import ArraySet, ImageSet
 
 WEAKEST = 3
 FEW_IMAGES = 4  # on which costs at the logits are measured
@@ -28,7 +28,9 @@ TWIN = (
 )
 
 
-def closing(twins: Twins, images: Samples, cases: Mapping[str, LayerCase], loss: EndLoss) -> tuple[str, ...]:
+def closing(
+    twins: Twins, images: ImageSet | ArraySet, cases: Mapping[str, LayerCase], loss: EndLoss
+) -> tuple[str, ...]:
     """Sentences, the last one about the loss at the logits."""
     said = [TWIN] if twins.is_own_twin else []
     if not any(case.sick for case in cases.values()):
@@ -38,7 +40,7 @@ def closing(twins: Twins, images: Samples, cases: Mapping[str, LayerCase], loss:
     return (*said, str(loss))
 
 
-def _weakest(twins: Twins, images: Samples, cases: Mapping[str, LayerCase]) -> str:
+def _weakest(twins: Twins, images: ImageSet | ArraySet, cases: Mapping[str, LayerCase]) -> str:
     """The layers with the largest own error, and what each costs alone."""
     alone = {pair.layer: pair for pair in twins.alone}
     layers = sorted((case.own_db, name) for name, case in cases.items() if name in alone and np.isfinite(case.own_db))
@@ -54,7 +56,7 @@ def _weakest(twins: Twins, images: Samples, cases: Mapping[str, LayerCase]) -> s
     return f"Nothing is at fault. The weakest layers: {'; '.join(each)}."
 
 
-def _sum_of_effects(twins: Twins, images: Samples, loss: EndLoss) -> str:
+def _sum_of_effects(twins: Twins, images: ImageSet | ArraySet, loss: EndLoss) -> str:
     """Whether the errors of single ops, added up at the logits, make the loss of the whole."""
     measuring = Measuring(twins, ("effect",))
     measuring.run(images.take(FEW_IMAGES))

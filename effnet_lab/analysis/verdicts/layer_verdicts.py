@@ -19,7 +19,7 @@ from effnet_lab.analysis.verdicts.closing import closing
 from effnet_lab.analysis.verdicts.evidence import EvidenceWatcher, evidence_table
 from effnet_lab.analysis.verdicts.replay import replay_of
 from effnet_lab.analysis.verdicts.words import row
-from effnet_lab.images import Samples, Source, Stated, open_samples
+from effnet_lab.images import ArraySet, ImageSet, Source, Stated, open_samples
 from effnet_lab.litert.runner import DelegateError
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ def verdicts(
         return judge(twins, chosen, progress)
 
 
-def judge(twins: Twins, images: Samples, progress: Callable[..., Iterable[Any]] | None = None) -> LayerVerdicts:
+def judge(
+    twins: Twins, images: ImageSet | ArraySet, progress: Callable[..., Iterable[Any]] | None = None
+) -> LayerVerdicts:
     """The same of files that are open; see `verdicts`."""
     evidence, ends = EvidenceWatcher(twins), EndWatcher(twins)
     measuring = Measuring(twins, ("accumulated", "local"), watchers=(evidence, ends))
