@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from effnet_lab.images import open_images
+from effnet_lab.images import StatedInput, open_images
 from effnet_lab.images.preprocess import Preprocess
 from effnet_lab.litert import ModelInfo, Runner, embed_info, float_twin, read_graph, read_info
 from effnet_lab.litert.flatbuffer import pack, parse
@@ -24,8 +24,11 @@ from effnet_lab.litert.io_types import with_io
 from effnet_lab.litert.metadata import KEY
 from effnet_lab.litert.standard_metadata import ENTRY, read_normalisation
 from effnet_lab.models import load_model
+from effnet_lab.models.resize import at_size
+from effnet_lab.models.weights.native import to_bytes
 from effnet_lab.names import UserError
-from effnet_lab.quantize import parse_recipe, targets, write_files
+from effnet_lab.quantize import calibrate, export, parse_recipe, targets, write_files
+from effnet_lab.quantize.carried_out import remarks
 from effnet_lab.quantize.ranges import Ranging
 
 EDGE = "static_wi8_ai8 ai_edge_quantizer"
@@ -317,3 +320,64 @@ def test_wrong_input_is_one_line(options, message, files, tmp_path, monkeypatch,
 def test_infos_are_made_with_what_is_known():
     info = ModelInfo(model="m", scheme="float32", backend="", preprocess=Preprocess(size_px=8), classes=())
     assert (info.variant, info.recipe, info.io, info.calibration) == ("", "", "", None)
+
+
+# --- networks of every kind
+
+
+@pytest.mark.real
+def test_a_network_that_takes_no_pictures_is_calibrated_on_arrays(shared, tmp_path):
+    source = shared / "fixtures" / "wild" / "tensorflow__hello_world_float.tflite"
+    inputs = tmp_path / "angles.npy"
+    np.save(inputs, np.linspace(0, 6.28, 120, dtype=np.float32)[:, np.newaxis])
+    done = export(source, tmp_path, calibration=inputs)
+    assert done.table["n_calibration"].tolist() == [120]
+    both = [Runner(source), Runner(done.files[0])]
+    answers = [[runner.run(np.float32([x]))[0].item() for x in np.linspace(0, 6, 25)] for runner in both]
+    assert np.corrcoef(answers)[0, 1] > 0.99
+    kept = calibrate(source, inputs, out=tmp_path / "angles.npz")
+    again = export(source, tmp_path / "again", statistics=kept.statistics)
+    assert read_graph(again.files[0]).tensors[0].scale == read_graph(done.files[0]).tensors[0].scale
+    with pytest.raises(UserError, match="which is no picture"):
+        export(source, tmp_path / "no", calibration="scenes")
+
+
+@pytest.mark.real
+def test_nobody_calibrates_on_a_guess(shared, tmp_path):
+    source = shared / "fixtures" / "wild" / "mlcommons__pretrainedResnet.tflite"
+    with pytest.raises(UserError, match=r"a calibration at .* would be a guess\. State --input-range"):
+        export(source, tmp_path, limit=20)
+    assert not list(tmp_path.iterdir())
+    done = export(source, tmp_path, limit=20, stated=StatedInput(input_range="0..255"))
+    preprocess = read_info(done.files[0]).preprocess
+    assert (preprocess.mean, preprocess.std) == (0.0, 1.0)
+
+
+def test_a_scheme_that_changes_nothing_is_refused(files):
+    graph = read_graph(files["float32 converter"])
+    with pytest.raises(UserError, match=r"cannot do 'dynamic' in this network: (\d+) of \1 layers stay float32"):
+        remarks(parse_recipe("dynamic"), "ai_edge_quantizer", graph, graph)
+
+
+def test_unknown_weights_are_refused_before_tensorflow_is_loaded(tmp_path):
+    code = (
+        "import sys; from effnet_lab.names import UserError; from effnet_lab.quantize import export; "
+        "from effnet_lab.training import train\n"
+        "for question in (lambda: export('micro9', 'x'), lambda: export('micro0', 'x', format='int88'), "
+        "lambda: train(start='micro9')):\n"
+        "    try: question()\n"
+        "    except UserError as error: print(error)\n"
+        "print('tensorflow' in sys.modules, 'ai_edge_quantizer' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [line.split("Did you mean")[0] for line in said[:3]] == [
+        "Unknown model 'micro9'. ", "Unknown format 'int88'. ", "Unknown model 'micro9'. ",
+    ]  # fmt: skip
+    assert said[3] == "False False"
+
+
+def test_weights_are_opened_at_another_size():
+    model = load_model("micro0")
+    larger = at_size(model, 96)
+    assert (larger.spec.resolution, larger.preprocess.size_px, larger.keras.input_shape[1:3]) == (96, 96, (96, 96))
+    assert to_bytes(at_size(larger, model.preprocess.size_px)) == to_bytes(model)

@@ -39,7 +39,7 @@ def chance(before, after) -> float:
 
 @pytest.fixture(scope="module")
 def scenes():
-    shown, held_out = hold_out(open_images("scenes?n=300", "train"))
+    shown, held_out = hold_out(open_images("scenes?n=200", "train"))
     return shown, held_out, open_images("scenes", limit=300)
 
 

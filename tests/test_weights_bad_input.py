@@ -223,6 +223,11 @@ def test_lying_metadata_and_nan(micro, tmp_path):
     for text in ("{", "[]", "{}", json.dumps(json.loads(about.to_json(micro)) | {"spec": {"name": "x"}})):
         save_file(tensors, path, {about.KEY: text})
         refused(path, "its effnet-lab metadata")
+    for field, value in (("repeats", 1e5), ("repeats", 2**40), ("channels", 2**40)):
+        known = json.loads(about.to_json(micro))
+        known["spec"]["stages"][3][field] = value
+        save_file(tensors, path, {about.KEY: json.dumps(known)})
+        refused(path, "are believed")
     tensors["head_conv/kernel"] = tensors["head_conv/kernel"] * np.inf
     save_file(tensors, path, {about.KEY: about.to_json(micro)})
     refused(path, r"not finite numbers: 1 \(head_conv/kernel\)")
@@ -297,6 +302,14 @@ def test_other_keras_files(micro, tmp_path):
             "bias:0", (10,), "f4", external=[(str(tmp_path / "secret"), 0, 40)]
         )
     refused(path, "no plain array of numbers stored in this file")
+    for name in ("effnet_lab", "model_weights", "layers"):
+        path.write_bytes(whole)
+        (tmp_path / "elsewhere.h5").write_bytes(whole)
+        with h5py.File(path, "a") as file:
+            if name in file:
+                del file[name]
+            file[name] = h5py.ExternalLink(str(tmp_path / "elsewhere.h5"), "/model_weights")
+        refused(path, f"'{name}' is a link out of its place")
 
 
 def test_unknown_layers_are_listed(tmp_path):

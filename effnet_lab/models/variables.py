@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -27,7 +27,7 @@ def assign(keras: tf_keras.Model, tensors: Mapping[str, NDArray[Any]], source: s
     Raises
     ------
     UserError
-        With the full lists of missing and unexpected names, and every wrong shape.
+        With the first missing and unexpected names and wrong shapes, and how many there are.
     """
     targets = variables(keras)
     missing, unexpected = (
@@ -40,7 +40,12 @@ def assign(keras: tf_keras.Model, tensors: Mapping[str, NDArray[Any]], source: s
     ]
     faults = {"missing": missing, "unexpected": unexpected, "wrong shape": shapes}
     if any(faults.values()):
-        lists = "; ".join(f"{kind}: {', '.join(names) or 'none'}" for kind, names in faults.items())
+        lists = "; ".join(f"{kind}: {_first(names)}" for kind, names in faults.items())
         raise UserError(f"{source} does not fit network {keras.name!r}. {lists}.")
     for name, variable in targets.items():
         variable.assign(tensors[name])
+
+
+def _first(names: Sequence[str], most: int = 1) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none") + more

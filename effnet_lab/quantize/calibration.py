@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import io
 import json
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +32,10 @@ from effnet_lab.quantize.range_choice import BINS, METHODS
 
 _ARRAYS = ("low", "high", "exponent", "counts")
 _WORDS = ("tensors", "layers", "images")
+_DAMAGED = (  # what reading somebody's archive can end in
+    OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error, struct.error,
+    NotImplementedError, MemoryError, RecursionError, OverflowError, SyntaxError, tokenize.TokenError,
+)  # fmt: skip
 INPUT = "input"  # what the network's input is called among the layers
 
 
@@ -109,8 +116,13 @@ class Statistics:
                 or arrays["counts"].shape[2:] != (BINS,)
             ):
                 raise ValueError("its arrays do not fit its names")
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path} holds no calibration statistics: {error}. Collect them again.") from None
+            if [arrays[name].dtype.kind for name in _ARRAYS] != ["f", "f", "i", "u"]:
+                raise ValueError("its arrays have other types")
+            if not (np.isfinite(found.low).all() and np.isfinite(found.high).all()):
+                raise ValueError("its ranges are not finite")
+        except _DAMAGED as error:
+            said = next(iter(str(error).splitlines()), "") or type(error).__name__
+            raise UserError(f"{path} holds no calibration statistics: {said[:120]}. Collect them again.") from None
         return found
 
 

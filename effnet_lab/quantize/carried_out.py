@@ -34,6 +34,8 @@ def remarks(recipe: Recipe, backend: str, float_graph: Graph, graph: Graph) -> l
         If a rule holds for none: the file would be called what it is not.
     """
     layers = _layers(recipe, float_graph, graph)
+    if not layers and graph.scheme == FLOAT32.name and any(scheme is not FLOAT32 for scheme in recipe.schemes):
+        raise UserError(f"{recipe.text!r} changes nothing in this network: it has no weights of layers. Leave it out.")
     said = []
     for pattern, scheme in dict.fromkeys((layer.pattern, layer.scheme) for layer in layers):
         own = [layer for layer in layers if (layer.pattern, layer.scheme) == (pattern, scheme)]

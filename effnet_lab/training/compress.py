@@ -6,6 +6,7 @@ and suffer most. Batch norm is not touched.
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -113,7 +114,9 @@ def cluster(
     toolkit = tfmot().clustering.keras
     chosen = settings_for(model, images, epochs=epochs, seed=seed, **settings)
     start, chosen = _start(model, images, chosen, batch_norm)
-    with quiet():
+    with quiet(), warnings.catch_warnings():
+        # a kernel of fewer weights has no more different values than that anyway
+        warnings.filterwarnings("ignore", message="Layer .* does not have enough weights")
         wrapped = toolkit.cluster_weights(
             start.keras, clusters, cluster_centroids_init=toolkit.CentroidInitialization.KMEANS_PLUS_PLUS
         )

@@ -11,7 +11,9 @@ from effnet_lab.images.preprocess import Preprocess
 from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.names import UserError
 from effnet_lab.scaling import NetSpec, Stage
+from effnet_lab.scaling.rounding import scaled_channels, scaled_repeats
 
+MOST = {"blocks": 1000, "channels": 100_000, "resolution": 10_000}  # of a specification from a file
 KEY = "effnet_lab"  # under which it stands: metadata key, HDF5 data set, or name of a .json
 
 
@@ -48,12 +50,18 @@ def from_json(text: str | bytes, source: str) -> About:
             classes=tuple(about["classes"]),
             fake_quantized=tuple(about.get("fake_quantized", ())),
         )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         if isinstance(error, UserError):
             raise UserError(f"{source}: {error}") from None
         raise UserError(f"{source}: its effnet-lab metadata lacks or misnames {error}. Save the model again.") from None
 
 
 def spec_from_dict(values: Mapping[str, Any]) -> NetSpec:
-    """Reverse of ``dataclasses.asdict`` on a specification."""
-    return NetSpec(**{**values, "stages": tuple(Stage(**stage) for stage in values["stages"])})
+    """Reverse of ``dataclasses.asdict`` on a specification; a network beyond all measure is refused before it is built."""
+    spec = NetSpec(**{**values, "stages": tuple(Stage(**stage) for stage in values["stages"])})
+    sizes = {"blocks": sum(scaled_repeats(spec)), "channels": max(scaled_channels(spec)), "resolution": spec.resolution}
+    negative = min(min(scaled_repeats(spec)), min(scaled_channels(spec))) < 0
+    for name, most in MOST.items():
+        if negative or not 0 < sizes[name] <= most:
+            raise UserError(f"the network {spec.name!r} has {sizes[name]:,} {name}; at most {most:,} are believed.")
+    return spec

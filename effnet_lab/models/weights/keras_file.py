@@ -69,7 +69,8 @@ def load(path: Path, variant: str | None = None) -> LoadedModel:
             with h5py.File(io.BytesIO(store or b"")) as weights:
                 return _load(weights, config, text, path, variant)
         with h5py.File(path) as weights:
-            text = bytes(_array(weights[about.KEY], path)) if about.KEY in weights else None
+            kept = _stored(weights, about.KEY, path)
+            text = None if kept is None else bytes(_array(kept, path))
             return _load(weights, weights.attrs.get("model_config"), text, path, variant)
     except (zipfile.BadZipFile, OSError, KeyError, RuntimeError, EOFError) as error:
         raise UserError(f"Cannot read {path} as a Keras file: {reason(error)}. Save or download it again.") from None
@@ -81,8 +82,10 @@ def _load(
     side = _check_config(config, path)
     known = about.from_json(text, str(path)) if text else None
     candidates = {known.spec.name: known.spec} if known else VARIANTS
-    by_layer = "layers" not in weights
-    tensors = dict(_by_name(weights.get("model_weights", weights), path) if by_layer else _by_number(weights, path))
+    by_layer = _stored(weights, "layers", path) is None
+    tensors = dict(
+        _by_name(_stored(weights, "model_weights", path) or weights, path) if by_layer else _by_number(weights, path)
+    )
     names = _own_names if by_layer else _numbered_names
     spec, found = fit(tensors, names, source=str(path), variant=variant, candidates=candidates, headless=True)
     if known:
@@ -135,6 +138,14 @@ def _by_name(group: h5py.Group, path: Path) -> Iterator[tuple[str, NDArray[Any]]
 def _by_number(weights: h5py.File, path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
     """Keras' new layout: layers/conv2d_7/vars/0."""
     return ((place, _array(item, path)) for place, item in _datasets(weights["layers"]))
+
+
+def _stored(group: h5py.Group, name: str, path: Path) -> h5py.Group | h5py.Dataset | None:
+    """What lies in this very file under a name; links out of it are not followed."""
+    link = group.get(name, getlink=True)
+    if link is not None and not isinstance(link, h5py.HardLink):
+        raise UserError(f"{path}: {name!r} is a link out of its place, which is never followed. Save it again.")
+    return None if link is None else group[name]
 
 
 def _datasets(group: h5py.Group) -> list[tuple[str, h5py.Dataset]]:
