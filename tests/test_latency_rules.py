@@ -17,6 +17,7 @@ from effnet_lab.bench.compare import judge
 from effnet_lab.bench.latency import Runs, host, measure_latency
 from effnet_lab.bench.machine import Machine, Watch
 from effnet_lab.images import Preprocess
+from effnet_lab.intervals import quantile_interval
 from effnet_lab.litert import ModelInfo
 from effnet_lab.names import UserError
 
@@ -93,6 +94,9 @@ def test_the_order_follows_the_seed(monkeypatch):
         return bench.ran
 
     assert order(0) == order(0) != order(1)
+    bench = Bench(monkeypatch, a=1.0, b=2.0)
+    bench.measure(n_runs=24, n_blocks=3)
+    assert bench.ran == order(0)  # unless said otherwise
 
 
 @pytest.mark.parametrize(
@@ -177,6 +181,14 @@ def test_percentiles_are_those_of_the_counted_runs(monkeypatch):
     assert row["p50_lo_ms"] == pytest.approx(117 / 0.95)
     assert row["cpu_p90_lo_ms"] < row["cpu_p90_ms"] < row["cpu_p90_hi_ms"] <= 148
     assert math.isnan(row["cpu_p99_hi_ms"])  # the slowest of a hundred runs is not among 48
+
+
+def test_every_percentile_has_its_own_interval(monkeypatch):
+    runs = iter(range(1000, 2000))
+    row = Bench(monkeypatch, a=lambda i: 100 if i < 10 else next(runs)).measure(n_runs=960).iloc[0]
+    for p in (50, 90, 99):
+        ends = quantile_interval(np.arange(1000.0, 1960.0), p / 100)
+        assert (row[f"cpu_p{p}_lo_ms"], row[f"cpu_p{p}_hi_ms"]) == ends
 
 
 def test_the_ratio_and_the_verdict(monkeypatch):
@@ -290,6 +302,7 @@ def test_a_tenth_of_the_time_may_be_lost(cpu, words):
         ({"everyone": 23.0, "own": 10.0}, 1.3),
         ({"everyone": 10.0, "own": 12.0}, 0.0),  # two clocks that do not quite agree
         ({"everyone": 5.0, "own": 0.0, "seconds": 2.0}, 2.5),
+        ({"everyone": 5.0, "own": 0.0, "seconds": 0.5}, 10.0),
     ],
 )
 def test_how_many_processors_others_used(how, others):
@@ -321,9 +334,11 @@ def test_others_may_use_what_is_free(how, words):
         ([100, 100, 500, 1, 1, 500, 109, 109], "drift: CPU times changed by +9% while it ran"),
         ([100, 100, 500, 1, 1, 500, 91, 91], "drift: CPU times changed by -9% while it ran"),
         ([100, 100, 500, 1, 1, 500, 93, 93], "quiet"),
+        ([80, 120, 500, 1, 1, 500, 109, 109], "drift: CPU times changed by +9% while it ran"),
+        ([80, 120, 5, 1, 1, 1, 1, 1, 1, 109, 109], "drift: CPU times changed by +9% while it ran"),  # of eleven, too
         ([100, 500, 109], "drift: CPU times changed by +9% while it ran"),  # of three blocks one
         ([100, 500, 107], "quiet"),
-        ([100, 1, 1, 1, 1, 1, 120], "drift: CPU times changed by +20% while it ran"),  # of seven, too
+        ([100, 1, 1, 1, 1, 1, 120], "drift: CPU times changed by +20% while it ran"),  # of seven one, too
     ],
 )
 def test_drift_is_from_the_first_blocks_to_the_last(cpu, words):
@@ -353,6 +368,10 @@ def test_processor_seconds_of_all_programs(tmp_path, monkeypatch):
     assert 0 < own <= os.times().user + os.times().system
     monkeypatch.setattr(machine, "_STAT", tmp_path / "nowhere")
     assert math.isnan(Machine().cpu_seconds()[0])
+
+
+def test_a_machine_knows_its_processors():
+    assert Machine().n_processors == (os.cpu_count() or 1)
 
 
 def test_own_seconds_are_the_users_and_the_systems(monkeypatch):
