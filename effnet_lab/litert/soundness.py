@@ -93,6 +93,8 @@ class _Check:
             self.fail("it", "holds no graph")
         for entry in tree.metadata:
             self.index("a metadata entry", "buffer", entry.buffer, tree.buffers)
+        for number, code in enumerate(tree.operatorCodes):
+            self.text(f"operator code {number}", code.customCode)
         for number, graph in enumerate(tree.subgraphs):
             for field in ("tensors", "operators", "inputs", "outputs"):
                 values = getattr(graph, field)
@@ -133,7 +135,15 @@ class _Check:
         data = self.tree.buffers[tensor.buffer].data
         return data is not None and len(data) > 0
 
+    def text(self, where: str, name: bytes | str | None) -> None:
+        """LiteRT's own Python interface fails on a name that is no text."""
+        try:
+            _ = name.decode("utf-8") if isinstance(name, bytes) else name
+        except UnicodeDecodeError:
+            self.fail(where, "has a name that is not UTF-8 text")
+
     def tensor(self, tensor: schema.TensorT, where: str) -> None:
+        self.text(where, tensor.name)
         if tensor.type not in DTYPES:
             raise UserError(f"{self.name!r}: {where} has element type {tensor.type}, which is not supported yet.")
         self.index(where, "buffer", tensor.buffer, self.tree.buffers)
