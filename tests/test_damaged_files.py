@@ -104,7 +104,7 @@ def test_an_interpreter_that_dies_is_one_line_that_names_the_operator(tmp_path):
     for kernels in ("xnnpack", "builtin"):
         with pytest.raises(UserError, match=r"deadly\.tflite' ends the interpreter \(SIGABRT\) .*operator 0, add"):
             Runner(path, kernels=kernels)
-    (finding,) = lint(path).query("id == 'F902'").to_dict("records")
+    (finding,) = lint(path).table.query("id == 'F902'").to_dict("records")
     assert (finding["severity"], finding["op"]) == ("error", "add")
     done = CliRunner().invoke(cli.app, ["bench", str(path)])
     assert isinstance(done.exception, UserError)

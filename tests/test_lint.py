@@ -8,13 +8,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import SHARED
 from single_ops import binary, layer, mean, outcomes, unary
 from typer.testing import CliRunner
 
 from effnet_lab import cli, frames
-from effnet_lab.analysis.lint import RULES, SEVERITIES, at_least, in_words, lint
+from effnet_lab.analysis.lint import RULES, SEVERITIES, Findings
+from effnet_lab.analysis.lint import lint as findings_of
 from effnet_lab.analysis.lint.network import Network
 from effnet_lab.analysis.lint.npu import objection
 from effnet_lab.analysis.lint.values import accumulator_range
@@ -27,13 +29,17 @@ from effnet_lab.names import UserError
 INT8 = "static_wi8_ai8 converter"
 
 
+def lint(path: Path) -> pd.DataFrame:
+    return findings_of(path).table
+
+
 def ids(path: Path) -> dict[str, list[str]]:
     """Layers by id of finding."""
     return lint(path).groupby("id")["layer"].agg(list).to_dict()
 
 
 def grave(path: Path) -> set[str]:
-    return set(at_least(lint(path), "warning")["id"])
+    return set(findings_of(path).at_least("warning")["id"])
 
 
 @pytest.fixture
@@ -339,15 +345,15 @@ def test_a_stated_normalisation_that_the_input_cannot_hold(files, change, tmp_pa
 
 
 def test_what_is_said_of_many_layers_is_said_once(files):
-    findings = lint(files[INT8])
-    lines = in_words(findings)
+    findings, found = lint(files[INT8]), findings_of(files[INT8])
+    lines = found.lines()
     assert len(lines) == 2 * findings["id"].nunique() + 1
     many = findings["id"].value_counts()
     for name, count in many[many > 1].items():
         assert any(line.startswith(f"info {name} {count} layers (") for line in lines)
     assert lines[-1].startswith("Nothing here fails or costs accuracy")
-    assert sum(line.startswith(("info", "warning", "error")) for line in in_words(findings, each=True)) == len(findings)
-    assert in_words(findings.iloc[:0]) == ["Nothing found: the file loads, and no rule objects."]
+    assert sum(line.startswith(("info", "warning", "error")) for line in found.lines(each=True)) == len(findings)
+    assert Findings(table=findings.iloc[:0]).lines() == ["Nothing found: the file loads, and no rule objects."]
 
 
 def test_channels_called_constant_are_constant(files):

@@ -31,7 +31,7 @@ def lint(
     """
     import pandas as pd
 
-    from effnet_lab.analysis.lint import RULES, SEVERITIES, at_least, in_words
+    from effnet_lab.analysis.lint import RULES, SEVERITIES
     from effnet_lab.analysis.lint import lint as findings_of
 
     if rules:
@@ -44,12 +44,11 @@ def lint(
         raise UserError("lint needs a .tflite file. Give its path, or --rules for the list of ids.")
     found = findings_of(model)
     if json:
-        show(found, json)
-    for line in [] if json else in_words(found, each=each):
+        show(found.table, json)
+    for line in [] if json else found.lines(each=each):
         typer.echo(line)
-    counts = found["severity"].value_counts()
-    typer.echo(", ".join(f"{counts.get(name, 0)} {name}" for name in SEVERITIES), err=True)
-    if len(at_least(found, fail_on)):
+    typer.echo(", ".join(f"{count} {name}" for name, count in found.counts().items()), err=True)
+    if len(found.at_least(fail_on)):
         raise typer.Exit(1)
 
 

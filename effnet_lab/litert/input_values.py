@@ -144,7 +144,7 @@ def _by_first_ops(graph: Graph) -> Tone | None:
     return _before(factor, shift) if seen else None
 
 
-def _affine(graph: Graph, op: Op, here: int) -> tuple[NDArray, NDArray] | None:
+def _affine(graph: Graph, op: Op, here: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Factor and shift of an op that multiplies with, divides by, adds or subtracts a constant per channel."""
     if op.kind not in ("mul", "div", "add", "sub") or len(op.inputs) != 2:
         return None
@@ -162,7 +162,7 @@ def _affine(graph: Graph, op: Op, here: int) -> tuple[NDArray, NDArray] | None:
     return (1 / value, zero) if first and value.all() else None
 
 
-def _before(factor: NDArray, shift: NDArray) -> Tone | None:
+def _before(factor: NDArray[np.float64], shift: NDArray[np.float64]) -> Tone | None:
     """What must lie before ``factor * x + shift`` for a convolution to get values about 0, or grey levels."""
     for least, most, farthest in ((0.9, 8.0, 4.0), (200.0, 300.0, 300.0)):
         for tone in (RAW, UNIT, SYMMETRIC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ from effnet_lab import frames
 from effnet_lab.analysis.lint import loads, npu, stated, values, xnnpack
 from effnet_lab.analysis.lint.network import Network
 from effnet_lab.analysis.lint.rules import RULES, SEVERITIES, Finding
+from effnet_lab.analysis.lint.words import in_words
 from effnet_lab.litert import ModelInfo
 from effnet_lab.litert.flatbuffer import FileContent, parse, read_bytes
 from effnet_lab.litert.layer_names import layer_names
@@ -17,7 +19,26 @@ from effnet_lab.litert.metadata import info_of
 from effnet_lab.litert.trial import FileTrial
 
 
-def lint(model: Path | str) -> pd.DataFrame:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Findings:
+    """What the rules found in one file."""
+
+    table: pd.DataFrame  # FINDINGS, gravest first, then along the network
+
+    def at_least(self, severity: str) -> pd.DataFrame:
+        """Those that are as grave as `severity`, or graver."""
+        return self.table[self.table["severity"].isin(SEVERITIES[: SEVERITIES.index(severity) + 1])]
+
+    def counts(self) -> dict[str, int]:
+        """How many there are of each severity, gravest first."""
+        return {name: int((self.table["severity"] == name).sum()) for name in SEVERITIES}
+
+    def lines(self, *, each: bool = False) -> list[str]:
+        """As text: what is said of many layers is said once, or of each."""
+        return in_words(self.table, each=each)
+
+
+def lint(model: Path | str) -> Findings:
     """Findings about a .tflite file.
 
     Parameters
@@ -26,9 +47,8 @@ def lint(model: Path | str) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame
-        FINDINGS, gravest first, then along the network. `layer` is empty where the whole file is meant. What each id
-        means stands in `RULES`.
+    Findings
+        `layer` of its table is empty where the whole file is meant. What each id means stands in `RULES`.
 
     Raises
     ------
@@ -48,7 +68,7 @@ def lint(model: Path | str) -> pd.DataFrame:
     ]
     if isinstance(content, FileContent) and asked is not None:
         found += loads.check(content, asked, network.graph, {finding.id for finding in found})
-    return _table(network, info, found)
+    return Findings(table=_table(network, info, found))
 
 
 def _table(network: Network, info: ModelInfo, found: list[Finding]) -> pd.DataFrame:
@@ -67,8 +87,3 @@ def _table(network: Network, info: ModelInfo, found: list[Finding]) -> pd.DataFr
         what = {"id": rule.id, "severity": rule.severity, "remedy": rule.remedy}
         rows.append(info.key | place | what | {"evidence": f"{rule.title}: {finding.evidence}"})
     return frames.build(frames.FINDINGS, rows)
-
-
-def at_least(findings: pd.DataFrame, severity: str) -> pd.DataFrame:
-    """The findings that are as grave as `severity`, or graver."""
-    return findings[findings["severity"].isin(SEVERITIES[: SEVERITIES.index(severity) + 1])]

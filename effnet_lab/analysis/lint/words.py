@@ -18,7 +18,7 @@ def in_words(findings: pd.DataFrame, *, each: bool = False) -> list[str]:
     Parameters
     ----------
     findings : DataFrame
-        FINDINGS, as `lint` returns it.
+        FINDINGS.
     each : bool
         A line for every layer instead.
     """
