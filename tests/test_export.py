@@ -348,7 +348,7 @@ def test_nobody_calibrates_on_a_guess(shared, tmp_path):
     with pytest.raises(UserError, match=r"a calibration at .* would be a guess\. State --input-range"):
         export(source, tmp_path, limit=20)
     assert not list(tmp_path.iterdir())
-    done = export(source, tmp_path, limit=20, stated=StatedInput(input_range="0..255"))
+    done = export(source, tmp_path, limit=20, preprocess=StatedInput(input_range="0..255"))
     preprocess = read_info(done.files[0]).preprocess
     assert (preprocess.mean, preprocess.std) == (0.0, 1.0)
 

@@ -51,7 +51,7 @@ def calibrate(
 
     found = run(
         weights, data, out=out, split=split, limit=limit, merge=merge, against=against, method=method,
-        variant=variant, stated=stated,
+        variant=variant, preprocess=stated,
         progress=progress("calibrate"),
     )  # fmt: skip
     show(found.table, json, COMPARED if against else None)

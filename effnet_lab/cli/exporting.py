@@ -70,7 +70,7 @@ def export(
 
     done = write(
         weights, out, format=format, recipe=recipe, backend=backend, io=io, calibration=calibration, split=split,
-        limit=limit, statistics=statistics, method=method, variant=variant, stated=stated, progress=progress("export"),
+        limit=limit, statistics=statistics, method=method, variant=variant, preprocess=stated, progress=progress("export"),
     )  # fmt: skip
     if done.files:
         show(done.table, json)

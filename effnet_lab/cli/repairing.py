@@ -56,7 +56,7 @@ def repair(
 
     done = run(
         float or weights, data, out, calibration=calibration, steps=steps, format=format, limit=limit,
-        limit_data=limit_data, variant=variant, stated=stated, progress=progress("repair"),
+        limit_data=limit_data, variant=variant, preprocess=stated, progress=progress("repair"),
     )  # fmt: skip
     show(done.table, json, COLUMNS)
 

@@ -38,7 +38,7 @@ def calibrate(
     against: Path | str | None = None,
     method: str = "minmax",
     variant: str | None = None,
-    stated: Stated = None,
+    preprocess: Stated = None,
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> Calibrated:
     """Run a float network once per image and keep what every activation did.
@@ -59,7 +59,7 @@ def calibrate(
         Statistics to compare with, layer by layer.
     method : str
         How ranges follow from statistics, for `against`.
-    variant, stated, progress
+    variant, preprocess, progress
         As for `export`.
     """
     out = None if out is None else Path(out)
@@ -72,7 +72,9 @@ def calibrate(
     require_source(weights)
     given = {path: Statistics.load(Path(path)) for path in (merge, against) if path}  # a wrong file fails at once
     images = None if data is None else calibration_images(data, split, limit)
-    found = Statistics.load(out or Path()) if images is None else _collect(weights, images, variant, stated, progress)
+    found = (
+        Statistics.load(out or Path()) if images is None else _collect(weights, images, variant, preprocess, progress)
+    )
     if merge:
         found = calibration.merge(given[merge], found)
     if out is not None and (data is not None or merge):
@@ -85,12 +87,12 @@ def _collect(
     weights: Network,
     images: Samples,
     variant: str | None,
-    stated: Stated,
+    preprocess: Stated,
     progress: Callable[..., Iterable[Any]] | None,
 ) -> Statistics:
     """Statistics of the float network on the images."""
     given = float_file(weights, variant)
-    info = settle(given.info, stated, measures="a calibration")
+    info = settle(given.info, preprocess, measures="a calibration")
     ranging = Ranging(images=images).fitted(given.content, info)
     ranging.require_size(info.preprocess)
     return ranging.measure(given.content, info.preprocess, progress)

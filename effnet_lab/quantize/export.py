@@ -51,7 +51,7 @@ def export(
     statistics: Path | str | Statistics | None = None,
     method: str = "minmax",
     variant: str | None = None,
-    stated: Stated = None,
+    preprocess: Stated = None,
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> Exported:
     """Write .tflite files with their preprocessing, labels, scheme and calibration inside; or SavedModels.
@@ -81,7 +81,7 @@ def export(
         How the AI Edge Quantizer's ranges follow from the statistics, see `Statistics.ranges`.
     variant : str, optional
         As for `load_model`.
-    stated : StatedInput or Preprocess, optional
+    preprocess : StatedInput or Preprocess, optional
         What the network takes, where it is not known: a calibration on a guess is refused. With a size, weights are opened
         at that size.
     progress : callable, optional
@@ -98,7 +98,7 @@ def export(
     require_source(weights)
     asked = _Asked.of(weights, formats, recipe, backend, variant)
     ranging = asked.ranging(calibration, split, limit, statistics, method)
-    files, folders, notes = asked.write(Path(out), calibration=ranging, io=io, stated=stated, progress=progress)
+    files, folders, notes = asked.write(Path(out), calibration=ranging, io=io, preprocess=preprocess, progress=progress)
     if (images := ranging.images) is not None:
         few = f" Fewer than {FEW_IMAGES}: ranges depend on which ones; give more." if len(images) < FEW_IMAGES else ""
         notes.append(f"Calibrated on {len(images):,} images of {images.name}, split {images.split}.{few}")
@@ -175,7 +175,7 @@ class _Asked:
         if self.from_file and not isinstance(self.weights, str | Path):
             raise UserError("A Keras model has no metadata: only the AI Edge Quantizer writes files of it. Use that.")
         model = self.weights if is_loaded(self.weights) else load_model(self.weights, self.variant)
-        model = at_size(model, getattr(options["stated"], "size", None))
+        model = at_size(model, getattr(options["preprocess"], "size", None))
         files, _none, said = self._told(write_each(model, self.wanted, out, **options) if self.wanted else [])
         folders = []
         for kind in self.kinds:

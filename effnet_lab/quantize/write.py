@@ -68,7 +68,7 @@ def write_each(
     *,
     calibration: Samples | Ranging | None = None,
     io: str | None = None,
-    stated: Stated = None,
+    preprocess: Stated = None,
     progress: Progress | None = None,
 ) -> list[Written]:
     """Write one .tflite file of a network per target: all of them, or none.
@@ -87,7 +87,7 @@ def write_each(
         Needed by static schemes; not the evaluation split.
     io : str, optional
         Type of input and output of static schemes; by default that of the activations.
-    stated : StatedInput or Preprocess, optional
+    preprocess : StatedInput or Preprocess, optional
         What the network takes, where the file does not say it, or to correct it; it is written into the files.
     progress : callable, optional
         Wraps the calibration images, and the targets.
@@ -100,7 +100,7 @@ def write_each(
     """
     ranging = _ranging(calibration)
     if is_loaded(network):
-        network = _with_input(network, stated, wanted)
+        network = _with_input(network, preprocess, wanted)
         jobs = _jobs(network.name, [_as_trained(network, target) for target in wanted], out)
         _check(jobs, ranging, io)
         with _origin(network, ranging) as origin:
@@ -108,7 +108,7 @@ def write_each(
     given = float_file(network, keep_quantized=True)
     if (scheme := read_graph(given.content).scheme) != FLOAT32.name:
         raise UserError(f"{network} is {scheme}. Only a float32 file can be requantized.")
-    info = settle(given.info, stated, measures=_measures(wanted))
+    info = settle(given.info, preprocess, measures=_measures(wanted))
     jobs = _jobs(info.model, wanted, out)
     _check(jobs, ranging, io)
     if any(job.backend != AI_EDGE for job in jobs):
@@ -136,9 +136,9 @@ def quantizer(target: Target, calibration: Samples | Ranging | None = None) -> C
     return quantize
 
 
-def _with_input(model: LoadedModel, stated: Stated, wanted: Sequence[Target]) -> LoadedModel:
+def _with_input(model: LoadedModel, preprocess: Stated, wanted: Sequence[Target]) -> LoadedModel:
     """The weights with what is stated of their input."""
-    info = settle(info_of_weights(model), stated, measures=_measures(wanted))
+    info = settle(info_of_weights(model), preprocess, measures=_measures(wanted))
     return model if info.preprocess is None else replace(model, preprocess=info.preprocess)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,11 @@ from effnet_lab.images import ImageSet, Source, Stated, open_images
 from effnet_lab.litert import embed_info, settle
 from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError, lookup
-from effnet_lab.quantize import get_scheme, quantizer
 from effnet_lab.quantize.files import store
 from effnet_lab.quantize.float_file import FloatFile, float_file
 from effnet_lab.quantize.ranges import as_taken, calibration_images
-from effnet_lab.quantize.schemes import AI_EDGE, Scheme
+from effnet_lab.quantize.schemes import AI_EDGE, Scheme, get_scheme
+from effnet_lab.quantize.write import quantizer
 from effnet_lab.studies.repair_gain import repair_gain
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def repair(
     limit: int | None = 200,
     limit_data: int | None = None,
     variant: str | None = None,
-    stated: Stated = None,
+    preprocess: Stated = None,
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> Repaired:
     """Equalize the channels of a float network, clip outlying weights, quantize, correct the biases; measure each step.
@@ -68,7 +69,7 @@ def repair(
         A static scheme.
     limit, limit_data : int, optional
         Images at most of a named source or a path: for calibration, and of `data`.
-    variant, stated, progress
+    variant, preprocess, progress
         As for `export`.
     """
     chosen = steps.split(",") if isinstance(steps, str) else list(steps)
@@ -79,9 +80,10 @@ def repair(
     require_source(weights)
     images = data if isinstance(data, ImageSet) else open_images(data, limit=limit_data)
     calibrating = calibration_images(calibration, limit=limit)
-    source = _settled(float_file(weights, variant), stated)
+    source = _settled(float_file(weights, variant), preprocess)
     calibrating = as_taken(calibrating, source.content, source.info)
     quantize = quantizer((scheme, AI_EDGE), calibrating)
+    answer = partial(_answers, images=images, preprocess=preprocess, progress=progress)
     found = repair_stages(
         source.content, calibrating, source.info.preprocess, quantize, steps=chosen, progress=progress
     )
@@ -90,25 +92,25 @@ def repair(
         answers: dict[str, Predictions] = {}
         for stage in found:
             if not answers:  # once the network is known to be one that can be repaired
-                answers["float"] = _answers(source.content, Path(folder) / "float.tflite", images, progress)
-            answers[stage.name] = _answers(stage.quantized, Path(folder) / "trial.tflite", images, progress)
+                answers["float"] = answer(source.content, Path(folder) / "float.tflite")
+            answers[stage.name] = answer(stage.quantized, Path(folder) / "trial.tflite")
             stages.append(stage)
     if out is not None:
         store(Path(out), stages[-1].quantized)
     return Repaired(table=repair_gain(answers), stages=tuple(stages), file=None if out is None else Path(out))
 
 
-def _settled(source: FloatFile, stated: Stated) -> FloatFile:
+def _settled(source: FloatFile, preprocess: Stated) -> FloatFile:
     """With what is stated of the input written into the file, for everything that reads it."""
-    info = settle(source.info, stated, measures="a repair")
+    info = settle(source.info, preprocess, measures="a repair")
     return FloatFile(content=embed_info(source.content, info), info=info)
 
 
 def _answers(
-    content: bytes, path: Path, images: ImageSet, progress: Callable[..., Iterable[Any]] | None
+    content: bytes, path: Path, images: ImageSet, preprocess: Stated, progress: Callable[..., Iterable[Any]] | None
 ) -> Predictions:
     path.write_bytes(content)
-    return collect_predictions(path, images, progress=progress)
+    return collect_predictions(path, images, preprocess=preprocess, progress=progress)
 
 
 def _static(format: str) -> Scheme:
