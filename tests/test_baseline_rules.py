@@ -14,6 +14,7 @@ from effnet_lab.regress.baselines import RULES, bless, check
 from effnet_lab.regress.csv_files import read_csv, write_csv
 from effnet_lab.regress.rules import Exact, Ratio, Within
 
+KINDS = {"Exact": Exact, "Within": Within, "Ratio": Ratio}
 PLACEHOLDER = {"text": "a", "count": 1, "number": 1.0, "fraction": 0.5}
 
 
@@ -51,23 +52,26 @@ def moved(tmp_path: Path, name: str, was: list[dict], now: list[dict], *, comple
 @pytest.mark.parametrize(
     ("rule", "was", "near", "far"),
     [
-        (Exact(), 5, (5,), (4, 6)),
-        (Exact(), "conv", ("conv",), ("dense",)),
-        (Within(0.5), 2.0, (1.5, 2.5), (1.499, 2.501)),
-        (Within(0.01), 0.95, (0.94, 0.96), (0.9399, 0.9601)),  # binary fractions: 0.95 - 0.94 is a hair over 0.01
-        (Within(1.0), np.inf, (np.inf,), (-np.inf, 1e300)),
-        (Within(1.0), -np.inf, (-np.inf,), (np.inf, -1e300)),
-        (Ratio(2.0), 8.0, (4.0, 8.0, 16.0), (3.99, 16.01, 0.0, -8.0)),
-        (Ratio(2.0), 0.0, (0.0,), (1e-9, -1e-9)),
-        (Ratio(2.0), -3.0, (-3.0,), (-2.9, 3.0)),
-        (Ratio(1.0), 8.0, (8.0,), (8.001,)),
+        (("Exact",), 5, (5,), (4, 6)),
+        (("Exact",), "conv", ("conv",), ("dense",)),
+        (("Within", 0.5), 2.0, (1.5, 2.5), (1.499, 2.501)),
+        (("Within", 0.01), 0.95, (0.94, 0.96), (0.9399, 0.9601)),  # binary fractions: 0.95 - 0.94 is a hair over 0.01
+        (("Within", 1.0), np.inf, (np.inf,), (-np.inf, 1e300)),
+        (("Within", 1.0), -np.inf, (-np.inf,), (np.inf, -1e300)),
+        (("Ratio", 2.0), 8.0, (4.0, 8.0, 16.0), (3.99, 16.01, 0.0, -8.0)),
+        (("Ratio", 2.0), 0.0, (0.0,), (1e-9, -1e-9)),
+        (("Ratio", 2.0), -3.0, (-3.0,), (-2.9, 3.0)),
+        (("Ratio", 2.0), -0.5, (-0.5,), (-0.4, 0.5)),
+        (("Ratio", 1.0), 8.0, (8.0,), (8.001,)),
     ],
     ids=str,
 )
 def test_a_rule_at_its_bounds(rule, was, near, far):
-    assert all(rule.allows(was, now) for now in near)
-    assert not any(rule.allows(was, now) for now in far)
-    assert all(rule.allows(now, was) for now in near)  # neither way round
+    kind, *numbers = rule
+    made = KINDS[kind](*numbers)
+    assert all(made.allows(was, now) for now in near)
+    assert not any(made.allows(was, now) for now in far)
+    assert all(made.allows(now, was) for now in near)  # neither way round
 
 
 def test_rules_say_themselves():
@@ -148,6 +152,13 @@ def test_every_cell_is_looked_at_and_findings_come_row_by_row(tmp_path):
     assert [(key[0], what) for key, what, *_ in found] == [("a", "n_images"), ("a", "top1"), ("b", "top1")]
 
 
+def test_findings_come_in_the_order_of_the_baseline(tmp_path):
+    was, now = ([{"model": m, "top1": top1} for m in "cab"] for top1 in (0.1, 0.9))
+    assert [key[0] for key, *_ in moved(tmp_path, "accuracy", was, now)] == ["c", "a", "b"]
+    gone = moved(tmp_path / "gone", "accuracy", [{"model": m} for m in "xcab"], [{"model": "x"}], complete=True)
+    assert [key[0] for key, *_ in gone] == ["c", "a", "b"]
+
+
 def test_rows_are_compared_by_key_and_not_by_place(tmp_path):
     rows = [{"model": "a", "top1": 0.1}, {"model": "b", "top1": 0.9}]
     assert moved(tmp_path, "accuracy", rows, rows[::-1]) == []
@@ -212,6 +223,8 @@ def test_a_row_of_a_file_that_has_others_is_named_by_its_whole_key(tmp_path):
 def test_frames_with_one_key(tmp_path):
     found = moved(tmp_path, "variants", [{"model": "a"}, {"model": "gone"}], [{"model": "a"}], complete=True)
     assert found == [("gone", "row", "recorded", "missing (1 row)", "a row")]
+    found = moved(tmp_path / "alike", "variants", [{"model": "a"}, {"model": "ab"}], [{"model": "a"}], complete=True)
+    assert found == [("ab", "row", "recorded", "missing (1 row)", "a row")]
 
 
 def test_a_complete_run_against_nothing_names_everything(tmp_path):

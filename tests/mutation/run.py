@@ -94,7 +94,11 @@ def mutants(path: str, operators: list[str]) -> Iterator[Mutant]:
 
 
 def _silent(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Where a change says nothing: annotations are never evaluated, and decorators' arguments are design (`slots=True`)."""
+    """Where a change says nothing.
+
+    Annotations are never evaluated; arguments of a class's decorators are design (`slots=True`); `zip(strict=True)` guards
+    against what does not happen.
+    """
     nodes = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -104,6 +108,8 @@ def _silent(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
             ]
         elif isinstance(node, ast.AnnAssign):
             nodes.append(node.annotation)
+        elif isinstance(node, ast.keyword) and node.arg == "strict":
+            nodes.append(node.value)
         elif isinstance(node, ast.ClassDef):
             nodes += [call for call in node.decorator_list if isinstance(call, ast.Call)]
     return [((n.lineno, n.col_offset), (n.end_lineno, n.end_col_offset)) for n in nodes if n is not None]
