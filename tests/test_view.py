@@ -15,6 +15,7 @@ from effnet_lab import frames, view
 from effnet_lab.names import UserError
 from effnet_lab.view import LayerErrorView, ScalingView, TradeoffView
 from effnet_lab.view.axes import axis, interval
+from effnet_lab.view.figures.stages import stages
 from effnet_lab.view.text import short_layer, wrapped_layer
 from effnet_lab.view.widgets.canvas import PLOTLY_MIME
 
@@ -259,13 +260,13 @@ def test_scaling_view_follows_its_sliders():
     widget = ScalingView(lambda **settings: seen.append(settings) or made.count(**settings), made.variants())
     before = shown(widget.canvas)
     assert "4,000,000" in widget.text.value
-    widget.width.value = 0.5
+    widget.sliders["width"].value = 0.5
     assert seen[-1] == {"fixed_ends": True, "width": 0.5, "depth": 1.0, "resolution_px": 224}
-    assert "<b>1,000,000</b> parameters" in widget.text.value
+    assert "1,000,000" in widget.text.value
     assert trace(widget.figure, "yours").y[0] == 1_000_000
     assert shown(widget.canvas) != before
     widget.fixed_ends.value = False
-    assert "<b>1,000,007</b>" in widget.text.value
+    assert "1,000,007" in widget.text.value
     widget.column.value = "params"
     assert "arameters of each layer" in widget.detail.layout.title.text
 
@@ -275,10 +276,40 @@ def test_scaling_view_compound_mode():
     widget = ScalingView(lambda **s: seen.append(s) or made.count(**s), made.variants(), mode="compound", phi=1.0)
     assert seen[-1] == {"fixed_ends": True, "alpha": 1.2, "beta": 1.1, "gamma": 1.15, "phi": 1.0}
     one = trace(widget.figure, "yours").x[0]
-    widget.phi.value = 2.0
+    widget.sliders["phi"].value = 2.0
     assert trace(widget.figure, "yours").x[0] > one
     widget.mode.value = "multipliers"
     assert trace(widget.figure, "yours").y[0] == 4_000_000
+
+
+def test_scaling_view_holds_a_network_beside_yours():
+    _, counts = made.count()
+    family = made.variants().assign(model=lambda rows: ["yours", *rows["model"][1:]])
+    widget = ScalingView(made.count, family, counts=counts, held="yours")
+    assert "yours / held" in widget.text.value
+    bars = [trace for trace in widget.figures["your_stages"].data if trace.type == "bar"]
+    assert [len(trace.x) for trace in bars] == [len(made.stages_of(counts))] * 2
+    widget.release.click()
+    assert "held" not in widget.text.value
+    widget.hold.click()
+    widget.sliders["width"].value = 0.5
+    assert "0.25" in widget.text.value  # a quarter of the parameters
+    assert [t.name for t in widget.figure.data][-1] == "held: yours"
+
+
+def test_scaling_view_switches_axes_and_estimates():
+    family = made.variants().assign(estimated_ms=[1.0, 2.0, 3.0, 4.0, 5.0])
+    widget = ScalingView(made.count, family, estimate=lambda counts: 7.0, x="estimated_ms")
+    assert widget.figure.layout.xaxis.title.text == "time, estimated (ms)"
+    assert list(trace(widget.figure, "yours").x) == [7.0]
+    widget.y.value = "madds"
+    assert widget.figure.layout.yaxis.title.text == "MAdds per image"
+
+
+def test_stages_are_blocks_with_maps_of_one_size():
+    found = stages(made.count()[1], "madds")
+    assert [stage.n_blocks for stage in found] == made.stages_of(made.count()[1])
+    assert sum(stage.share for stage in found) == pytest.approx(1)
 
 
 def test_scaling_view_says_why_a_setting_has_no_network():
@@ -289,7 +320,7 @@ def test_scaling_view_says_why_a_setting_has_no_network():
 
     widget = ScalingView(count, made.variants())
     before = widget.figure
-    widget.resolution_px.value = 32
+    widget.sliders["resolution_px"].value = 32
     assert ">= 64 px" in widget.text.value
     assert widget.figure is before
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 
@@ -171,6 +173,13 @@ def on_front(table: pd.DataFrame, x: str, y: str) -> pd.Series:
     costs = table[[x, y]].mul([-1 if name == "top1" else 1 for name in (x, y)])
     beaten = [((costs <= row).all(axis=1) & (costs < row).any(axis=1)).any() for _, row in costs.iterrows()]
     return costs.notna().all(axis=1) & ~pd.Series(beaten, index=table.index)
+
+
+def stages_of(counts: pd.DataFrame) -> list[int]:
+    """How many blocks each stage has: neighbours with as many channels and maps of one size."""
+    blocks = counts.groupby(counts["layer"].str.extract(r"^((?:blocks_)?[a-z]*\d*)")[0], sort=False).last()
+    keys = list(zip(blocks["out_side_px"], blocks["out_channels"], strict=True))
+    return [len(list(group)) for _key, group in itertools.groupby(keys)]
 
 
 def choose(table: pd.DataFrame, *, max_ms, max_ram_kib, max_flash_kib, min_top1) -> tuple[pd.Series, str]:

@@ -28,6 +28,7 @@ from effnet_lab.view.figures import (
     plot_reliability,
     plot_repair,
     plot_rivals,
+    plot_stages,
     plot_top,
     plot_tradeoffs,
     plot_verdicts,
@@ -48,6 +49,7 @@ __all__ = [
     "plot_calibration_methods", "plot_calibration_ranges", "plot_candidates", "plot_channel_ranges", "plot_claims",
     "plot_confusion", "plot_counts", "plot_delegates", "plot_endpoint", "plot_ethosu", "plot_evidence", "plot_family",
     "plot_formats", "plot_histogram", "plot_history", "plot_image", "plot_layer_error", "plot_notions", "plot_profile",
-    "plot_published", "plot_reliability", "plot_repair", "plot_rivals", "plot_top", "plot_tradeoffs", "plot_verdicts",
+    "plot_published", "plot_reliability", "plot_repair", "plot_rivals", "plot_stages", "plot_top", "plot_tradeoffs",
+    "plot_verdicts",
     "repair_sentence", "style_sentence", "table", "worst_layer_sentence",
 ]  # fmt: skip

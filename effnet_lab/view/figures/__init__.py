@@ -17,6 +17,7 @@ from effnet_lab.view.figures.pictures import plot_audit, plot_image, plot_top
 from effnet_lab.view.figures.profile import plot_profile
 from effnet_lab.view.figures.repair import plot_channel_ranges, plot_repair
 from effnet_lab.view.figures.scaling import plot_candidates, plot_counts, plot_family
+from effnet_lab.view.figures.stages import plot_stages
 from effnet_lab.view.figures.tradeoffs import plot_published, plot_rivals, plot_tradeoffs
 from effnet_lab.view.figures.training import plot_history
 from effnet_lab.view.figures.verdicts import plot_evidence, plot_verdicts
@@ -27,5 +28,6 @@ __all__ = [
     "plot_confusion", "plot_counts", "plot_delegates", "plot_endpoint", "plot_ethosu", "plot_evidence", "plot_family",
     "plot_formats", "plot_histogram", "plot_history", "plot_image", "plot_layer_error",
     "plot_notions", "plot_profile",
-    "plot_published", "plot_reliability", "plot_repair", "plot_rivals", "plot_top", "plot_tradeoffs", "plot_verdicts",
+    "plot_published", "plot_reliability", "plot_repair", "plot_rivals", "plot_stages", "plot_top", "plot_tradeoffs",
+    "plot_verdicts",
 ]  # fmt: skip

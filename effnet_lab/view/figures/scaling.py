@@ -14,11 +14,16 @@ from effnet_lab.view.text import capital, hover
 
 VARIANT_NUMBERS = VARIANTS.values
 LAYER_NUMBERS = COUNTS.values[1:]  # all but the op
+ESTIMATED = "estimated_ms"  # column that is there where per-op costs were measured
 MOST_CANDIDATES = 5_000  # more SVG markers than this make a browser slow
 
 
 def plot_family(
-    variants: pd.DataFrame, point: pd.DataFrame | None = None, x: str = "madds", y: str = "params"
+    variants: pd.DataFrame,
+    point: pd.DataFrame | None = None,
+    x: str = "madds",
+    y: str = "params",
+    held: pd.DataFrame | None = None,
 ) -> go.Figure:
     """Named networks, their published values as thin crosses, and the user's own as a star.
 
@@ -29,10 +34,13 @@ def plot_family(
     point : DataFrame, optional
         VARIANTS frame with the network to highlight.
     x, y : str
-        Columns of the frame.
+        Columns of the frame, or "estimated_ms" where both tables have it.
+    held : DataFrame, optional
+        VARIANTS frame with the network that is held beside it.
     """
     require(variants, VARIANTS, caller="plot_family")
-    x_axis, y_axis = choose(x, VARIANT_NUMBERS), choose(y, VARIANT_NUMBERS)
+    known = (*VARIANT_NUMBERS, *({ESTIMATED} & set(variants.columns)))
+    x_axis, y_axis = choose(x, known), choose(y, known)
     fig = theme.new_figure("The family, and where your network stands" if point is not None else "The family")
     stems = variants["model"].str.replace(r"\d+$", "", regex=True)
     colors = theme.assign(stems, theme.PALETTE)
@@ -51,6 +59,12 @@ def plot_family(
             x=point[x], y=point[y], mode="markers", name="yours", hovertemplate="%{hovertext}<extra></extra>",
             hovertext=hover(point, point["model"], VARIANT_NUMBERS), cliponaxis=False,
             marker={"symbol": "star", "size": 17, "color": theme.VERMILION, "line": {"width": 1.5, "color": "white"}},
+        )  # fmt: skip
+    if held is not None:
+        fig.add_scatter(
+            x=held[x], y=held[y], mode="markers", name=f"held: {held['model'].iloc[0]}", cliponaxis=False,
+            hovertext=hover(held, held["model"], VARIANT_NUMBERS), hovertemplate="%{hovertext}<extra></extra>",
+            marker={"symbol": "star-open", "size": 17, "color": theme.INK, "line": {"width": 1.5}},
         )  # fmt: skip
     return fig.update_xaxes(**x_axis.layout(variants[x])).update_yaxes(**y_axis.layout(variants[y]))
 

@@ -1,20 +1,25 @@
-"""Coefficient sliders: what the resulting network costs, exactly and at once."""
+"""Coefficient sliders: what the resulting network costs, exactly and at once, beside another that is held."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import ipywidgets as ipw
 import pandas as pd
 import plotly.graph_objects as go
 
-from effnet_lab.frames import VARIANTS, require
+from effnet_lab.frames import COUNTS, VARIANTS, require
 from effnet_lab.names import UserError
-from effnet_lab.view.figures.scaling import plot_counts, plot_family
+from effnet_lab.view.figures.scaling import ESTIMATED, plot_counts, plot_family
+from effnet_lab.view.figures.stages import plot_stages
+from effnet_lab.view.table import Table, heading, write_value
 from effnet_lab.view.widgets.canvas import Canvas
 from effnet_lab.view.widgets.controls import Note, Range, menu, named, pick, row
 
 COLUMNS = ("madds", "params", "activation_bytes", "weight_bytes")
+AXES = ("madds", "params", "peak_activation_bytes", "flash_bytes", ESTIMATED)
+COMPARED = ("width", "depth", "resolution_px", *(name for name in AXES if name != ESTIMATED), ESTIMATED)
 RANGES = {
     "width": Range(low=0.05, high=2.0, step=0.05),
     "depth": Range(low=0.1, high=3.0, step=0.1),
@@ -40,64 +45,81 @@ class CountNetwork(Protocol):
 
 
 class ScalingView(ipw.VBox):
-    """Sliders for width, depth and resolution, or for alpha, beta, gamma and phi; numbers, family and layers below.
+    """Sliders for width, depth and resolution, or for alpha, beta, gamma and phi; numbers, family, stack and layers below.
 
     Parameters
     ----------
     count : CountNetwork
         Callback that counts the network of the settings.
     variants : DataFrame
-        VARIANTS frame to stand against.
+        VARIANTS frame to stand against; with a column "estimated_ms", that is an axis, too.
+    counts : DataFrame, optional
+        COUNTS frame of the variants; a held variant is drawn from it.
+    estimate : callable, optional
+        From a COUNTS frame of one network to its estimated latency in ms.
     mode : str
         "multipliers" or "compound": which sliders count.
     width, depth, resolution_px, alpha, beta, gamma, phi, fixed_ends
         Start values of the controls of the same name.
     column : str
         COUNTS column of the bars: "madds", "params", "activation_bytes" or "weight_bytes".
+    x, y : str
+        Axes of the family: "madds", "params", "peak_activation_bytes", "flash_bytes" or "estimated_ms".
+    held : str
+        Variant held beside yours; empty: none.
     """
 
     def __init__(
-        self, count: CountNetwork, variants: pd.DataFrame, *, mode: str = "multipliers", width: float = 1.0,
+        self, count: CountNetwork, variants: pd.DataFrame, *, counts: pd.DataFrame | None = None,
+        estimate: Callable[[pd.DataFrame], float] | None = None, mode: str = "multipliers", width: float = 1.0,
         depth: float = 1.0, resolution_px: int = 224, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15,
-        phi: float = 0.0, fixed_ends: bool = True, column: str = "madds",
+        phi: float = 1.0, fixed_ends: bool = True, column: str = "madds", x: str = "madds", y: str = "params",
+        held: str = "",
     ) -> None:  # fmt: skip
         self._count, self._variants = count, require(variants, VARIANTS, caller="ScalingView")
+        self._counts, self._estimate = counts, estimate
         self.mode = ipw.ToggleButtons(options=list(MODES), value=pick("mode", mode, MODES))
-        self.width, self.depth = RANGES["width"].slider("width", width), RANGES["depth"].slider("depth", depth)
-        self.resolution_px = RANGES["resolution_px"].slider("resolution_px", resolution_px)
-        self.alpha, self.beta = RANGES["alpha"].slider("alpha", alpha), RANGES["beta"].slider("beta", beta)
-        self.gamma, self.phi = RANGES["gamma"].slider("gamma", gamma), RANGES["phi"].slider("phi", phi)
+        given = {"width": width, "depth": depth, "resolution_px": resolution_px}
+        given |= {"alpha": alpha, "beta": beta, "gamma": gamma, "phi": phi}
+        self.sliders = {name: RANGES[name].slider(name, value) for name, value in given.items()}
         self.fixed_ends = ipw.Checkbox(
             value=fixed_ends, description="stem and head stay as they are (Lite)", indent=False
         )
         self.column = menu("bars show", named(COLUMNS), pick("column", column, COLUMNS))
-        self.text, self.canvas, self.detail_canvas = Note(), Canvas(), Canvas()
-        sliders = {mode: row(*(getattr(self, name) for name in names)) for mode, names in MODES.items()}
-        self._sliders = sliders
-        super().__init__(
-            [
-                self.mode,
-                *sliders.values(),
-                row(self.fixed_ends, self.column),
-                self.text,
-                self.canvas,
-                self.detail_canvas,
-            ]
+        axes = [name for name in AXES if name in variants.columns]
+        self.x, self.y = (
+            menu("x axis", named(axes), pick("axis", x, axes)),
+            menu("y axis", named(axes), pick("axis", y, axes)),
         )
-        for control in (self.mode, self.fixed_ends, self.column, *(getattr(self, name) for name in RANGES)):
-            control.observe(self._on_change, names="value")
+        self.hold = ipw.Button(description="hold this one", tooltip="Keep this network beside the next one")
+        self.release = ipw.Button(description="let go", tooltip="Stop comparing")
+        self._held = self._variant(held) if held else None
+        self._build()
         self._draw()
 
-    @property
-    def settings(self) -> dict[str, float]:
-        """Keywords of the callback: the controls that count in this mode."""
-        names = ("fixed_ends", *MODES[self.mode.value])
-        return {name: getattr(self, name).value for name in names}
+    def _build(self) -> None:
+        """Lay the controls out and listen to them."""
+        self.text, self.canvas, self.stack_canvas, self.detail_canvas = Note(), Canvas(), Canvas(), Canvas()
+        self._rows = {mode: row(*(self.sliders[name] for name in names)) for mode, names in MODES.items()}
+        super().__init__([
+            self.mode, *self._rows.values(), row(self.fixed_ends, self.hold, self.release), row(self.x, self.y, self.column),
+            self.text, self.stack_canvas, self.canvas, self.detail_canvas,
+        ])  # fmt: skip
+        for control in (self.mode, self.fixed_ends, self.column, self.x, self.y, *self.sliders.values()):
+            control.observe(self._on_change, names="value")
+        self.hold.on_click(self._on_hold)
+        self.release.on_click(self._on_hold)
 
     @property
     def figures(self) -> dict[str, go.Figure]:
         """What is on show, by the names under which it is recorded."""
-        return {"your_network": self.figure, "your_layers": self.detail}
+        return {"your_stages": self.stack_canvas.figure, "your_network": self.figure, "your_layers": self.detail}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Keywords of the callback: the controls that count in this mode."""
+        chosen = {name: self.sliders[name].value for name in MODES[self.mode.value]}
+        return {"fixed_ends": self.fixed_ends.value, **chosen}
 
     @property
     def figure(self) -> go.Figure:
@@ -109,26 +131,48 @@ class ScalingView(ipw.VBox):
         """The layers of that network."""
         return self.detail_canvas.figure
 
+    def _variant(self, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """VARIANTS row and COUNTS rows of a named network."""
+        if self._counts is None:
+            raise UserError("ScalingView needs the counts of the variants to hold one. Give counts=...")
+        require(self._counts, COUNTS, caller="ScalingView")
+        name = pick("variant", name, self._variants["model"])
+        return self._variants[self._variants["model"] == name], self._counts[self._counts["model"] == name]
+
+    def _on_hold(self, button: ipw.Button) -> None:
+        self._held = self._measured() if button is self.hold else None
+        self._draw()
+
     def _on_change(self, _change: object) -> None:
         try:
             self._draw()
         except UserError as error:  # a setting that no network has: say so, keep the last picture
             self.text.say(f"<b>{error}</b>")
 
-    def _draw(self) -> None:
-        for mode, sliders in self._sliders.items():
-            sliders.layout.display = "flex" if mode == self.mode.value else "none"
+    def _measured(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """What the network of the sliders costs, its estimated latency included."""
         point, counts = self._count(**self.settings)
-        self.text.say(_sentence(point.iloc[0]))
-        self.canvas.show(plot_family(self._variants, point))
+        return (point.assign(**{ESTIMATED: self._estimate(counts)}) if self._estimate else point), counts
+
+    def _draw(self) -> None:
+        for mode, sliders in self._rows.items():
+            sliders.layout.display = "flex" if mode == self.mode.value else "none"
+        point, counts = self._measured()
+        held_point, held_counts = self._held or (None, None)
+        self.text.say(side_by_side(point, held_point))
+        self.stack_canvas.show(plot_stages(counts, held_counts, self.column.value))
+        self.canvas.show(plot_family(self._variants, point, self.x.value, self.y.value, held_point))
         self.detail_canvas.show(plot_counts(counts, self.column.value))
 
 
-def _sentence(net: pd.Series) -> str:
-    """The exact numbers of one VARIANTS row."""
-    kib = net["peak_activation_bytes"] / 1024
-    return (
-        f"width {net['width']:.3g}, depth {net['depth']:.3g}, {net['resolution_px']:,d} px: "
-        f"<b>{net['params']:,d}</b> parameters, <b>{net['madds']:,d}</b> MAdds, "
-        f"<b>{net['peak_activation_bytes']:,d}</b> bytes of int8 activations at the peak ({kib:,.1f} KiB)"
-    )
+def side_by_side(point: pd.DataFrame, held: pd.DataFrame | None = None) -> str:
+    """HTML of one VARIANTS row as a list, or of two beside each other with their ratio."""
+    known = [name for name in COMPARED if name in point.columns and pd.notna(point[name].iloc[0])]
+    columns = {"quantity": [heading(name) for name in known]}
+    columns["yours"] = [write_value(name, point[name].iloc[0]) for name in known]
+    if held is not None:
+        held = held.reindex(columns=[*dict.fromkeys([*held.columns, *known])])
+        columns[f"held: {held['model'].iloc[0]}"] = [write_value(name, held[name].iloc[0]) for name in known]
+        ratios = [float(point[name].iloc[0]) / float(held[name].iloc[0] or float("nan")) for name in known]
+        columns["yours / held"] = [f"{ratio:.3g}" if ratio == ratio else "–" for ratio in ratios]
+    return Table(rows=pd.DataFrame(columns), columns=tuple(columns))._repr_html_()
