@@ -19,7 +19,14 @@ NOTEBOOKS = sorted(notebooks_dir().glob("*.ipynb"))
 LONGEST_CELL = 15
 QUICK = {  # states that a hand would reach with a control, and smaller numbers where those are enough
     "00_first_steps": {"variant": "micro3"},
-    "01_scaling": {"mode": "compound", "phi": "1.5", "column": "params"},
+    "01_scaling": {
+        "mode": "multipliers",
+        "width": "1.5",
+        "column": "params",
+        "y": "estimated_ms",
+        "latency_from": "['micro0']",
+        "n_runs": "3",
+    },
     "02_quantization_error": {
         "models": "['micro0']",
         "n_images": "8",

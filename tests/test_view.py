@@ -39,6 +39,7 @@ FIGURES = {
     "plot_history": (view.plot_history, made.history),
     "plot_layer_error": (view.plot_layer_error, made.errors),
     "plot_published": (lambda table: view.plot_published(table, "pixel4_cpu_ms", "top1"), made.published),
+    "plot_stages": (view.plot_stages, lambda: made.count()[1]),
     "plot_tradeoffs": (view.plot_tradeoffs, made.tradeoffs),
     "plot_rivals": (view.plot_rivals, made.rivals),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from effnet_lab.studies.activation_style import activation_style
 from effnet_lab.studies.calibration import calibration_study, enough
 from effnet_lab.studies.claims import claims_ledger, measure_claims
+from effnet_lab.studies.op_costs import OpCosts, fit_op_costs, measure_op_costs
 from effnet_lab.studies.repair_gain import repair_gain
 from effnet_lab.studies.repair_run import Repaired, repair
 from effnet_lab.studies.rivals import rivals
@@ -14,6 +15,7 @@ from effnet_lab.studies.twin_accuracy import TwinAccuracy, twin_accuracy
 __all__ = [
     "BETTER",
     "Needs",
+    "OpCosts",
     "Repaired",
     "TwinAccuracy",
     "activation_style",
@@ -21,7 +23,9 @@ __all__ = [
     "choose",
     "claims_ledger",
     "enough",
+    "fit_op_costs",
     "measure_claims",
+    "measure_op_costs",
     "on_front",
     "repair",
     "repair_gain",
