@@ -53,6 +53,21 @@ def test_infinities_and_nan():
         sqnr_db(np.ones(3), np.ones(2))
 
 
+def test_joined_sums_are_those_of_all_values():
+    a, b = ErrorSums.of(np.array([3.0, -1.0]), np.array([3.5, -1.0])), ErrorSums.of(np.array([-7.0]), np.array([-7.25]))
+    for joined in (a + b, b + a):
+        assert (joined.low, joined.high, joined.max_error) == (-7.0, 3.0, 0.5)
+        assert (joined.count, joined.error, joined.error2) == (3, 0.25, 0.3125)
+        assert (joined.reference2, joined.product) == (59.0, 10.5 + 1 + 50.75)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_is_refused_on_either_side(bad):
+    for pair in (([1.0, bad], [1.0, 1.0]), ([1.0, 1.0], [1.0, bad])):
+        with pytest.raises(ValueError, match="must be finite"):
+            ErrorSums.of(*map(np.array, pair))
+
+
 def test_streaming_is_the_same_as_all_at_once():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 5, 40))
@@ -86,8 +101,8 @@ def test_every_layer_of_the_network_has_a_row(errors):
     assert (errors["weight_worst_channel_sqnr_db"] <= errors["weight_sqnr_db"])[has_kernel].all()
 
 
-def test_against_ai_edge_quantizers_own_comparison(files, scenes):
-    """Golden: `Quantizer.validate` of the same file on the same images, mean squared error per tensor (accumulated too)."""
+def test_mse_is_the_mean_of_ai_edge_quantizers_metric_over_the_images(files, scenes):
+    """Their formula on the values that our interpreters hold; their whole tool is the golden in test_layer_notions."""
     from ai_edge_quantizer.utils.validation_utils import mean_squared_difference
 
     image_set = scenes.take(4)

@@ -11,7 +11,7 @@ from single_ops import SAME, VALID, binary, layer, mean, run
 from typer.testing import CliRunner
 
 from effnet_lab import cli, frames
-from effnet_lab.analysis.integer import KINDS, check_integer, explain_op
+from effnet_lab.analysis.integer import KINDS, check_integer, explain, explain_op
 from effnet_lab.analysis.integer.fixed_point import FLOAT32, TIES_AWAY, TIES_UP, quantize_multiplier, requantize
 from effnet_lab.analysis.integer.steps import OpCase, code_range, steps
 from effnet_lab.images import open_images
@@ -75,6 +75,30 @@ def test_every_op_of_a_real_lite0_at_224_px(shared, flowers_cache, kernels):
     assert counts == {"conv": 33, "depthwise": 16, "add": 10, "mul": 1, "mean": 1, "dense": 1}
     assert (done["n_different"] == 0).all()
     assert len(table) == len(done) + 1  # the softmax
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_a_uint8_file_is_recomputed_to_the_last_code(shared, kernels):
+    """One scale and zero point per tensor, for the weights too."""
+    model = shared / "fixtures" / "wild" / "google-coral__mobilenet_v1_0.25_128_quant.tflite"
+    table = explain(model, "scenes", kernels=kernels)
+    done = table[table["refused"] == ""]
+    assert done["op"].value_counts().to_dict() == {"conv": 15, "depthwise": 13}
+    assert (done["n_different"] == 0).all()
+    assert set(table.loc[table["refused"] != "", "op"]) == {"average_pool_2d", "reshape", "softmax"}
+
+
+@pytest.mark.parametrize("kernels", ["xnnpack", "reference"])
+@pytest.mark.parametrize("axes", [(1,), (2,), (3,), (2, 3)])
+@pytest.mark.parametrize("keep", [False, True])
+def test_means_over_other_axes(kernels, axes, keep):
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        into, zeros = float(scales(rng, 1)[0]), tuple(int(z) for z in rng.integers(-128, 128, 2))
+        shape = (1, *(int(n) for n in rng.integers(2, 20, 2)), 24)
+        content = mean(into, into * rng.uniform(0.02, 2), zeros=zeros, shape=shape, axes=axes, keep=keep)
+        np.testing.assert_array_equal(*recomputed(content, kernels, seed), err_msg=f"seed {seed}")
 
 
 def scales(rng: np.random.Generator, n: int) -> np.ndarray:

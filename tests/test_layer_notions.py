@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from effnet_lab.analysis import Twins, op_by_op
 from effnet_lab.analysis import layer_error as measure
-from effnet_lab.analysis.error_sums import LogitErrors
+from effnet_lab.analysis.ends import losses_of
+from effnet_lab.analysis.error_sums import DeadChannels, LogitErrors
 from effnet_lab.analysis.match import match_ops
 from effnet_lab.analysis.metrics import ErrorSums
 from effnet_lab.analysis.plan import WHOLE
@@ -128,7 +131,43 @@ def test_effect_of_one_op_is_that_of_a_network_with_this_op_alone_in_integers(fi
     assert dense["sqnr_effect_db"] == pytest.approx(dense["sqnr_local_db"], abs=1e-3)
     softmax = errors[errors["op"] == "softmax"].iloc[0]
     assert softmax["sqnr_effect_db"] == np.inf  # the logits stand before it
-    assert errors["effect_changed_top1"].between(0, 1).all()
+
+
+def test_the_effect_of_every_op_is_that_of_the_float_network_with_this_op_in_integers(files, scenes, errors):
+    """Once op by op, in chunks; here as one network per op, image after image."""
+    twins = Twins(files[INT8], files[FLOAT])
+    losses = losses_of(twins, twins.alone, twins.samples(scenes))
+    assert len(losses) == len(errors) == 32
+    assert all(loss.n_images == len(scenes) for loss in losses)
+    np.testing.assert_allclose(errors["sqnr_effect_db"], [loss.sqnr_db for loss in losses], atol=1e-3)
+    assert errors["effect_changed_top1"].tolist() == [loss.changed / len(scenes) for loss in losses]
+
+
+def test_chunks_of_logits_add_up():
+    """By hand: logits (3, 4) and (0, 12), of which one op moves the second image to (13, 12)."""
+    key, chunks = (7, WHOLE), [LogitErrors([(7, WHOLE)]) for _ in range(3)]
+    moved = [[3.0, 4.0], [13.0, 12.0], [3.0, 4.5]]
+    for chunk, truth, other in zip(chunks, [[3.0, 4.0], [0.0, 12.0], [3.0, 4.0]], moved, strict=True):
+        chunk.see_end(key, np.float32(other), np.float32(other))
+        chunk.close([np.float32(truth)], [np.float32(truth)])
+    whole = chunks[0] + chunks[1] + chunks[2]
+    assert whole.n_images == 3
+    assert whole.signal == 25 + 144 + 25
+    assert whole.noise[key] == 169.25
+    assert whole.changed[key] == 1
+    assert whole.effect_db(key) == pytest.approx(10 * np.log10(194 / 169.25))
+    pair = SimpleNamespace(reference_op=SimpleNamespace(index=7))
+    assert whole.row(pair) == {"sqnr_effect_db": whole.effect_db(key), "effect_changed_top1": 1 / 3}
+
+
+def test_a_channel_is_dead_when_it_has_shown_one_code_only():
+    channels = DeadChannels(3)
+    channels.see(np.int8([[1, 2, 3]]))
+    assert np.isnan(channels.count)  # of one value each, nobody can say
+    channels.see(np.int8([[1, 5, 3]]))
+    assert channels.count == 2
+    channels.see(np.int8([[1, 5, 4], [2, 5, 4]]))
+    assert channels.count == 0
 
 
 def test_the_split_is_of_the_whole(errors):

@@ -15,6 +15,7 @@ import pytest
 from effnet_lab import cli, frames
 from effnet_lab.analysis import verdicts
 from effnet_lab.analysis.verdicts import faults
+from effnet_lab.analysis.verdicts.assign import examine_all, severity
 from effnet_lab.analysis.verdicts.evidence import CodeGrid, Evidence
 from effnet_lab.images import open_images
 from effnet_lab.models import LoadedModel, build_model, load_model
@@ -138,10 +139,41 @@ def test_a_published_network_raises_one_alarm_at_most(shared, flowers_cache):
     assert (table["verdict"] != "healthy").sum() <= 1, table[table["verdict"] != "healthy"]
 
 
+FILE = {"model": "m", "scheme": "s", "backend": "b"}
+PUBLISHED = {  # quantized: float, layers that may be called at fault
+    "mlcommons__vww_96_int8": ("mlcommons__vww_96_float", {"clipped"}),
+    "mlcommons__pretrainedResnet_quant": ("mlcommons__pretrainedResnet", set()),
+    "google-coral__mobilenet_v1_0.25_128_quant": (None, set()),
+    "mit-han-lab__vww": (None, set()),
+    "tensorflow__mobilenet_v2_quantized_1x3x224x224": (None, {"coarse"}),
+}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_verdicts_agree_with_the_errors_of_files_from_the_wild(shared, flowers_cache, name):
+    """Invariants, and no false alarm: what is clipped or coarse there has an error to show for it."""
+    reference, allowed = PUBLISHED[name]
+    paths = [shared / "fixtures" / "wild" / f"{each}.tflite" for each in (name, reference or name)]
+    found = verdicts(paths[0], "flowers160", float_model=paths[1] if reference else None, limit=8)
+    table = found.table
+    sick = ~table["verdict"].isin(["healthy", "upstream"])
+    assert not (table.loc[table["verdict"] == "healthy", "sqnr_local_db"] < 20).any()
+    assert set(table.loc[sick, "verdict"]) <= allowed
+    assert found.loss.sqnr_db >= 20 or sick.any() or "add up to" in " ".join(found.closing)
+    assert sick.any() or found.closing[-2].startswith(("Nothing is at fault. The weakest", "No layer is bad"))
+    assert found.closing[-1].startswith("At the logits")
+    assert found.closing[0].startswith("No float file was given") == (reference is None)
+    if name == "mlcommons__vww_96_int8":
+        first = table.iloc[0]
+        assert first["verdict"] == "clipped"
+        assert "of it in channel 0" in first["sentence"]
+
+
 def seen(*values: np.ndarray, low: float, high: float, op: str = "conv", layer: str = "a", parents=()) -> Evidence:
     """Evidence of a layer that took these values, one array (positions, channels) per image, on 256 codes."""
     one = Evidence(
-        file={"model": "m", "scheme": "s", "backend": "b"}, layer_index=0, layer=layer, op=op, parents=parents,
+        file=FILE, layer_index=0, layer=layer, op=op, parents=parents,
         grid=CodeGrid(scale=(high - low) / 255, low=low, high=high),
     )  # fmt: skip
     for image in values:
@@ -222,6 +254,43 @@ def test_constant_channels_are_dead_unless_their_inputs_are():
     assert faults.dead(one, np.zeros(10, bool)).evidence == 0.6
     assert faults.dead(one, np.arange(10) < 3) is None
     assert faults.dead(seen(values[:, 5:], low=0.0, high=1.0), np.zeros(5, bool)) is None
+
+
+def measured(**layers: tuple[float, float]) -> pd.DataFrame:
+    """LAYER_ERROR rows with these (accumulated, local) errors, dB."""
+    rows = [
+        {"layer_index": i, "layer": name, "sqnr_accumulated_db": accumulated, "sqnr_local_db": local}
+        for i, (name, (accumulated, local)) in enumerate(layers.items())
+    ]
+    return frames.build(frames.LAYER_ERROR, [FILE | row for row in rows])
+
+
+@pytest.mark.parametrize(("comes_in_db", "culprit"), [(3.1, "a"), (2.9, "")])
+def test_upstream_is_where_three_decibels_come_in(comes_in_db, culprit):
+    values = np.random.default_rng(0).uniform(0, 1, (100, 10))
+    bad = seen(values * ([0.0] * 6 + [1.0] * 4), low=0.0, high=1.0)
+    behind = replace(seen(values, low=0.0, high=1.0, layer="b", parents=("a",)), layer_index=1)
+    cases = examine_all(measured(a=(15.0, 40.0), b=(22.0 - comes_in_db, 22.0)), [bad, behind])
+    assert cases["a"].findings[0].verdict == "dead"
+    assert cases["b"].culprit == culprit
+
+
+def test_a_dead_layer_is_dead_first():
+    """Whatever else costs more bits, also a defect."""
+    values = 1e-3 * np.random.default_rng(0).uniform(0, 1, (100, 10)) * ([0.0] * 6 + [1.0] * 4)
+    cases = examine_all(measured(a=(15.0, 40.0)), [seen(values, low=0.0, high=64.0)])
+    first, second = cases["a"].findings[:2]
+    assert (first.verdict, second.verdict) == ("dead", "wasted range")
+    assert second.bits_lost > first.bits_lost
+    defect = replace(first, verdict="defective", bits_lost=99.0)
+    assert sorted([second, defect, first], key=severity)[::-1] == [first, defect, second]
+
+
+def test_an_own_error_under_twenty_decibels_is_never_healthy():
+    values = np.random.default_rng(0).normal(0, 1, (100, 10)).clip(-3, 3)
+    alone = seen(values, low=-3.0, high=3.0)
+    assert examine_all(measured(a=(19.9, 19.9)), [alone])["a"].findings[0].verdict == "coarse"
+    assert not examine_all(measured(a=(20.1, 20.1)), [alone])["a"].findings
 
 
 def test_sixteen_bits_have_room_for_an_outlier():

@@ -5,8 +5,11 @@ Within a block, sums run in float32 over few enough elements to keep six digits;
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from effnet_lab.analysis.sum_places import (
     COUNT,
@@ -25,9 +28,12 @@ BLOCK = 512  # elements summed in float32, in several lanes at once
 _REST = np.int32(0x7FFFFFFF)  # all bits of a float32 but its sign
 _FAST = {"reassoc", "contract", "nsz"}  # sums may be reordered; NaN and infinity still come out of the sums of squares
 
+A: TypeAlias = NDArray[Any]
+F: TypeAlias = np.float32
+
 
 @njit(cache=True, fastmath=_FAST)
-def add_sums(reference, codes, scale, zero_point, low, high, sums):
+def add_sums(reference: A, codes: A, scale: F, zero_point: F, low: F, high: F, sums: A) -> None:
     """Add one pair of tensors to `sums`.
 
     Parameters
@@ -71,7 +77,7 @@ def add_sums(reference, codes, scale, zero_point, low, high, sums):
 
 
 @njit(cache=True)
-def _ends(values, errors, ends):
+def _ends(values: A, errors: A, ends: A) -> None:
     """Extremes of float32 bit patterns, compared as integers: of floats the compiler would take them one at a time.
 
     The lower 31 bits of a negative number are turned over, so that the integers stand in the order of the numbers.
@@ -89,7 +95,7 @@ def _ends(values, errors, ends):
 
 
 @njit(cache=True)
-def still_constant(codes, channels, first):
+def still_constant(codes: A, channels: A, first: A) -> A:
     """Those of `channels` whose codes (n, all channels) all equal `first`, one code for each of them."""
     constant = np.ones(channels.size, np.bool_)
     for place in range(channels.size):
@@ -101,7 +107,7 @@ def still_constant(codes, channels, first):
 
 
 @njit(cache=True, fastmath=_FAST - {"contract"})  # a contracted product is not rounded, as the stored value was
-def channel_energies(reference, codes, scale, zero_point, signal, noise):
+def channel_energies(reference: A, codes: A, scale: A, zero_point: A, signal: A, noise: A) -> None:
     """Sums of squares of each channel's reference and error; arrays (outer, channels, inner), the rest (channels,).
 
     Codes become real values in float32, as `Tensor.real` makes them: what is stored exactly has no error.

@@ -177,7 +177,8 @@ class LogitErrors:
 
     def row(self, pair: Pair) -> dict[str, float]:
         """The effect columns of one layer."""
-        key, out = pair.reference_op.index, {}
+        key = pair.reference_op.index
+        out: dict[str, float] = {}
         if (key, WHOLE) in self.followed:
             out |= {
                 "sqnr_effect_db": self.effect_db((key, WHOLE)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from effnet_lab.litert import Graph, Op, Tensor
@@ -43,7 +45,7 @@ def match_ops(quantized: Graph, reference: Graph) -> dict[int, Op]:
     return found
 
 
-def _signature(graph: Graph, op: Op) -> tuple:
+def _signature(graph: Graph, op: Op) -> tuple[Any, ...]:
     kernel = graph.weights(op)
     shape = graph.tensors[op.outputs[0]].shape
     return op.kind, shape, None if kernel is None else kernel.shape

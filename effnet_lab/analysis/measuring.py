@@ -68,11 +68,11 @@ class Measuring:
         """Calls to be made in turn; the last one of each chunk of images counts them."""
         while chunk := [sample for _, sample in zip(range(self._chunk), samples, strict=False)]:
             ends = LogitErrors(self._followed)
-            look = [partial(self._look, chunk)] if self._watchers else []
+            calls: list[Callable[[], None]] = [partial(self._look, chunk)] if self._watchers else []
             walk = OpWalk(self._plan, chunk, self._twins.kernels, ends) if self._plan else None
-            *first, last = [*look, *(walk or ())]
-            yield from first
-            yield partial(self._finish, last, len(chunk), walk, ends)
+            calls += walk if walk is not None else []
+            yield from calls[:-1]
+            yield partial(self._finish, calls[-1], len(chunk), walk, ends)
 
     def _look(self, chunk: list[Sample]) -> None:
         for watcher in self._watchers:

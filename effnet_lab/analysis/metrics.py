@@ -136,10 +136,12 @@ def adder(tensor: Tensor | None) -> Callable[[Array, Array, Array], None]:
 
     if tensor is None or not tensor.quantized or tensor.scale.size > 1:  # real values, or a scale for each channel
         real = np.asarray if tensor is None or not tensor.quantized else tensor.real
-        plain = [np.float32(value) for value in (1.0, 0.0, -np.inf, np.inf)]
-        return lambda reference, codes, sums: add_sums(_flat(reference), _flat(real(codes)), *plain, sums)
-    numbers = [np.float32(value) for value in (tensor.scale[0], tensor.zero_point[0], *expressible(tensor))]
-    return lambda reference, codes, sums: add_sums(_flat(reference), codes.reshape(-1), *numbers, sums)
+        one, zero, low, high = (np.float32(value) for value in (1.0, 0.0, -np.inf, np.inf))
+        return lambda reference, codes, sums: add_sums(_flat(reference), _flat(real(codes)), one, zero, low, high, sums)
+    scale, zero, low, high = (
+        np.float32(value) for value in (tensor.scale[0], tensor.zero_point[0], *expressible(tensor))
+    )
+    return lambda reference, codes, sums: add_sums(_flat(reference), codes.reshape(-1), scale, zero, low, high, sums)
 
 
 def _flat(values: Array) -> NDArray[np.float32]:
@@ -204,13 +206,15 @@ def weight_sqnr_db(reference: Tensor, quantized: Tensor, axis: int) -> tuple[flo
     n = quantized.shape[axis]
     scale = np.broadcast_to(quantized.scale if quantized.quantized else 1.0, n)
     zero_point = np.broadcast_to(quantized.zero_point if quantized.quantized else 0, n)
+    if reference.data is None or quantized.data is None:
+        raise ValueError("Both kernels must be stored.")
     codes = quantized.data.astype(np.int8) if quantized.dtype.name == "int4" else quantized.data
     signal, noise = _channel_sums(reference.real(reference.data), codes, scale, zero_point, axis)
     worst = min(decibels(*pair) for pair in zip(signal, noise, strict=True))
     return decibels(float(signal.sum()), float(noise.sum())), worst
 
 
-def _channel_sums(reference, codes, scale, zero_point, axis: int) -> tuple[Array, Array]:
+def _channel_sums(reference: Array, codes: Array, scale: Array, zero_point: Array, axis: int) -> tuple[Array, Array]:
     from effnet_lab.analysis.error_kernels import channel_energies
 
     if reference.shape != codes.shape:
@@ -219,6 +223,6 @@ def _channel_sums(reference, codes, scale, zero_point, axis: int) -> tuple[Array
     shape = (int(np.prod(codes.shape[:axis])), n, int(np.prod(codes.shape[axis + 1 :])))
     signal, noise = np.zeros(n), np.zeros(n)
     codes = codes if codes.dtype.kind in "iu" else codes.astype(np.float32)
-    arrays = (np.ascontiguousarray(array).reshape(shape) for array in (reference.astype(np.float32), codes))
-    channel_energies(*arrays, scale.astype(np.float32), zero_point.astype(np.float32), signal, noise)
+    a, b = (np.ascontiguousarray(array).reshape(shape) for array in (reference.astype(np.float32), codes))
+    channel_energies(a, b, scale.astype(np.float32), zero_point.astype(np.float32), signal, noise)
     return signal, noise

@@ -116,7 +116,8 @@ class Twins:
 
     def samples(self, images: ImageSet | ArraySet) -> Iterator[Sample]:
         """What the networks take of each image, or of each sample of arrays, in order."""
-        return fit_samples(images, self.quantized_source.graph, self.info).samples(self.info.preprocess)
+        fitted: ImageSet | ArraySet = fit_samples(images, self.quantized_source.graph, self.info)  # type: ignore[type-var]
+        return fitted.samples(self.info.preprocess)
 
     def _settle(self, preprocess: Stated) -> ModelInfo:
         """The quantized file's card; a float file may know better what both are fed with."""
@@ -165,15 +166,21 @@ class Twins:
         """What the float network has in a layer after `run`; a view: let go of it before the next run."""
         if isinstance(self._float, SideGraph):
             return self._float.float_values(pair.reference.index)
-        return self._whole(0).codes(pair.reference)
+        return np.asarray(self._whole(0).codes(pair.reference))
 
     def codes(self, pair: Pair) -> Array:
         """The codes of a layer in the whole quantized network after `run`; a view."""
-        return self._whole(1).codes(pair.quantized)
+        return self.quantized_runner.codes(pair.quantized)
 
     def code_of(self, tensor: Tensor) -> Array:
         """The codes of any tensor of the whole quantized network after `run`; a view."""
-        return self._whole(1).codes(tensor)
+        return self.quantized_runner.codes(tensor)
+
+    @property
+    def quantized_runner(self) -> Runner:
+        """The interpreter of the whole quantized network."""
+        runner: Runner = self._whole(1)
+        return runner
 
     def local_codes(self, pair: Pair) -> Array:
         """The codes that the quantized op alone made in a run with `local`; a view."""
@@ -191,8 +198,7 @@ class Twins:
         found = []
         for ours, theirs in zip(graphs[0].outputs, graphs[1].outputs, strict=False):
             tensor, other = graphs[0].tensors[ours], graphs[1].tensors[theirs]
-            sides = isinstance(self._float, SideGraph)
-            values = self._float.end(ours) if sides else self._whole(0).codes(tensor)
+            values = self._float.end(ours) if isinstance(self._float, SideGraph) else self._whole(0).codes(tensor)
             found.append((tensor.real(values), other.real(self.code_of(other))))
         return found
 

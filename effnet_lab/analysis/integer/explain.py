@@ -11,7 +11,7 @@ import pandas as pd
 
 from effnet_lab import frames
 from effnet_lab.analysis.feeding import is_picture, one_picture
-from effnet_lab.analysis.integer.replay import Replay
+from effnet_lab.analysis.integer.replay import Replay, left_by_delegate
 from effnet_lab.analysis.integer.steps import IntegerStep, Value, steps
 from effnet_lab.analysis.metrics import Array
 from effnet_lab.images import Source as Images
@@ -63,7 +63,8 @@ def explain(
     if is_picture(inputs):
         sample = one_picture(str(inputs), source.graph, info)
     else:
-        sample = next(iter(fit_samples(open_samples(inputs, limit=1), source.graph, info).samples(info.preprocess)))
+        fitted = fit_samples(open_samples(inputs, limit=1), source.graph, info)  # type: ignore[type-var]
+        sample = next(iter(fitted.samples(info.preprocess)))
     replay = _run(source, model, sample, kernels)
     return _table(replay, info.key) if layer is None else _steps(replay, info.key, layer, at)
 
@@ -123,7 +124,7 @@ def _run(source: Source, model: Path | str, sample: Sequence[Array], kernels: st
     runner = Runner(source.content, kernels=kernels, keep_all=True, graph=graph)
     runner.feed(*sample)
     runner.invoke()
-    return Replay(graph, options_of(source.tree), runner.codes, kernels)
+    return Replay(graph, options_of(source.tree), runner.codes, kernels, left_by_delegate(runner))
 
 
 def _ops(replay: Replay) -> dict[str, Op]:

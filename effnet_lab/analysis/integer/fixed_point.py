@@ -7,14 +7,15 @@ CVPR 2018, section 2.2, and appendix B for the rounding; gemmlowp/fixedpoint nam
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from effnet_lab.analysis.metrics import Array
 
 FLOAT32 = "float32, ties to even"
 TIES_AWAY = "31-bit mantissa, ties away from 0"
 TIES_UP = "31-bit mantissa, ties upward"
 
 
-def quantize_multiplier(real: NDArray | float) -> tuple[NDArray, NDArray]:
+def quantize_multiplier(real: Array | float) -> tuple[Array, Array]:
     """Mantissa and shift, int64 like `real`: ``real`` is about ``mantissa * 2**(shift - 31)``.
 
     The mantissa lies in [2**30, 2**31), or is 0 where the multiplier is below 2**-32.
@@ -28,21 +29,21 @@ def quantize_multiplier(real: NDArray | float) -> tuple[NDArray, NDArray]:
     return np.where(tiny, 0, mantissa), np.where(tiny, 0, shift)
 
 
-def times_mantissa(values: NDArray, mantissa: NDArray) -> NDArray:
+def times_mantissa(values: Array, mantissa: Array) -> Array:
     """``values * mantissa / 2**31`` to the nearest integer, ties upward, int64."""
-    return (values * mantissa + 2**30) >> 31
+    return np.asarray((values * mantissa + 2**30) >> 31)
 
 
-def shift_right(values: NDArray, bits: NDArray, rounding: str) -> NDArray:
+def shift_right(values: Array, bits: Array, rounding: str) -> Array:
     """``values / 2**bits`` to the nearest integer; what happens to ties, `rounding` says."""
     one = np.int64(1)
     if rounding == TIES_UP:
         return np.where(bits > 0, (values + ((one << bits) >> 1)) >> bits, values)
     mask = (one << bits) - 1
-    return (values >> bits) + ((values & mask) > (mask >> 1) + (values < 0))
+    return np.asarray((values >> bits) + ((values & mask) > (mask >> 1) + (values < 0)))
 
 
-def requantize(accumulator: NDArray, real: NDArray | float, rounding: str) -> NDArray:
+def requantize(accumulator: Array, real: Array | float, rounding: str) -> Array:
     """Accumulator times a real multiplier, int64, as kernels do it.
 
     Parameters
@@ -59,7 +60,7 @@ def requantize(accumulator: NDArray, real: NDArray | float, rounding: str) -> ND
     return requantize_with(accumulator, *quantize_multiplier(real), rounding)
 
 
-def requantize_with(accumulator: NDArray, mantissa: NDArray, shift: NDArray, rounding: str) -> NDArray:
+def requantize_with(accumulator: Array, mantissa: Array, shift: Array, rounding: str) -> Array:
     """The same with the multiplier's mantissa and shift given."""
     left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
     return shift_right(times_mantissa(accumulator << left, mantissa), right, rounding)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from effnet_lab.analysis.integer.steps import OpCase, Value, steps
 from effnet_lab.analysis.metrics import Array
-from effnet_lab.litert import Graph, Op, Tensor
+from effnet_lab.litert import Graph, Op, Runner, Tensor, delegation
 from effnet_lab.litert.options import Options
 from effnet_lab.names import UserError
 
@@ -37,13 +37,16 @@ class Replay:
         From a tensor to the codes that the interpreter has in it.
     kernels : str
         Which ones it ran on, see `litert.KERNELS`.
+    left : collection of int
+        Ops that the delegate has left to the plain kernels.
     """
 
     def __init__(
-        self, graph: Graph, options: Sequence[Options], computed: Callable[[Tensor], Array], kernels: str
-    ) -> None:
+        self, graph: Graph, options: Sequence[Options], computed: Callable[[Tensor], Array], kernels: str,
+        left: Collection[int] = (),
+    ) -> None:  # fmt: skip
         self.graph, self.kernels = graph, kernels
-        self._options, self._computed = options, computed
+        self._options, self._computed, self._left = options, computed, left
 
     def codes(self, tensor: Tensor) -> Array:
         """Stored values, or the codes that were computed."""
@@ -58,7 +61,7 @@ class Replay:
             inputs=inputs,
             output=self.graph.tensors[op.outputs[0]],
             codes=tuple(self.codes(tensor) for tensor in inputs),
-            kernels=self.kernels,
+            kernels="builtin" if op.index in self._left else self.kernels,
         )
 
     def compare(self, op: Op) -> Compared | None:
@@ -79,3 +82,10 @@ class Replay:
             quantities=quantities,
             rounding=case.rounding,
         )
+
+
+def left_by_delegate(runner: Runner) -> frozenset[int]:
+    """Ops that XNNPACK does not take, and so run on the plain kernels; none where it was not asked."""
+    if runner.kernels != "xnnpack":
+        return frozenset()
+    return frozenset(index for index, name in delegation(runner).items() if name != "XNNPACK")

@@ -23,6 +23,7 @@ from effnet_lab.names import UserError
 
 Value = Array | float  # a number, or an array that broadcasts to the output's shape
 _LAYERS = ("conv", "depthwise", "dense")
+_PRODUCTS = ("input code x weight code over the window", "input code x (weight code - its zero point) over the window")
 _ADD_BITS = 20  # extra bits that an addition gives its inputs
 
 
@@ -60,12 +61,14 @@ def steps(case: OpCase) -> Iterator[IntegerStep]:
     if parts is None:
         raise UserError(f"The arithmetic of {case.op.kind!r} is not known. Known: {', '.join(_KINDS)}.")
     types = {tensor.dtype.name for tensor in (*case.inputs[:1], case.output)}
-    if types != {"int8"}:
-        raise UserError(f"The arithmetic of int8 activations is known only. This op has {', '.join(sorted(types))}.")
-    last = None
-    for last in parts(case):
-        yield last
-    yield from _finish(case, last.value)
+    if types not in ({"int8"}, {"uint8"}):
+        said = ", ".join(sorted(types))
+        raise UserError(f"Only the arithmetic of int8 and uint8 activations is known. This op has {said}.")
+    scaled = np.empty(0)
+    for step in parts(case):
+        yield step
+        scaled = np.asarray(step.value)
+    yield from _finish(case, scaled)
 
 
 def _finish(case: OpCase, scaled: Array) -> Iterator[IntegerStep]:
@@ -90,16 +93,17 @@ def code_range(tensor: Tensor, fused: str) -> tuple[int, int]:
 def _weighted(case: OpCase) -> Iterator[IntegerStep]:
     """conv, depthwise, dense: products, what the input's zero point adds, bias, multiplier."""
     (x, kernel), zero = case.inputs[:2], int(case.inputs[0].zero_point[0])
-    if np.any(kernel.zero_point) or kernel.dtype != np.int8:
+    if kernel.data is None or kernel.dtype != x.dtype or (np.any(kernel.zero_point) and x.dtype != np.uint8):
         raise UserError(
-            f"Layer weights must be symmetric int8. Got {kernel.dtype}, zero points {kernel.zero_point[:4]}."
+            f"Weights must be stored, symmetric int8 or uint8 as the input. Got {kernel.dtype} for {x.dtype}, zero points "
+            f"{kernel.zero_point[:4]}."
         )
-    weights = kernel.data
+    weights = kernel.data.astype(np.int64) - int(kernel.zero_point[0])
     total = products(case.op.kind, case.codes[0], weights, case.options, zero)
     axes = (0, 1, 2) if case.op.kind == "depthwise" else tuple(range(1, weights.ndim))
-    per_channel = weights.astype(np.int64).sum(axes)
-    bias = case.codes[2].astype(np.int64) if len(case.inputs) > 2 else np.int64(0)
-    yield IntegerStep(quantity="sum of products", value=total, how="input code x weight code over the window")
+    per_channel = weights.sum(axes)
+    bias: Array = case.codes[2].astype(np.int64) if len(case.inputs) > 2 else np.zeros(1, np.int64)
+    yield IntegerStep(quantity="sum of products", value=total, how=_PRODUCTS[x.dtype == np.uint8])
     yield IntegerStep(quantity="input zero point", value=zero, how="also the code of the padding")
     yield IntegerStep(quantity="sum of weight codes", value=per_channel, how="of this output channel")
     yield IntegerStep(
@@ -115,10 +119,12 @@ def _weighted(case: OpCase) -> Iterator[IntegerStep]:
 def multiplier(x: Tensor, kernel: Tensor, output: Tensor, kind: str, kernels: str) -> Array:
     """Real requantization multiplier per channel, in the precision in which the kernels form it."""
     if kernels == "xnnpack":
-        return (x.scale[0] * kernel.scale) / output.scale[0]
-    if kind == "dense" and kernel.scale.size == 1:  # the product of two float32 before it is widened
-        return (x.scale[0] * kernel.scale).astype(np.float64) / np.float64(output.scale[0])
-    return np.float64(x.scale[0]) * kernel.scale.astype(np.float64) / np.float64(output.scale[0])
+        return np.asarray((x.scale[0] * kernel.scale) / output.scale[0])
+    if (
+        kind == "dense" or x.dtype == np.uint8
+    ) and kernel.scale.size == 1:  # two float32 multiplied before it is widened
+        return np.asarray((x.scale[0] * kernel.scale).astype(np.float64) / np.float64(output.scale[0]))
+    return np.asarray(np.float64(x.scale[0]) * kernel.scale.astype(np.float64) / np.float64(output.scale[0]))
 
 
 def _scaled(accumulator: Array, real: Value, rounding: str, how: str) -> Iterator[IntegerStep]:

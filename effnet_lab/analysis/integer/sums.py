@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from effnet_lab.analysis.metrics import Array
 from effnet_lab.litert.options import Options
 from effnet_lab.names import UserError
 
 
-def products(kind: str, codes: NDArray, kernel: NDArray, options: Options, zero_point: int) -> NDArray:
+def products(kind: str, codes: Array, kernel: Array, options: Options, zero_point: int) -> Array:
     """Sum over the window of input code times weight code, int64, shape of the output.
 
     Parameters
@@ -34,17 +34,19 @@ def products(kind: str, codes: NDArray, kernel: NDArray, options: Options, zero_
     windows = _windows(codes[0], kernel.shape[1:3], options, zero_point)
     if kind == "depthwise":
         windows = np.repeat(windows, options.depth_multiplier, axis=2).astype(np.float64)
-        return np.einsum("hwcij,ijc->hwc", windows, kernel[0].astype(np.float64)).astype(np.int64)[np.newaxis]
+        summed: Array = np.einsum("hwcij,ijc->hwc", windows, kernel[0].astype(np.float64))
+        return summed.astype(np.int64)[np.newaxis]
     height, width = windows.shape[:2]
     rows = windows.transpose(0, 1, 3, 4, 2).reshape(height * width, -1)
     return _exact(rows, kernel.reshape(kernel.shape[0], -1).T).reshape(1, height, width, -1)
 
 
-def _exact(left: NDArray, right: NDArray) -> NDArray:
-    return (left.astype(np.float64) @ right.astype(np.float64)).astype(np.int64)
+def _exact(left: Array, right: Array) -> Array:
+    exact: Array = left.astype(np.float64) @ right.astype(np.float64)
+    return exact.astype(np.int64)
 
 
-def _windows(codes: NDArray, size: tuple[int, int], options: Options, zero_point: int) -> NDArray:
+def _windows(codes: Array, size: tuple[int, int], options: Options, zero_point: int) -> Array:
     """Every window, (out h, out w, c, kh, kw); what SAME padding adds is the zero point, more of it after than before."""
     reach = [(k - 1) * d + 1 for k, d in zip(size, options.dilation, strict=True)]
     if options.same:
@@ -54,7 +56,7 @@ def _windows(codes: NDArray, size: tuple[int, int], options: Options, zero_point
         codes = np.pad(codes, [*around, (0, 0)], constant_values=zero_point)
     windows = np.lib.stride_tricks.sliding_window_view(codes, reach, axis=(0, 1))
     (down, across), (step_down, step_across) = options.stride, options.dilation
-    return windows[::down, ::across, :, ::step_down, ::step_across]
+    return np.asarray(windows[::down, ::across, :, ::step_down, ::step_across])
 
 
 def _same(length: int, reach: int, stride: int) -> tuple[int, int]:

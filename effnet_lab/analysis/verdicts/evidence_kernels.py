@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 OUTSIDE, CLIPPED, ROUNDING = range(3)  # places in the array of sums
 
+A: TypeAlias = NDArray[Any]
+F: TypeAlias = np.float32
+
 
 @njit(cache=True)
-def add_values(values, low, high, energy):
+def add_values(values: A, low: A, high: A, energy: A) -> None:
     """Extremes and energy of each channel; `values` (n, channels), the rest (channels,)."""
     for row in range(values.shape[0]):
         for channel in range(values.shape[1]):
@@ -20,7 +26,7 @@ def add_values(values, low, high, energy):
 
 
 @njit(cache=True)
-def add_grid(values, low, scale, last, clipped, bins, sums):
+def add_grid(values: A, low: F, scale: F, last: int, clipped: A, bins: A, sums: A) -> None:
     """Put the values (n, channels) on a grid of codes 0 to `last` from `low` on.
 
     `clipped` (channels,) takes the energy that is cut off, `bins` the counts over the grid, `sums` what is named above.
@@ -41,7 +47,7 @@ def add_grid(values, low, scale, last, clipped, bins, sums):
 
 
 @njit(cache=True)
-def add_errors(values, codes, scale, zero_point, error, error2, low, high):
+def add_errors(values: A, codes: A, scale: F, zero_point: F, error: A, error2: A, low: A, high: A) -> None:
     """Sums of error and its square, and extremes of the codes, of each channel; `values` and `codes` (n, channels)."""
     for row in range(values.shape[0]):
         for channel in range(values.shape[1]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from effnet_lab.analysis.integer.replay import Replay
+from effnet_lab.analysis.integer.replay import Replay, left_by_delegate
 from effnet_lab.analysis.twins import Twins
 from effnet_lab.analysis.verdicts.defects import arithmetic
 from effnet_lab.analysis.verdicts.evidence import Evidence
@@ -19,7 +19,13 @@ def replay_of(twins: Twins, evidence: Sequence[Evidence]) -> Callable[[str], Fau
 
     def look(layer: str) -> Fault | None:
         source = twins.quantized_source
-        replay = Replay(source.graph, options_of(source.tree), twins.code_of, twins.kernels)
+        replay = Replay(
+            source.graph,
+            options_of(source.tree),
+            twins.code_of,
+            twins.kernels,
+            left_by_delegate(twins.quantized_runner),
+        )
         done = replay.compare(ops[layer])
         if done is None or not done.n_different:
             return None
