@@ -1,9 +1,18 @@
-"""The notebooks themselves in a real JupyterLab: they run, show their plots, and answer a hand."""
+"""Every notebook in a real JupyterLab, and some in the app: they run, show their plots, and answer a hand."""
 
 from __future__ import annotations
 
+import json
+import re
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
 import nbformat
 import pytest
+from test_notebooks import QUICK
+
+from effnet_lab.paths import notebooks_dir
 
 lab = pytest.importorskip("lab_driver", reason="playwright is not installed (pip install effnet-lab[dev])")
 
@@ -11,95 +20,173 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(lab.CHROMIUM is None, reason="no Chromium on the PATH (Debian: apt install chromium)"),
 ]
-
-SMALL = {  # what a reader would type into the parameters cell to be quick
-    '["micro0", "micro1", "micro2", "micro3"]': '["micro0"]',
-    "n_images: int = 64": "n_images: int = 8",
-    "n_images: int = 1000": "n_images: int = 100",
-    "n_runs: int = 50": "n_runs: int = 10",
-    "n_images: int = 200": "n_images: int = 20",
-    'weights: str = "micro3"': 'weights: str = "micro0"',
+RESTING = {  # states of QUICK from which a hand below would have nothing to move
+    "01_scaling": {"mode": "multipliers", "column": "madds"},
+    "02_quantization_error": {"layer": "", "notions": "['accumulated']"},
+    "03_tradeoffs": {"x": "p50_ms", "max_flash_kib": "0", "min_top1": "0"},
 }
 
 
+def make_quick(path: Path) -> None:
+    """Write into the parameters cell what a reader would type to be quick."""
+    notebook = nbformat.read(path, as_version=4)
+    cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    for name, value in (QUICK[path.stem] | RESTING.get(path.stem, {})).items():
+        pattern = rf"^{name}: (\w+) = .*?(  #.*)$"
+        assert re.search(pattern, cell.source, re.MULTILINE), name
+        cell.source = re.sub(
+            pattern,
+            lambda found, name=name, value=value: (
+                f"{name}: {found[1]} = {repr(value) if found[1] == 'str' else value}{found[2]}"
+            ),
+            cell.source,
+            flags=re.MULTILINE,
+        )
+    nbformat.write(notebook, path)
+
+
 @pytest.fixture(scope="module")
-def session(tmp_path_factory):
-    """A server on small copies of the notebooks, and a browser: (url, browser, folder)."""
-    folder = tmp_path_factory.mktemp("notebooks") / "work"
+def browser() -> Iterator:
+    with lab.open_browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[tuple[str, Path]]:
+    """JupyterLab from `effnet-lab lab` on its work folder, the notebooks made quick: (address, folder)."""
+    folder = tmp_path_factory.mktemp("lab") / "work"
     url, process = lab.start_server("lab", folder)
     for path in folder.glob("*.ipynb"):
-        notebook = nbformat.read(path, as_version=4)
-        for cell in notebook.cells:
-            for was, now in SMALL.items():
-                cell.source = cell.source.replace(was, now)
-        nbformat.write(notebook, path)
-    try:
-        with lab.open_browser() as browser:
-            yield url, browser, folder
-    finally:
-        lab.stop_server(process)
+        make_quick(path)
+    yield url, folder
+    lab.stop_server(process)
 
 
-def opened(session, name: str, n_plots: int):
-    """The notebook after Run All: (page, traffic)."""
-    url, browser, folder = session
-    page, traffic = lab.new_page(browser, height=6000)
-    lab.open_notebook(page, url, f"{name}.ipynb")
-    lab.run_all(page, timeout_s=150)
-    lab.wait_for_plots(page, n_plots)
-    page.screenshot(path=folder / f"{name}.png")
-    return page, traffic
+@pytest.fixture(scope="module")
+def app(tmp_path_factory) -> Iterator[str]:
+    """The app, dark: its address."""
+    folder = tmp_path_factory.mktemp("app") / "work"
+    url, process = lab.start_server("app", folder, "--theme", "dark")
+    for path in folder.glob("*.ipynb"):
+        make_quick(path)
+    yield url
+    lab.stop_server(process)
 
 
 def find(plots: list[dict], title: str) -> int:
     return next(i for i, plot in enumerate(plots) if plot["title"].startswith(title))
 
 
-def test_scaling_answers_a_slider(session):
-    page, traffic = opened(session, "01_scaling", 4)
+def choose(page, menu: str, label: str) -> None:
+    page.locator(".widget-dropdown", has_text=menu).locator("select").first.select_option(label=label)
+
+
+def move_width(page) -> None:
+    """The first slider of 01 moves the star."""
     before = lab.plots(page)
     yours = find(before, "The family, and where your network stands")
     handle = page.locator(".widget-slider:visible .noUi-handle").first
     handle.focus()
     handle.press("ArrowRight")
-    after = lab.wait_for_change(page, yours, before, timeout_s=5)
+    after = lab.wait_for_change(page, yours, before, timeout_s=30)
     star = [next(t for t in plots[yours]["traces"] if t["name"] == "yours")["x"][0] for plots in (before, after)]
     assert star[1] > star[0] == 385_187_552
-    assert (traffic.foreign, traffic.errors) == ([], [])
-    page.close()
 
 
-def test_quantization_error_opens_a_layer(session):
-    page, traffic = opened(session, "02_quantization_error", 3)
+def open_a_layer(page) -> None:
+    """The menu of 02 opens the values of another layer."""
     before = lab.plots(page)
     values = find(before, "Values of")
-    menu = page.locator(".widget-dropdown", has_text="layer").locator("select")
-    menu.select_option(label="0: stem_conv")
-    after = lab.wait_for_change(page, values, before, timeout_s=10)
+    choose(page, "layer", "0: stem_conv")
+    after = lab.wait_for_change(page, values, before, timeout_s=30)
     assert after[values]["title"] == "Values of stem_conv"
     assert {trace["name"] for trace in after[values]["traces"]} >= {"float", "quantized"}
-    assert (traffic.foreign, traffic.errors) == ([], [])
-    page.close()
 
 
-def test_classify_opens_an_endpoint(session):
-    page, traffic = opened(session, "04_classify", 4)
-    before = lab.plots(page)
-    menu = page.locator(".widget-dropdown", has_text="endpoint").locator("select")
-    menu.select_option(index=0)
-    page.wait_for_timeout(1000)
-    assert len(lab.plots(page)) == len(before)
-    assert (traffic.foreign, traffic.errors) == ([], [])
-    page.close()
-
-
-def test_tradeoffs_switch_axes(session):
-    page, traffic = opened(session, "03_tradeoffs", 2)
+def switch_axes(page) -> None:
+    """The menu of 03 changes what is on the x axis."""
     before = lab.plots(page)
     front = find(before, "Top-1 accuracy against")
-    menu = page.locator(".widget-dropdown", has_text="x axis").locator("select")
-    menu.select_option(label="file size (bytes)")
-    after = lab.wait_for_change(page, front, before, timeout_s=5)
+    choose(page, "x axis", "file size (bytes)")
+    after = lab.wait_for_change(page, front, before, timeout_s=30)
     assert after[front]["xaxis"] == "file size (bytes)"
+
+
+HANDS = {"01_scaling": move_width, "02_quantization_error": open_a_layer, "03_tradeoffs": switch_axes}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in notebooks_dir().glob("*.ipynb")))
+def test_notebook_runs_and_answers_in_jupyterlab(server, browser, name):
+    url, folder = server
+    page, traffic = lab.new_page(browser, height=6000)
+    lab.open_notebook(page, url, f"{name}.ipynb")
+    lab.run_all(page, timeout_s=400)
+    lab.wait_for_plots(page, 1, timeout_s=60)
+    if name in HANDS:
+        HANDS[name](page)
+    page.screenshot(path=folder.with_name(f"{name}.png"))
+    assert (traffic.foreign, traffic.errors) == ([], [])
+    page.close()
+
+
+def test_lab_opens_the_first_steps_without_an_announcement(server, browser):
+    url, _folder = server
+    page, traffic = lab.new_page(browser)
+    page.goto(url)
+    page.wait_for_selector(lab.NOTEBOOK, timeout=60_000)
+    assert page.locator(".lm-DockPanel-tabBar .lm-TabBar-tabLabel").all_inner_texts() == ["00_first_steps.ipynb"]
+    assert page.get_by_text("Where do I start?").count()
+    page.wait_for_timeout(2000)  # an announcement comes a moment after the page
+    assert page.locator(".jp-toast-message, .jp-Dialog, .Toastify__toast").count() == 0
+    page.wait_for_selector(f"{lab.NOTEBOOK} .cm-foldGutter", state="attached", timeout=30_000)  # code can be folded
+    assert (traffic.foreign, traffic.errors) == ([], [])
+    page.close()
+
+
+def test_dark_jupyterlab_has_dark_figures(server, browser):
+    url, _folder = server
+    set_theme(url, "JupyterLab Dark")
+    page, traffic = lab.new_page(browser, height=3000)
+    lab.open_notebook(page, url, "00_first_steps.ipynb")
+    lab.run_all(page, timeout_s=120)
+    lab.wait_for_plots(page, 1, timeout_s=60)
+    assert page.get_attribute("body", "data-jp-theme-light") == "false"
+    assert brightness(page) < 0.3
+    set_theme(url, "JupyterLab Light")
+    page.wait_for_timeout(500)
+    assert (traffic.foreign, traffic.errors) == ([], [])
+    page.close()
+
+
+def set_theme(url: str, theme: str) -> None:
+    request = urllib.request.Request(
+        lab.address(url, "lab/api/settings/@jupyterlab/apputils-extension:themes"),
+        data=json.dumps({"raw": json.dumps({"theme": theme})}).encode(), method="PUT",
+    )  # fmt: skip
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+        assert answer.status == 204
+
+
+def brightness(page) -> float:
+    """Of the ground of the first plot, 0 to 1."""
+    colour = page.evaluate("getComputedStyle(document.querySelector('.js-plotly-plot .main-svg')).backgroundColor")
+    return sum(map(int, re.findall(r"\d+", colour)[:3])) / 765
+
+
+@pytest.mark.parametrize(
+    ("theme", "name", "last"),
+    [("dark", "01_scaling", "Specifications within the budgets"), ("light", "00_first_steps", "The family")],
+)
+def test_app_runs_and_answers_without_code(app, browser, theme, name, last):
+    page, traffic = lab.new_page(browser, height=5000)
+    page.goto(app)
+    page.wait_for_selector(f"a[href*='{name}']")
+    page.goto(lab.address(app, f"voila/render/{name}.ipynb?theme={theme}"))
+    drawn = f"last => ({lab.READ_PLOTS})().some(plot => plot.title.startsWith(last))"
+    page.wait_for_function(drawn, arg=last, timeout=300_000)  # cells come as they are done; then the kernel is free
+    assert page.locator(".jp-InputArea-editor:visible, .jp-Cell-inputWrapper .cm-editor:visible").count() == 0
+    assert (brightness(page) < 0.3) == (theme == "dark")
+    if name in HANDS:
+        HANDS[name](page)
     assert (traffic.foreign, traffic.errors) == ([], [])
     page.close()
