@@ -16,6 +16,7 @@ help:
 	@echo "make app       the same notebooks without code"
 	@echo "make docs      build the documentation into site/"
 	@echo "make lint      ruff: rules and format"
+	@echo "make types     mypy --strict"
 	@echo "make bench     speed against named rivals"
 	@echo "make mutate    change one operator, number or condition at a time: do the tests notice?"
 	@echo "make lock      compile requirements.lock from pyproject.toml"
@@ -40,6 +41,9 @@ docs: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
 
 bench: $(READY)
 	$(BIN)/python -m pytest tests/benchmarks -q -s
