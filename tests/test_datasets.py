@@ -248,7 +248,7 @@ def test_damaged_tfrecords(tf, tmp_path):
     path = write_shards(tf, tmp_path / "r", [1, 2, 3]) / "validation-00000-of-00001"
     content = bytearray(path.read_bytes())
     path.write_bytes(b"\xff" + bytes(content[1:]))
-    with pytest.raises(UserError, match="no uncompressed TFRecord file"):
+    with pytest.raises(UserError, match="not an uncompressed TFRecord file"):
         open_images(path)
     second = int.from_bytes(content[:8], "little") + 16
     content[second] ^= 1
@@ -259,12 +259,12 @@ def test_damaged_tfrecords(tf, tmp_path):
 
 def test_other_tfrecords(tf, tmp_path):
     folder = write_shards(tf, tmp_path / "gz", [1], options="GZIP")
-    with pytest.raises(UserError, match="no uncompressed TFRecord file"):
+    with pytest.raises(UserError, match="not an uncompressed TFRecord file"):
         open_images(folder)
     path = tmp_path / "x.tfrecord"
     for payload, match in (
         (tf.train.Example().SerializeToString(), "no image/encoded"),
-        (b"\x0a\xff", "no tf.train.Example"),
+        (b"\x0a\xff", "cannot be read as a tf.train.Example"),
         (example(tf, 1, -3, None, False).SerializeToString(), "label -3"),
     ):
         with tf.io.TFRecordWriter(str(path)) as writer:

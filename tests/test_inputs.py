@@ -19,7 +19,7 @@ from effnet_lab.evaluate import classify, evaluate
 from effnet_lab.evaluate.classify import find_pictures
 from effnet_lab.images import ImageSet, Preprocess, StatedInput, open_samples
 from effnet_lab.images.inputs import InputSlot
-from effnet_lab.litert import ModelInfo, describe, embed_info, pair_preprocess, read_info, settle, settle_pair
+from effnet_lab.litert import ModelInfo, Runner, describe, embed_info, pair_preprocess, read_info, settle, settle_pair
 from effnet_lab.litert.flatbuffer import parse
 from effnet_lab.litert.standard_metadata import ENTRY, read_normalisation
 from effnet_lab.names import UserError
@@ -366,3 +366,15 @@ def test_what_a_network_was_fed_with_is_said():
         describe(replace(GUESS, crop=None, framing="stated"))
         == "32 x 32 px, no crop, bicubic; (x-127)/128 RGB (a guess)"
     )
+
+
+@pytest.mark.real
+def test_labelled_arrays_give_an_accuracy(wild, tmp_path):
+    """Labels that are the network's own answers: all are right; shifted by one: none."""
+    sounds = np.random.default_rng(1).normal(-40, 20, (20, 49, 10, 1)).astype(np.float32)
+    runner = Runner(wild / "mlcommons__kws_ref_model.tflite")
+    answers = runner.predict(sounds).argmax(axis=1)
+    for shift, top1 in ((0, 1.0), (1, 0.0)):
+        np.savez(tmp_path / "x.npz", sounds=sounds, labels=(answers + shift) % 12)
+        table = evaluate(wild / "mlcommons__kws_ref_model.tflite", tmp_path / "x.npz").table
+        assert (table["top1"].item(), table["n_images"].item()) == (top1, 20)

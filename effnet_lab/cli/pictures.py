@@ -89,7 +89,7 @@ def audit_preprocess(
     )
     hidden = ("model", "scheme", "backend", "data", "n_images")
     table = found.table if json else found.table.head(12)
-    show(table, json, [column for column in table if column not in hidden])
+    show(table, json, [str(column) for column in table if column not in hidden])
     for words in (found.sentence, found.ties):
         typer.echo(words, err=json)
 

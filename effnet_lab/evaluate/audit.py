@@ -108,7 +108,7 @@ class _Trial:
         self.predictor, self.images, self.yours, self.progress = predictor, images, yours, progress
         self.order = images.pick(spread(images.labels, len(images)))  # every prefix is balanced over the classes
         self.classes = np.zeros(0, np.int64)  # of the data set, for each output
-        self.winners: dict[Pipeline, NDArray] = {}  # without offsets: indices of outputs, for the first images
+        self.winners: dict[Pipeline, NDArray[Any]] = {}  # without offsets: indices of outputs, for the first images
 
     def run(self, pipelines: list[Pipeline], n: int) -> None:
         """Bring these to n images."""
@@ -121,7 +121,7 @@ class _Trial:
 
     def _step(self, pipelines: list[Pipeline], indices: range) -> None:
         pictures = [self.order.read(i) for i in indices]
-        resized: dict[tuple, list[NDArray]] = {}
+        resized: dict[tuple[object, ...], list[NDArray[Any]]] = {}
         for pipeline in pipelines:
             if pipeline.view not in resized:
                 resized[pipeline.view] = [pipeline.preprocess.resize(picture) for picture in pictures]
@@ -131,11 +131,11 @@ class _Trial:
             won = np.where(np.isnan(scores).any(axis=1), _NOBODY, scores.argmax(axis=1))
             self.winners[pipeline] = np.concatenate([self.winners.get(pipeline, np.zeros(0, np.int64)), won])
 
-    def hits(self, pipeline: Pipeline) -> NDArray:
+    def hits(self, pipeline: Pipeline) -> NDArray[Any]:
         """Whether each image that it saw was classified correctly, bool."""
         shifted = self.winners[pipeline.fed] + pipeline.label_offset
         inside = (shifted >= 0) & (shifted < len(self.classes))
-        return inside & (self.classes[np.where(inside, shifted, 0)] == self.order.labels[: len(shifted)])
+        return np.asarray(inside & (self.classes[np.where(inside, shifted, 0)] == self.order.labels[: len(shifted)]))
 
     def all(self) -> list[Pipeline]:
         """Every pipeline tried, with every label offset."""
@@ -155,7 +155,7 @@ class _Trial:
         """The best pipeline, and up to two with another normalisation or channel order that cannot be told from it."""
         ranked = self.best(len(self.winners))
         best = self.hits(ranked[0])
-        first: dict[tuple, Pipeline] = {}
+        first: dict[tuple[object, ...], Pipeline] = {}
         for pipeline in ranked:
             if mcnemar(best, self.hits(pipeline)) >= SIGNIFICANT:
                 first.setdefault(pipeline.tone, pipeline)

@@ -51,12 +51,12 @@ def ties(table: pd.DataFrame, n: int) -> str:
 
 
 def _equals(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["tied"] & (table["n_images"] == table["n_images"].max())]
+    return pd.DataFrame(table[table["tied"] & (table["n_images"] == table["n_images"].max())])
 
 
 def _culprits(table: pd.DataFrame, yours: pd.Series) -> list[str]:
     """Parts in which yours differs from the nearest pipeline that is as good as the best."""
     equal = _equals(table)
     different = equal[list(FACTORS)].ne(yours[list(FACTORS)])
-    nearest = different.loc[different.sum(axis=1).idxmin()]
+    nearest = different.iloc[int(different.sum(axis=1).to_numpy().argmin())]
     return [words for column, words in FACTORS.items() if nearest[column]]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from effnet_lab.images import ImageSet
+from effnet_lab.images import ArraySet, ImageSet
 from effnet_lab.images.labels import imagenet_synsets
 from effnet_lab.names import UserError
 
 
-def class_order(labels: tuple[str, ...], images: ImageSet, outputs: int) -> NDArray:
+def class_order(labels: tuple[str, ...], images: ImageSet | ArraySet, outputs: int) -> NDArray[Any]:
     """For each output of the network the index of that class in the data set, -1 for none: by name, else by position.
 
     A data set may have fewer classes than the network, if they are named alike; folders named after ImageNet's synsets
@@ -48,7 +50,7 @@ def class_order(labels: tuple[str, ...], images: ImageSet, outputs: int) -> NDAr
     return np.arange(outputs)
 
 
-def _alike(labels: tuple[str, ...], images: ImageSet) -> bool:
+def _alike(labels: tuple[str, ...], images: ImageSet | ArraySet) -> bool:
     """Whether names allow a match by position: where positions count, one shared word or unreadable names are enough."""
     if not images.positional:
         return False

@@ -43,7 +43,7 @@ class StageClock:
 
 
 def stream(prepare: Prepare[T], indices: range, clock: StageClock, size: int = BATCH) -> Iterator[list[T]]:
-    """What `prepare` makes of each index, in order, in lists of `size`, at most two of them ahead of the consumer.
+    """What `prepare` makes of each index, in order, in lists of `size`, at most 64 images ahead of the consumer.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def stream(prepare: Prepare[T], indices: range, clock: StageClock, size: int = B
         for start in range(0, len(indices), size):
             batch: list[T] = []
             for _ in range(min(size, len(indices) - start)):
-                while len(waiting) < 2 * size and (index := next(coming, None)) is not None:
+                while len(waiting) < 2 * BATCH and (index := next(coming, None)) is not None:
                     waiting.append(pool.submit(prepare, index))
                 item, decoding, resizing = waiting.popleft().result()
                 clock.seconds["decode"] += decoding

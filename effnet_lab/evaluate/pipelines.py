@@ -86,9 +86,9 @@ def tones(stated: Preprocess) -> list[Pipeline]:
 
 def views(pipeline: Pipeline) -> list[Pipeline]:
     """Crop x interpolation, with one normalisation and channel order; the pipeline itself first."""
-    stated = {"order": "crop_first", "framing": "stated"}
+    plain = replace(pipeline.preprocess, order="crop_first", framing="stated")
     made = [
-        replace(pipeline, preprocess=replace(pipeline.preprocess, crop=crop, interpolation=kernel, **stated))
+        replace(pipeline, preprocess=replace(plain, crop=crop, interpolation=kernel))
         for crop, kernel in itertools.product(CROPS, KERNELS)
     ]
     return list(dict.fromkeys([pipeline, *made]))

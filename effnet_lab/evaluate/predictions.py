@@ -17,7 +17,7 @@ from effnet_lab.evaluate.class_order import class_order
 from effnet_lab.evaluate.image_stream import BATCH, StageClock, stream
 from effnet_lab.evaluate.kept_answers import TOP, Answer, Answers, ended_by_sigterm, read_answers, write_answers
 from effnet_lab.evaluate.outputs import OutputErrors, probabilities
-from effnet_lab.evaluate.predictors import Network, Predictor, fitted, open_predictor, outputs_of
+from effnet_lab.evaluate.predictors import FilePredictor, Network, Predictor, fitted, open_predictor, outputs_of
 from effnet_lab.images import ArraySet, ImageSet, Stated
 from effnet_lab.litert import ModelInfo
 from effnet_lab.names import UserError
@@ -106,17 +106,16 @@ def collect(
     if path is not None and path.exists():
         answers = read_answers(path, about)
     run = _Run(predictors, images, answers)
-    batches = stream(run.prepare, range(len(answers), len(images)), run.clock)
-    total = -(-(len(images) - len(answers)) // BATCH)
+    batches = stream(run.prepare, range(len(answers), len(images)), run.clock, run.batch)
+    total = -(-(len(images) - len(answers)) // run.batch)
     saved = time.monotonic()
     with ended_by_sigterm() if path is not None else nullcontext():
         try:
             for batch in progress(batches, total=total) if progress else batches:
-                for chunk in run.chunks(batch):
-                    run.answer(chunk)
-                    if path is not None and time.monotonic() - saved > SAVE_EVERY_S:
-                        write_answers(path, about, answers)
-                        saved = time.monotonic()
+                run.answer(batch)
+                if path is not None and time.monotonic() - saved > SAVE_EVERY_S:
+                    write_answers(path, about, answers)
+                    saved = time.monotonic()
         finally:
             if path is not None:
                 write_answers(path, about, answers)
@@ -155,10 +154,10 @@ class _Run:
             given.append(made[preprocess])
         return given, decoded - start, time.perf_counter() - decoded
 
-    def chunks(self, batch: list[Any]) -> Iterable[list[Any]]:
-        """Parts that are answered before the next is begun: Keras gains by batches, an interpreter does not."""
-        size = len(batch) if any(not hasattr(predictor, "runner") for predictor in self.predictors) else 1
-        return (batch[i : i + size] for i in range(0, len(batch), size))
+    @property
+    def batch(self) -> int:
+        """Images that are answered before the next are begun: Keras gains by batches, an interpreter does not."""
+        return 1 if all(isinstance(predictor, FilePredictor) for predictor in self.predictors) else BATCH
 
     def answer(self, batch: list[list[tuple[NDArray[Any], ...]]]) -> None:
         """What every network says to these images."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,6 @@ from effnet_lab.names import UserError
 
 if TYPE_CHECKING:
     from effnet_lab.models import LoadedModel
-
-Set = TypeVar("Set", ImageSet, ArraySet)
 
 
 class Predictor(Protocol):
@@ -112,14 +110,15 @@ def open_predictors(models: Sequence[Network], threads: int = 1, *, variant: str
 def settle_predictors(opened: list[Predictor], preprocess: Stated, *, measures: str) -> list[Predictor]:
     """The same with what they are fed; two share what is known of one, see `litert.settle_pair`."""
     infos = [predictor.info for predictor in opened]
-    if len(infos) == 2:
-        infos = list(settle_pair(*infos, preprocess, twins=_twins(*opened), measures=measures))
+    if len(opened) == 2:
+        first, second = opened
+        infos = list(settle_pair(first.info, second.info, preprocess, twins=_twins(first, second), measures=measures))
     else:
         infos = [settle(info, preprocess, measures=measures) for info in infos]
     return [_with_card(predictor, info) for predictor, info in zip(opened, infos, strict=True)]
 
 
-def fitted(predictor: Predictor, samples: Set) -> Set:
+def fitted(predictor: Predictor, samples: ImageSet | ArraySet) -> ImageSet | ArraySet:
     """The samples as the network takes them; refused where it takes none such."""
     if isinstance(predictor, FilePredictor):
         return fit_samples(samples, predictor.runner.graph, predictor.info)
@@ -178,7 +177,7 @@ def _with_card(predictor: Predictor, info: ModelInfo) -> Predictor:
     if predictor.info == info and predictor.info.preprocess is info.preprocess:
         return predictor
     if is_dataclass(predictor):
-        return replace(predictor, info=info)  # type: ignore[type-var]
+        return replace(predictor, info=info)
     if predictor.info.key == info.key and predictor.info.preprocess == info.preprocess:
         return predictor  # somebody's own predictor, which brings its own card
     raise UserError(f"{predictor.info.model} brings its own preprocessing. State nothing else.")

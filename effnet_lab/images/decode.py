@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from effnet_lab.names import UserError
 
@@ -18,7 +19,7 @@ _BROKEN = (  # what Pillow raises for damaged files
 )  # fmt: skip
 
 
-def decode(data: bytes, name: str) -> NDArray:
+def decode(data: bytes, name: str) -> NDArray[Any]:
     """Decode JPEG or PNG to uint8 (h, w, 3) RGB.
 
     An alpha channel is dropped; 16-bit samples keep their upper 8 bits; CMYK, palettes and grey become RGB; EXIF orientation
@@ -36,7 +37,7 @@ def decode(data: bytes, name: str) -> NDArray:
         image.load()
         return np.array(_rgb(image))
     except _BROKEN as error:
-        reason = "neither JPEG nor PNG" if isinstance(error, Image.UnidentifiedImageError) else str(error)
+        reason = "neither JPEG nor PNG" if isinstance(error, UnidentifiedImageError) else str(error)
         raise UserError(
             f"Cannot decode {name}: {reason or type(error).__name__}. Replace the file or remove it."
         ) from error

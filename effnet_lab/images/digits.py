@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ _SPLIT_SEED = 20_261_121
 
 
 @cache
-def load() -> tuple[NDArray, NDArray]:
+def load() -> tuple[NDArray[Any], NDArray[Any]]:
     """Digits as uint8 (1797, 8, 8), ink 0 to 255 on 0, and labels int64 (1797,).
 
     Source: Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998 (its test part), CC BY 4.0.
@@ -30,11 +31,11 @@ def load() -> tuple[NDArray, NDArray]:
 
 
 @cache
-def members(split: str) -> NDArray:
+def members(split: str) -> NDArray[Any]:
     """Indices of the digits of one split, ascending; splits are disjoint and stratified by class."""
     _, labels = load()
     rng = np.random.default_rng(_SPLIT_SEED)
-    parts = {"train": [], "calibration": [], "evaluation": []}
+    parts: dict[str, list[NDArray[Any]]] = {"train": [], "calibration": [], "evaluation": []}
     for label in range(len(CLASSES)):
         indices = rng.permutation(np.flatnonzero(labels == label))
         first, second = (np.array([EVALUATION, EVALUATION + CALIBRATION]) * len(indices)).astype(int)
@@ -51,7 +52,7 @@ def open_digits(split: str, *, side_px: int = 32) -> ImageSet:
     pixels, labels = load()
     chosen = members(split)
 
-    def read(i: int) -> NDArray:
+    def read(i: int) -> NDArray[Any]:
         grey = Image.fromarray(pixels[chosen[i]]).resize((side_px, side_px), Image.Resampling.BICUBIC)
         return np.repeat(np.asarray(grey)[:, :, None], 3, axis=2)
 

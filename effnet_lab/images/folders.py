@@ -7,6 +7,7 @@ import os
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,7 @@ def open_tree(source: Path, split: str = "all", name: str | None = None) -> Imag
     entries = [images[path] for path in paths]
     labels = np.array([classes.index(path.parent.name) for path in paths], dtype=np.int64)
 
-    def read(i: int) -> NDArray:
+    def read(i: int) -> NDArray[Any]:
         return decode(entries[i].read(), f"{source}: {paths[i]}")
 
     return ImageSet(

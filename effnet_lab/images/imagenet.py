@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +76,7 @@ def open_validation_folder(
         raise UserError(f"{folder} has no image in its {split} split. Choose another split; 'all' takes everything.")
     entries = [Entry(pictures[i], 0, pictures[i].stat().st_size) for i in kept]
 
-    def read(i: int) -> NDArray:
+    def read(i: int) -> NDArray[Any]:
         return decode(entries[i].read(), str(entries[i].file))
 
     contents = (f"{entry.file.name}\t{entry.size}\n" for entry in entries)  # reading 6 GB only to name them is too much
@@ -136,13 +137,13 @@ def _assign(pictures: list[Path], lines: list[_Truth], source: Path) -> list[str
         return [table[path.stem] for path in pictures]
     if len(lines) == len(pictures):
         return [line.label for line in lines]
-    matches = [_PICTURE.fullmatch(path.name) for path in pictures]
-    if not all(matches) or max(int(match[1]) for match in matches) > len(lines):
+    matches = [match for path in pictures if (match := _PICTURE.fullmatch(path.name))]
+    if len(matches) < len(pictures) or max(int(match[1]) for match in matches) > len(lines):
         raise UserError(f"{source} has {len(lines):,} labels for {len(pictures):,} pictures. Give one line for each.")
     return [lines[int(match[1]) - 1].label for match in matches]
 
 
-def _numbers(truth: list[str], source: Path, base: int | None) -> tuple[NDArray, tuple[str, ...]]:
+def _numbers(truth: list[str], source: Path, base: int | None) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Class indices from 0 on, int64, and the classes' names."""
     synsets = list(imagenet_synsets())
     if any(_SYNSET.fullmatch(label) for label in truth):
@@ -158,7 +159,7 @@ def _numbers(truth: list[str], source: Path, base: int | None) -> tuple[NDArray,
     return numbers - _base(numbers, source, base), tuple(synsets)
 
 
-def _base(numbers: NDArray, source: Path, base: int | None) -> int:
+def _base(numbers: NDArray[Any], source: Path, base: int | None) -> int:
     low, high = int(numbers.min()), int(numbers.max())
     if low < 0 or high > CLASSES or (low == 0 and high == CLASSES):
         raise UserError(f"{source}: labels run from {low} to {high}; they must be 0 to 999 or 1 to 1000. Correct it.")
@@ -177,7 +178,7 @@ def _base(numbers: NDArray, source: Path, base: int | None) -> int:
     return known
 
 
-def _from_devkit(numbers: NDArray, source: Path, synsets: list[str]) -> NDArray:
+def _from_devkit(numbers: NDArray[Any], source: Path, synsets: list[str]) -> NDArray[Any]:
     """The development kit's numbers (ILSVRC2012_ID) to the sorted order of the synsets, by its meta.mat."""
     meta = source.parent / "meta.mat"
     if not meta.is_file():

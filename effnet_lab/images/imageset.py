@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,8 @@ class ImageSet:
     name: str
     split: str
     classes: tuple[str, ...]  # empty: nobody has said what the images show
-    labels: NDArray  # int64 (n,), indices into classes; zeros where there are none
-    read: Callable[[int], NDArray]  # index -> uint8 (h, w, 3) RGB; safe to call from several threads
+    labels: NDArray[Any]  # int64 (n,), indices into classes; zeros where there are none
+    read: Callable[[int], NDArray[Any]]  # index -> uint8 (h, w, 3) RGB; safe to call from several threads
     fingerprint: str  # 16 hex digits of a SHA-256 over what determines the pixels and the labels
     positional: bool = False  # labels are outputs of a network by number (ImageNet), whatever the classes are called
     mixed: bool = False  # all images of a source that says which of them are for evaluation
@@ -36,13 +37,13 @@ class ImageSet:
         """Whether somebody has said what the images show."""
         return bool(self.classes)
 
-    def sample(self, index: int, preprocess: Preprocess | None) -> tuple[NDArray, ...]:
+    def sample(self, index: int, preprocess: Preprocess | None) -> tuple[NDArray[Any], ...]:
         """One image as a network with one input takes it, without the batch axis."""
         if preprocess is None:
             raise UserError(f"{self.name} holds pictures, and the network takes none. Give its inputs as .npy or .npz.")
         return (preprocess(self.read(index)),)
 
-    def samples(self, preprocess: Preprocess | None) -> Iterator[tuple[NDArray, ...]]:
+    def samples(self, preprocess: Preprocess | None) -> Iterator[tuple[NDArray[Any], ...]]:
         """Every image as the network takes it, in order."""
         return (self.sample(i, preprocess) for i in range(len(self)))
 
@@ -57,7 +58,7 @@ class ImageSet:
             return self
         return self.pick(spread(self.labels, limit))
 
-    def pick(self, indices: NDArray) -> ImageSet:
+    def pick(self, indices: NDArray[Any]) -> ImageSet:
         """The images at these indices, in this order."""
         indices = np.asarray(indices, dtype=np.int64)
         read = self.read
@@ -76,7 +77,7 @@ class ImageSet:
                 "its calibration split has others."
             )
 
-    def batches(self, preprocess: Preprocess, size: int = 32) -> Iterator[tuple[NDArray, NDArray]]:
+    def batches(self, preprocess: Preprocess, size: int = 32) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
         """Stream float32 (b, s, s, 3) and int64 (b,), in order; the last batch may be shorter."""
         for start in range(0, len(self), size):
             indices = range(start, min(start + size, len(self)))
@@ -89,7 +90,7 @@ def require_limit(limit: int | None) -> None:
         raise UserError(f"limit must be >= 1 image, or None for all of them. Got {limit}.")
 
 
-def spread(labels: NDArray, limit: int) -> NDArray:
+def spread(labels: NDArray[Any], limit: int) -> NDArray[Any]:
     """Indices of `limit` images: class by class in turn, evenly spaced within each class.
 
     Any prefix is balanced too, which matters to calibrations that depend on the order.

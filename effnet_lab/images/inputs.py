@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,10 +36,11 @@ class ArraySet:
     """Samples from arrays: the first axis counts them. Offers what `ImageSet` does, for networks that take no pictures."""
 
     name: str
-    arrays: Mapping[str, NDArray]  # (n, ...) each, by name; "" where the file names none
+    arrays: Mapping[str, NDArray[Any]]  # (n, ...) each, by name; "" where the file names none
     fingerprint: str
-    labels: NDArray  # int64 (n,); zeros where there are none
+    labels: NDArray[Any]  # int64 (n,); zeros where there are none
     classes: tuple[str, ...] = ()
+    positional: bool = True  # labels are outputs of a network by number
     values: str = ""  # "real" or "codes": what integers for a quantized input are; "" where nobody has said
     split: str = "all"
 
@@ -60,7 +61,7 @@ class ArraySet:
         require_limit(limit)
         return self if limit is None or limit >= len(self) else self.pick(spread(self.labels, limit))
 
-    def pick(self, indices: NDArray) -> ArraySet:
+    def pick(self, indices: NDArray[Any]) -> ArraySet:
         """The samples at these indices, in this order."""
         indices = np.asarray(indices, dtype=np.int64)
         return replace(
@@ -73,11 +74,11 @@ class ArraySet:
     def require_calibration(self) -> None:
         """Arrays have no splits; what they are for is the user's word."""
 
-    def sample(self, index: int, preprocess: Preprocess | None = None) -> tuple[NDArray, ...]:
+    def sample(self, index: int, preprocess: Preprocess | None = None) -> tuple[NDArray[Any], ...]:
         """One float32 array for each input, without the batch axis. Call it on what `fitted` returns."""
         return tuple(np.asarray(array[index], dtype=np.float32) for array in self.arrays.values())
 
-    def samples(self, preprocess: Preprocess | None = None) -> Iterator[tuple[NDArray, ...]]:
+    def samples(self, preprocess: Preprocess | None = None) -> Iterator[tuple[NDArray[Any], ...]]:
         """Every sample, in order."""
         return (self.sample(i) for i in range(len(self)))
 
@@ -108,7 +109,7 @@ class ArraySet:
             values="real",
         )
 
-    def _fit(self, array: NDArray, slot: InputSlot, network: str) -> NDArray:
+    def _fit(self, array: NDArray[Any], slot: InputSlot, network: str) -> NDArray[Any]:
         wanted = slot.shape[1:] if slot.shape[:1] == (1,) else slot.shape
         if array.shape[1:] == (1, *wanted):  # each sample with its own batch axis
             array = array[:, 0]
@@ -124,7 +125,7 @@ class ArraySet:
             )
         return self._real(array, slot)
 
-    def _real(self, array: NDArray, slot: InputSlot) -> NDArray:
+    def _real(self, array: NDArray[Any], slot: InputSlot) -> NDArray[Any]:
         """Codes of the input's own type to what they stand for."""
         if not slot.scale or array.dtype != slot.dtype or self.values == "real":
             return array
@@ -181,7 +182,7 @@ def open_arrays(path: Path, options: Mapping[str, str]) -> ArraySet:
     )  # fmt: skip
 
 
-def _load(path: Path) -> dict[str, NDArray]:
+def _load(path: Path) -> dict[str, NDArray[Any]]:
     try:
         if path.suffix == ".npy":
             return {"": np.load(path, mmap_mode="r", allow_pickle=False)}

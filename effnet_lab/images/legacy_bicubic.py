@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,8 @@ _A = -0.75  # of the cubic kernel; later TensorFlow and Pillow use -0.5
 
 
 def resize_legacy_bicubic(
-    image: NDArray, height: int, width: int, window: tuple[int, int, int, int] | None = None
-) -> NDArray:
+    image: NDArray[Any], height: int, width: int, window: tuple[int, int, int, int] | None = None
+) -> NDArray[Any]:
     """Resize (h, w, c) as ``tf.compat.v1.image.resize_bicubic`` does; float32, neither clipped nor rounded.
 
     Four taps per axis whatever the scale (no antialiasing), output pixel i samples at ``i * in / out`` (no half-pixel
@@ -38,16 +39,16 @@ def resize_legacy_bicubic(
     return np.ascontiguousarray(mixed.transpose(1, 0, 2))
 
 
-def _mix(image: NDArray, at: NDArray, weights: NDArray) -> NDArray:
+def _mix(image: NDArray[Any], at: NDArray[Any], weights: NDArray[Any]) -> NDArray[Any]:
     """Weighted sums of rows: a product with a sparse matrix of four entries per row."""
     total = image[at[:, 0]] * weights[:, 0, None, None]
     for tap in range(1, 4):
         total += image[at[:, tap]] * weights[:, tap, None, None]
-    return total
+    return np.asarray(total)
 
 
 @lru_cache(maxsize=256)
-def _taps(size_in: int, size_out: int) -> tuple[NDArray, NDArray]:
+def _taps(size_in: int, size_out: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Input indices int64 (size_out, 4) and weights float32 (size_out, 4) of every output pixel."""
     scale = np.float32(size_in) / np.float32(size_out)
     position = np.arange(size_out, dtype=np.float32) * scale
@@ -60,7 +61,7 @@ def _taps(size_in: int, size_out: int) -> tuple[NDArray, NDArray]:
 
 
 @lru_cache(maxsize=1)
-def _table() -> tuple[NDArray, NDArray]:
+def _table() -> tuple[NDArray[Any], NDArray[Any]]:
     """Kernel at distances 0 to 1 and 1 to 2, float32 (1025,) each."""
     near = np.arange(_STEPS + 1) / _STEPS
     far = near + 1.0

@@ -96,7 +96,8 @@ class Preprocess:
         if self.order == "resize_first":
             whole, (top, left) = self._resized(height, width)
             scale = np.array([height, width]) / whole
-            return tuple(int(x) for x in np.rint([top, left, self.size_px, self.size_px] * np.tile(scale, 2)))
+            top, left, down, across = np.rint([top, left, *self.size] * np.tile(scale, 2)).astype(int).tolist()
+            return top, left, down, across
         unit = min(height / self.size[0], width / self.size[1])  # px of the image for a px of the input, at most
         if self.size[0] == self.size[1]:
             down = across = max(1, int(self.crop * min(height, width)))
@@ -104,7 +105,7 @@ class Preprocess:
             down, across = (max(1, int(self.crop * unit * side)) for side in self.size)
         return (height - down + 1) // 2, (width - across + 1) // 2, down, across
 
-    def resize(self, image: NDArray) -> NDArray:
+    def resize(self, image: NDArray[Any]) -> NDArray[Any]:
         """Crop and resize uint8 (h, w, 3) to (*size, 3): uint8, or float32 grey levels with "bicubic_tf1"."""
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise ValueError(f"Preprocess takes a uint8 (h, w, 3) image. Got {image.dtype} {image.shape}.")
@@ -124,7 +125,7 @@ class Preprocess:
         whole = (int(scale * height / short), int(scale * width / short))
         return whole, (round((whole[0] - self.size_px) / 2), round((whole[1] - self.size_px) / 2))
 
-    def _sample(self, image: NDArray, whole: tuple[int, int], corner: tuple[int, int]) -> NDArray:
+    def _sample(self, image: NDArray[Any], whole: tuple[int, int], corner: tuple[int, int]) -> NDArray[Any]:
         """The part of the network's size at `corner` of the image resized to `whole`."""
         (height, width), (top, left), (high, wide) = whole, corner, self.size
         if image.shape[:2] != whole and self.interpolation == LEGACY:
@@ -139,11 +140,12 @@ class Preprocess:
         part = image[top : top + high, left : left + wide]
         return part.astype(np.float32) if self.interpolation == LEGACY else part
 
-    def normalise(self, image: NDArray) -> NDArray:
+    def normalise(self, image: NDArray[Any]) -> NDArray[Any]:
         """Grey levels to network input, float32, any shape with the channels last: ``(x - mean) / std``."""
-        return (image.astype(np.float32) - np.float32(self.mean)) / np.float32(self.std)
+        mean, std = (np.asarray(values, np.float32) for values in (self.mean, self.std))
+        return np.asarray((image.astype(np.float32) - mean) / std)
 
-    def arrange(self, pixels: NDArray) -> NDArray:
+    def arrange(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Resized grey levels (h, w, 3) RGB to the network's input, float32: its channels, its values, its layout."""
         if self.channels == "BGR":
             pixels = pixels[..., ::-1]
@@ -152,7 +154,7 @@ class Preprocess:
         values = self.normalise(pixels)
         return np.moveaxis(values, -1, 0) if self.layout == "channels_first" else values
 
-    def __call__(self, image: NDArray) -> NDArray:
+    def __call__(self, image: NDArray[Any]) -> NDArray[Any]:
         """Uint8 (h, w, 3) RGB to float32, as the network takes it: (size_px, size_px, 3) for most."""
         return self.arrange(self.resize(image))
 

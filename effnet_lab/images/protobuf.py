@@ -6,10 +6,12 @@ of them need neither the memory nor TensorFlow. Source: protobuf.dev/programming
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+Buffer = bytes | mmap.mmap
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _WIDTH = {_FIXED64: 8, _FIXED32: 4}
 
@@ -21,7 +23,7 @@ class Span(NamedTuple):
     end: int
 
 
-def fields(buffer: bytes, span: Span) -> Iterator[tuple[int, int | Span]]:
+def fields(buffer: Buffer, span: Span) -> Iterator[tuple[int, int | Span]]:
     """Field numbers and their values: an int for a varint, a span of the buffer for everything else.
 
     Raises
@@ -49,7 +51,7 @@ def fields(buffer: bytes, span: Span) -> Iterator[tuple[int, int | Span]]:
         position += size
 
 
-def varint(buffer: bytes, position: int, end: int) -> tuple[int, int]:
+def varint(buffer: Buffer, position: int, end: int) -> tuple[int, int]:
     """An unsigned base-128 number and the position behind it."""
     value = 0
     for shift in range(0, 70, 7):
@@ -63,7 +65,7 @@ def varint(buffer: bytes, position: int, end: int) -> tuple[int, int]:
     raise ValueError("a number has more than ten bytes")
 
 
-def example_features(buffer: bytes, span: Span) -> dict[str, tuple[int, Span]]:
+def example_features(buffer: Buffer, span: Span) -> dict[str, tuple[int, Span]]:
     """Features of a ``tf.train.Example`` by name: kind (1 bytes, 2 float, 3 int64) and the span of their list."""
     found = {}
     for _, features in _messages(buffer, span, 1):  # Example.features
@@ -73,31 +75,33 @@ def example_features(buffer: bytes, span: Span) -> dict[str, tuple[int, Span]]:
             if isinstance(key, Span) and isinstance(feature, Span):
                 name = bytes(buffer[key.start : key.end]).decode("utf-8", "replace")
                 for kind, values in fields(buffer, feature):
+                    if not isinstance(values, Span):
+                        raise ValueError(f"the feature {name!r} is not a list")
                     found[name] = (kind, values)
     return found
 
 
-def first_bytes(buffer: bytes, feature: tuple[int, Span] | None) -> Span | None:
+def first_bytes(buffer: Buffer, feature: tuple[int, Span] | None) -> Span | None:
     """Span of the first value of a bytes feature."""
     if feature is None or feature[0] != 1:
         return None
     return next((value for _, value in _messages(buffer, feature[1], 1)), None)
 
 
-def first_int(buffer: bytes, feature: tuple[int, Span] | None) -> int | None:
+def first_int(buffer: Buffer, feature: tuple[int, Span] | None) -> int | None:
     """First value of an int64 feature, packed or not."""
     if feature is None or feature[0] != 3:
         return None
     for number, value in fields(buffer, feature[1]):
         if number == 1 and (isinstance(value, int) or value.end > value.start):
             unsigned = value if isinstance(value, int) else varint(buffer, value.start, value.end)[0]
-            return struct.unpack("<q", struct.pack("<Q", unsigned & 0xFFFF_FFFF_FFFF_FFFF))[0]
+            return int(struct.unpack("<q", struct.pack("<Q", unsigned & 0xFFFF_FFFF_FFFF_FFFF))[0])
     return None
 
 
-def _messages(buffer: bytes, span: Span, number: int) -> Iterator[tuple[int, Span]]:
+def _messages(buffer: Buffer, span: Span, number: int) -> Iterator[tuple[int, Span]]:
     for found, value in fields(buffer, span):
         if found == number:
             if not isinstance(value, Span):
-                raise ValueError(f"field {number} is no message")
+                raise ValueError(f"field {number} is not a message")
             yield found, value

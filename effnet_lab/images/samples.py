@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -23,17 +23,17 @@ class Samples(Protocol):
     @property
     def classes(self) -> tuple[str, ...]: ...
     @property
-    def labels(self) -> NDArray: ...
+    def labels(self) -> NDArray[Any]: ...
     @property
     def labelled(self) -> bool: ...
 
     def __len__(self) -> int: ...
 
-    def sample(self, index: int, preprocess: Preprocess | None) -> tuple[NDArray, ...]:
+    def sample(self, index: int, preprocess: Preprocess | None) -> tuple[NDArray[Any], ...]:
         """One float32 array for each input of the network, in its order, without the batch axis; safe in threads."""
         ...
 
-    def samples(self, preprocess: Preprocess | None) -> Iterator[tuple[NDArray, ...]]:
+    def samples(self, preprocess: Preprocess | None) -> Iterator[tuple[NDArray[Any], ...]]:
         """Every sample, in order."""
         ...
 
@@ -41,7 +41,7 @@ class Samples(Protocol):
         """The same `limit` samples every time; None takes all."""
         ...
 
-    def pick(self, indices: NDArray) -> Self:
+    def pick(self, indices: NDArray[Any]) -> Self:
         """The samples at these indices, in this order."""
         ...
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import astuple, dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ _BYTES_PER_SCENE = 200  # of the set: which digit, its label, and its pixels for
 
 
 @cache
-def photographs() -> tuple[NDArray, ...]:
+def photographs() -> tuple[NDArray[Any], ...]:
     """The two photographs that scikit-learn ships, uint8 (427, 640, 3): china.jpg and flower.jpg, CC BY 2.0."""
     from sklearn.datasets import load_sample_images  # scikit-learn takes 1.5 s to import
 
@@ -57,14 +58,14 @@ def _strips(split: str) -> tuple[Image.Image, ...]:
     return tuple(Image.fromarray(np.ascontiguousarray(photo[:, first:last])) for photo in photographs())
 
 
-def digit_indices(split: str, n: int, seed: int) -> NDArray:
+def digit_indices(split: str, n: int, seed: int) -> NDArray[Any]:
     """Digit of every scene, int64 (n,): the split's digits in one random order after another, so all are used alike."""
     pool = digits.members(split)
     rounds = -(-n // len(pool))
     return np.concatenate([_rng(seed, split, turn, 0).permutation(pool) for turn in range(rounds)])[:n]
 
 
-def render(index: int, digit: NDArray, split: str, seed: int, side_px: int, look: Look = LOOK) -> NDArray:
+def render(index: int, digit: NDArray[Any], split: str, seed: int, side_px: int, look: Look = LOOK) -> NDArray[Any]:
     """Draw one scene.
 
     Parameters
@@ -91,7 +92,7 @@ def render(index: int, digit: NDArray, split: str, seed: int, side_px: int, look
     background, mean = _background(rng, split, side_px, place, look)
     ink = _ink(rng, mean, look)
     mask = _mask(place, digit, side_px)[:, :, None] * np.float32(rng.uniform(*look.opacity))
-    return np.round(background + mask * (ink - background)).clip(0, 255).astype(np.uint8)
+    return np.asarray(np.round(background + mask * (ink - background)).clip(0, 255), np.uint8)
 
 
 def open_scenes(
@@ -147,7 +148,9 @@ def _place(rng: np.random.Generator, look: Look) -> _Place:
     return _Place(x, y, scale * stretch, scale / stretch, math.radians(rng.uniform(-look.rotation, look.rotation)))
 
 
-def _background(rng: np.random.Generator, split: str, side_px: int, place: _Place, look: Look) -> tuple[NDArray, float]:
+def _background(
+    rng: np.random.Generator, split: str, side_px: int, place: _Place, look: Look
+) -> tuple[NDArray[Any], float]:
     """Random square of a photograph, float32 (side_px, side_px, 3), and its mean grey level where the digit lies."""
     strips = _strips(split)
     strip = strips[rng.integers(len(strips))]
@@ -161,7 +164,7 @@ def _background(rng: np.random.Generator, split: str, side_px: int, place: _Plac
     return mean + np.float32(rng.uniform(*look.clutter)) * (pixels - mean), float(mean.mean())
 
 
-def _ink(rng: np.random.Generator, mean: float, look: Look) -> NDArray:
+def _ink(rng: np.random.Generator, mean: float, look: Look) -> NDArray[Any]:
     """Colour, float32 (3,): lighter or darker than the background, rarely towards the nearer end of the scale."""
     contrast = rng.uniform(*look.contrast)
     lighter = rng.random() < np.clip((255 - mean - contrast) / max(255 - 2 * contrast, 1.0), 0, 1)
@@ -169,7 +172,7 @@ def _ink(rng: np.random.Generator, mean: float, look: Look) -> NDArray:
     return np.clip(grey + rng.uniform(-look.tint, look.tint, size=3), 0, 255).astype(np.float32)
 
 
-def _mask(place: _Place, digit: NDArray, side_px: int) -> NDArray:
+def _mask(place: _Place, digit: NDArray[Any], side_px: int) -> NDArray[Any]:
     """Ink coverage, float32 (side_px, side_px), 0 to 1."""
     # The digit is first resized to the size it will have, so that the rotation neither shrinks nor aliases it. A margin
     # of one scanned pixel around its eight lets the strokes fade out.

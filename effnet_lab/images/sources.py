@@ -60,10 +60,10 @@ def open_images(source: str | Path, split: str | None = None, limit: int | None 
     """
     name, _, options = str(source).partition("?")
     if name in EMBEDDED:
-        images = _open_embedded(name, options, "evaluation" if split is None else split)
-    elif name in CACHED:
-        images = open_tree(_in_cache(name), split or "all", name)
-    elif (images := _open_path(str(source), split or "all")) is None:
+        return _open_embedded(name, options, "evaluation" if split is None else split).take(limit)
+    if name in CACHED:
+        return open_tree(_in_cache(name), split or "all", name).take(limit)
+    if (images := _open_path(str(source), split or "all")) is None:
         known = suggest("image source", str(source), (*EMBEDDED, *CACHED))
         raise UserError(f"{known} Or give a folder or a .tar of images; no such path exists.")
     return images.take(limit)
@@ -107,28 +107,33 @@ def _open_path(source: str, split: str) -> ImageSet | None:
     if "*" in path.name:
         shards = list(path.parent.glob(path.name))
     if shards := sorted(shard for shard in shards if shard.is_file() and is_shard(shard)):
-        chosen = _path_options(source, options, ("base",))
-        return open_tfrecords(shards, split, path.resolve().name, base=chosen.get("base"))
+        base = _base(source, _path_options(source, options, ("base",)))
+        return open_tfrecords(shards, split, path.resolve().name, base=base)
     if path.is_dir() and ("labels=" in options or is_validation_folder(path)):
         chosen = _path_options(source, options, ("labels", "base"))
-        if "labels" in chosen and not chosen["labels"].exists() and (path / chosen["labels"]).exists():
-            chosen["labels"] = path / chosen["labels"]
-        return open_validation_folder(path, split, **chosen)
+        labels = Path(chosen["labels"]) if "labels" in chosen else None
+        if labels is not None and not labels.exists() and (path / labels).exists():
+            labels = path / labels
+        return open_validation_folder(path, split, labels=labels, base=_base(source, chosen))
     if not path.exists():
         return None
     _path_options(source, options, ())
     return open_tree(path, split)
 
 
-def _path_options(source: str, options: str, known: tuple[str, ...]) -> dict[str, Path | int]:
-    chosen: dict[str, Path | int] = {}
-    for key, value in parse_qsl(options, keep_blank_values=True):
+def _path_options(source: str, options: str, known: tuple[str, ...]) -> dict[str, str]:
+    chosen = dict(parse_qsl(options, keep_blank_values=True))
+    for key in chosen:
         if key not in known:
             raise UserError(suggest(f"option of {source!r}", key, known))
-        if key == "base" and value not in ("0", "1"):
-            raise UserError(f"{source}: base must be 0 or 1, the number of the first class. Got {value!r}.")
-        chosen[key] = int(value) if key == "base" else Path(value)
     return chosen
+
+
+def _base(source: str, chosen: dict[str, str]) -> int | None:
+    value = chosen.get("base")
+    if value not in (None, "0", "1"):
+        raise UserError(f"{source}: base must be 0 or 1, the number of the first class. Got {value!r}.")
+    return None if value is None else int(value)
 
 
 def _open_embedded(name: str, options: str, split: str) -> ImageSet:

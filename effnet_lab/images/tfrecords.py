@@ -10,7 +10,7 @@ import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +80,7 @@ def open_tfrecords(shards: list[Path], split: str, name: str, base: int | None =
         raise UserError(f"{name} has no image in its {split} split. Choose another split; 'all' takes everything.")
     chosen = [records[key] for key in keys]
 
-    def read(i: int) -> NDArray:
+    def read(i: int) -> NDArray[Any]:
         return decode(chosen[i].entry.read(), f"{name}: record {keys[i]}")
 
     return ImageSet(

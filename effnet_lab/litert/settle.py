@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TypeVar
 
 from effnet_lab.images.imageset import ImageSet
 from effnet_lab.images.inputs import ArraySet
@@ -13,8 +12,6 @@ from effnet_lab.litert.graph import Graph
 from effnet_lab.litert.input_values import input_slots
 from effnet_lab.litert.metadata import ModelInfo
 from effnet_lab.names import UserError
-
-Set = TypeVar("Set", ImageSet, ArraySet)
 
 
 def settle(info: ModelInfo, stated: Stated = None, *, measures: str = "") -> ModelInfo:
@@ -90,7 +87,7 @@ def pair_preprocess(
     return first, second
 
 
-def fit_samples(samples: Set, graph: Graph, info: ModelInfo) -> Set:
+def fit_samples(samples: ImageSet | ArraySet, graph: Graph, info: ModelInfo) -> ImageSet | ArraySet:
     """The samples as this network takes them, in the order and shape of its inputs.
 
     Raises
