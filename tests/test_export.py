@@ -279,7 +279,8 @@ def test_a_float_file_of_any_network_is_quantized_without_being_asked_how(files,
     tree.subgraphs[0].outputs = tree.subgraphs[0].operators[-1].outputs
     source = tmp_path / "elsewhere.tflite"
     source.write_bytes(pack(tree))
-    done = command("export", "--weights", source, "--calibration", "scenes", "--limit", 8, "--out", tmp_path / "out")
+    asked = ("export", "--weights", source, "--calibration", "scenes", "--limit", 8, "--out", tmp_path / "out")
+    done = command(*asked, "--mean", 127, "--std", 128)  # which it does not say itself
     assert done.returncode == 0, done.stderr
     path = tmp_path / "out" / "elsewhere.static_wi8_ai8.ai_edge_quantizer.tflite"
     assert read_graph(path).scheme == "static_wi8_ai8"
@@ -338,7 +339,7 @@ def test_a_network_that_takes_no_pictures_is_calibrated_on_arrays(shared, tmp_pa
     kept = calibrate(source, inputs, out=tmp_path / "angles.npz")
     again = export(source, tmp_path / "again", statistics=kept.statistics)
     assert read_graph(again.files[0]).tensors[0].scale == read_graph(done.files[0]).tensors[0].scale
-    with pytest.raises(UserError, match="which is no picture"):
+    with pytest.raises(UserError, match="which is not a picture"):
         export(source, tmp_path / "no", calibration="scenes")
 
 
