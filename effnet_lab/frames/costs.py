@@ -21,7 +21,7 @@ DELEGATION = Frame(name="delegation", keys=(*MODEL_FILE, "layer_index"), values=
 PROFILE = Frame(  # one row per operator that was run, in their order; layer is "" where it stands for none
     name="profile",
     keys=(*MODEL_FILE, "run_index"),
-    first=("layer", "op", "uninterrupted_ms", "share"),
+    first=("layer", "operator", "uninterrupted_ms", "share", "delegate"),
     values=("layer", "op", "operator", "delegate", "n_runs", "uninterrupted_ms", "share"),
 )
 # One row per file.
@@ -34,7 +34,7 @@ MEMORY = Frame(
 FOOTPRINT = Frame(  # one row per file on a microcontroller; the arena is measured, planned is the specification's estimate
     name="footprint",
     keys=MODEL_FILE,
-    first=("model", "scheme", "flash_bytes", "arena_bytes", "size_bytes"),
+    first=("model", "scheme", "flash_bytes", "arena_bytes", "arena_source", "arena_head_bytes"),
     values=(
         "size_bytes", "flash_bytes", "weight_bytes", "graph_bytes", "arena_bytes", "arena_head_bytes", "arena_tail_bytes",
         "arena_source", "peak_activation_bytes", "planned_bytes", "planned_head_bytes",

@@ -35,26 +35,30 @@ def verdicts(first, second, n):
     rows = [table.iloc[1] for table in tables]
     said = [row["verdict"] for row in rows]
     ratios = np.array([row["relative_p50"] for row in rows])
+    excluded = sum(not row["relative_p50_lo"] <= 1 <= row["relative_p50_hi"] for row in rows)
     guards = {row["guard"] for row in rows if row["verdict"] == "none"}
     print(
         f"\n{first.name} against {second.name}: { ({word: said.count(word) for word in set(said)}) }, ratio "
         f"{np.median(ratios):.3f} ({ratios.min():.3f} to {ratios.max():.3f}), {rows[0]['host']}, 1 thread {guards or ''}"
     )
-    return [word for word in said if word != "none"], float(np.median(ratios))
+    return [word for word in said if word != "none"], ratios, excluded
 
 
 def test_the_same_file_twice(files):
-    said, _ = verdicts(files["lite0"], files["copy"], TRIALS)
+    said, ratios, excluded = verdicts(files["lite0"], files["copy"], TRIALS)
+    print(f"mean ratio {ratios.mean():.4f}, {excluded} of {TRIALS} intervals exclude 1")
     assert sum(word != "same" for word in said) <= 0.05 * TRIALS
+    assert abs(ratios.mean() - 1) <= 0.001
+    assert excluded <= 3
 
 
 def test_a_few_percent(files):
     """A head twice as wide: 5.5 % more MAdds in matrices, whose true cost in time is the median of all trials."""
-    said, ratio = verdicts(files["lite0"], files["slower"], TRIALS)
-    assert 1.03 < ratio < 1.09
+    said, ratios, _ = verdicts(files["lite0"], files["slower"], TRIALS)
+    assert 1.03 < np.median(ratios) < 1.09
     assert said.count("slower") >= 0.8 * len(said)
 
 
 def test_lite0_and_lite1(files):
-    said, _ = verdicts(files["lite0"], files["lite1"], TRIALS)
+    said, _, _ = verdicts(files["lite0"], files["lite1"], TRIALS)
     assert said.count("slower") == len(said)
