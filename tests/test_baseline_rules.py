@@ -10,12 +10,18 @@ import pytest
 
 from effnet_lab.frames import FRAMES, column
 from effnet_lab.names import UserError
-from effnet_lab.regress.baselines import RULES, bless, check
+from effnet_lab.regress import baselines as comparison
+from effnet_lab.regress.baselines import RULES, bless
 from effnet_lab.regress.csv_files import read_csv, write_csv
 from effnet_lab.regress.rules import Exact, Ratio, Within
 
 KINDS = {"Exact": Exact, "Within": Within, "Ratio": Ratio}
 PLACEHOLDER = {"text": "a", "count": 1, "number": 1.0, "fraction": 0.5}
+
+
+def check(*folders: Path, complete: bool = False) -> pd.DataFrame:
+    """The rows that moved."""
+    return comparison.check(*folders, complete=complete).table
 
 
 def rows_of(name: str, *changes: dict) -> pd.DataFrame:
@@ -265,4 +271,4 @@ def test_how_many_numbers_were_compared(tmp_path):
     recorded(results, "claims", {})
     baselines = blessed(tmp_path / "baselines", "accuracy", {"model": "a"}, {"model": "b"})
     blessed(baselines, "claims", {})
-    assert check(results, baselines).attrs["n_compared"] == 2 * 2 + 2
+    assert comparison.check(results, baselines).n_compared == 2 * 2 + 2

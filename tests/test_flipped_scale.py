@@ -31,7 +31,7 @@ def recorded(twins, out):
     pair, images = twins
     errors = layer_error(pair.quantized, images, float_model=pair.float_model).table
     record(errors, "layer_error", out, notebook="02_quantization_error", profile="smoke")
-    return check(out, data_dir() / "baselines")
+    return check(out, data_dir() / "baselines").table
 
 
 def test_check_names_the_layer_whose_scale_was_flipped(twins, tmp_path):

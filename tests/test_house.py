@@ -47,9 +47,6 @@ HEAVY = {  # libraries that only some rooms may load
 MODULES = sorted(PACKAGE.rglob("*.py"))
 COMMAND_MODULES = [path for path in MODULES if path.parent.name == "cli"]
 NO_QUESTION = {"cli", "names", "frames", "paths", "quiet"}  # errors, columns, files: what parsing and printing need
-NOT_YET = {  # commands that still make several calls into the package
-    "run", "check",
-}  # fmt: skip
 LONGEST_MODULE, LONGEST_FUNCTION = 300, 40
 
 
@@ -184,7 +181,7 @@ class Calls:
 @pytest.mark.parametrize(("name", "function", "tree"), commands(), ids=[name for name, *_ in commands()])
 def test_a_command_is_one_call(name, function, tree):
     calls = Calls(tree).most(function.body)
-    assert calls == 1 or name in NOT_YET, f"{name} makes {calls} calls"
+    assert calls == 1, f"{name} makes {calls} calls"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

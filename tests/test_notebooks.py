@@ -97,7 +97,7 @@ class TestForm:
 
 @pytest.mark.parametrize("name", QUICK)
 def test_it_runs_headless_with_other_parameters(name, tmp_path):
-    (executed,) = run_notebooks([name], parameters=QUICK[name], out=tmp_path, progress=False)
+    (executed,) = run_notebooks([name], parameters=QUICK[name], out=tmp_path, progress=False).notebooks
     assert not [out for cell in cells(executed, "code") for out in cell.outputs if out.output_type == "error"]
     assert name == "00_first_steps" or list((tmp_path / "frames").glob("*.csv"))
     (shown,) = read_manifests(tmp_path)

@@ -20,10 +20,12 @@ from nbformat.sign import NotebookNotary
 from effnet_lab import frames
 from effnet_lab.frames import FRAMES, PROVENANCE
 from effnet_lab.names import UserError
+from effnet_lab.regress import baselines as comparison
 from effnet_lab.regress import notebooks as runner
-from effnet_lab.regress.baselines import COLUMNS, RULES, bless, check
+from effnet_lab.regress.baselines import COLUMNS, RULES, bless
 from effnet_lab.regress.kernel import sliced_polling
-from effnet_lab.regress.notebooks import NotebookError, plan_parameters, run_notebooks
+from effnet_lab.regress.notebooks import NotebookError, plan_parameters
+from effnet_lab.regress.notebooks import execute_notebooks as run_notebooks
 from effnet_lab.regress.parameters import Parameter, check_parameters, convert, read_parameters
 from effnet_lab.regress.recording import forget, read_frame, record, record_figure
 from effnet_lab.regress.suspects import layer_summary
@@ -33,6 +35,11 @@ NOTEBOOKS = Path(__file__).parent / "notebooks"
 PLAIN, WIDGETS, FAILING, UNREAD = (NOTEBOOKS / f"{name}.ipynb" for name in ("plain", "widgets", "failing", "unread"))
 FILE = {"model": "micro0", "scheme": "static_wi8_ai8", "backend": "converter"}
 SMOKE = {"notebook": "plain", "profile": "smoke"}
+
+
+def check(*folders: Path, complete: bool = False) -> pd.DataFrame:
+    """The rows that moved."""
+    return comparison.check(*folders, complete=complete).table
 
 
 @pytest.fixture(autouse=True)
@@ -354,7 +361,7 @@ def test_bless_then_check_finds_nothing(blessed):
     moved = check(results, baselines, complete=True)
     assert moved.empty
     assert tuple(moved.columns) == COLUMNS
-    assert moved.attrs["n_compared"] == 4 * 6 + 2
+    assert comparison.check(results, baselines, complete=True).n_compared == 4 * 6 + 2
     assert bless(results, baselines) == []
     assert (baselines / "accuracy.csv").read_text().splitlines() == [
         "model,scheme,backend,data,n_images,top1",

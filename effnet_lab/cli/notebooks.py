@@ -30,7 +30,7 @@ def run(
     out: Annotated[Path, typer.Option(help="Folder for executed notebooks, frames, figures and the report.")] = Path(
         "results"
     ),
-) -> None:
+) -> int:
     """Execute notebooks headless and write their numbers, figures and a report.
 
     Every parameter of a notebook's first code cell can be set; an unknown one, or one that no cell reads, stops the run
@@ -38,21 +38,17 @@ def run(
 
     Example: effnet-lab run 02_quantization_error -p quantized my.tflite -p images my_photos --out mine
     """
-    from effnet_lab.paths import data_dir
-    from effnet_lab.regress import NotebookError, run_notebooks, summary, write_report
-    from effnet_lab.regress import check as compare
+    from effnet_lab import regress
 
     given = dict(pair.split("=", 1) for pair in parameter or [])
     try:
-        run_notebooks(notebooks, profile=profile, parameters=given, out=out)
-    except NotebookError as error:
+        done = regress.run_notebooks(notebooks, profile=profile, parameters=given, out=out)
+    except regress.NotebookError as error:
         typer.echo(f"effnet-lab: {error}", err=True)
         return 1
-    whole = not notebooks and not given and profile == "smoke"  # else a partial comparison is all that can be made
-    report = write_report(out, moved=compare(out, data_dir() / "baselines", complete=True) if whole else None)
-    if not (table := summary(out)).empty:
-        show(table, as_json=False)
-    typer.echo(f"\nReport: {report}")
+    if not done.table.empty:
+        show(done.table, as_json=False)
+    typer.echo(f"\nReport: {done.report}")
     return 0
 
 
@@ -61,29 +57,25 @@ def check(results: Results = Path("results"), baselines: Baselines = None, compl
 
     Counts must be equal; SQNR and accuracy have a tolerance; latency is compared as a ratio, never as a time.
     """
-    from effnet_lab.paths import data_dir
-    from effnet_lab.regress import check as compare
-    from effnet_lab.regress import layer_summary
+    from effnet_lab import regress
 
-    moved = compare(results, baselines or data_dir() / "baselines", complete=complete)
-    if moved.empty:
-        typer.echo(f"check: {moved.attrs['n_compared']:,} numbers, every one within its allowance.")
+    found = regress.check(results, baselines, complete=complete)
+    if found.table.empty:
+        typer.echo(f"check: {found.n_compared:,} numbers, every one within its allowance.")
         return 0
-    show(moved, as_json=False)
-    for sentence in layer_summary(moved):
+    show(found.table, as_json=False)
+    for sentence in found.suspects:
         typer.echo(sentence, err=True)
-    typer.echo(
-        f"check: {len(moved)} numbers moved. If they should have: effnet-lab bless --results {results}", err=True
-    )
+    moved = f"{len(found.table):,} number{'s' * (len(found.table) != 1)} moved"
+    typer.echo(f"check: {moved}. If they should have: effnet-lab bless --results {results}", err=True)
     return 1
 
 
 def bless(results: Results = Path("results"), baselines: Baselines = None, complete: Complete = False) -> None:
     """Accept the recorded numbers as the new baselines; commit the changed CSV files alone, so that their diff is read."""
-    from effnet_lab.paths import data_dir
-    from effnet_lab.regress import bless as accept
+    from effnet_lab import regress
 
-    changed = accept(results, baselines or data_dir() / "baselines", complete=complete)
+    changed = regress.bless(results, baselines, complete=complete)
     for path in changed:
         typer.echo(f"changed: {path}")
     typer.echo(f"bless: {len(changed)} baseline files changed.")

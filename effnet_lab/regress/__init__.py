@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from effnet_lab.regress.baselines import RULES, bless, check
-from effnet_lab.regress.notebooks import NotebookError, run_notebooks
+from effnet_lab.regress.baselines import RULES, Checked, bless, check
+from effnet_lab.regress.notebooks import NotebookError, execute_notebooks
 from effnet_lab.regress.overview import summary
 from effnet_lab.regress.own_file import inspect_file
 from effnet_lab.regress.parameters import Parameter, check_parameters, read_parameters
 from effnet_lab.regress.recording import read_frame, record, record_figure
 from effnet_lab.regress.report import write_report
+from effnet_lab.regress.run import NotebookRun, run_notebooks
 from effnet_lab.regress.servers import serve_app, serve_lab
 from effnet_lab.regress.showing import recording
 from effnet_lab.regress.suspects import layer_summary
@@ -16,12 +17,15 @@ from effnet_lab.regress.work_folder import WorkFolder, prepare_work_folder
 
 __all__ = [
     "RULES",
+    "Checked",
     "NotebookError",
+    "NotebookRun",
     "Parameter",
     "WorkFolder",
     "bless",
     "check",
     "check_parameters",
+    "execute_notebooks",
     "inspect_file",
     "layer_summary",
     "prepare_work_folder",

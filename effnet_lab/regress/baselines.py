@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from effnet_lab.frames import FRAMES, MODEL_FILE, Frame
 from effnet_lab.names import UserError
+from effnet_lab.paths import data_dir
 from effnet_lab.regress.csv_files import read_csv, write_csv
 from effnet_lab.regress.recording import frame_path
 from effnet_lab.regress.rules import Exact, Ratio, Rule, Within
+from effnet_lab.regress.suspects import ROW, SEPARATOR, layer_summary
 
 PROFILE = "smoke"  # only these rows are baseline rows
 COLUMNS = ("frame", "key", "what", "was", "is", "allowed")
-ROW = "row"  # stands under `what` when whole rows came or went
-SEPARATOR = " | "
 
 
 _COUNT = Exact()
@@ -51,7 +52,16 @@ RULES: dict[str, dict[str, Rule]] = {
 }
 
 
-def check(results: str | Path, baselines: str | Path, *, complete: bool = False) -> pd.DataFrame:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checked:
+    """What a comparison with the baselines found."""
+
+    table: pd.DataFrame  # COLUMNS, one row per number that moved
+    n_compared: int  # numbers
+    suspects: tuple[str, ...]  # one sentence per quantized file whose layers moved: the layer to look at
+
+
+def check(results: str | Path = "results", baselines: str | Path | None = None, *, complete: bool = False) -> Checked:
     """Every recorded smoke number that left its allowance.
 
     Parameters
@@ -59,24 +69,26 @@ def check(results: str | Path, baselines: str | Path, *, complete: bool = False)
     results : str or Path
         Folder that a run wrote.
     baselines : str or Path
-        Folder of blessed CSVs, ``data/baselines``.
+        Folder of blessed CSVs, by default ``data/baselines``.
     complete : bool
         After a run of all notebooks with their own parameters: rows without a baseline, and baselines without a row,
         are reported too. A partial run is compared only where both sides have the row.
 
     Returns
     -------
-    DataFrame
-        Columns frame, key, what, was, is, allowed; no rows if nothing moved. A number that became NaN has moved.
-        ``attrs["n_compared"]`` says how many numbers were compared.
+    Checked
+        Its table has the columns frame, key, what, was, is, allowed; no rows if nothing moved. A number that became NaN,
+        or a NaN that became a number, has moved.
 
     Raises
     ------
     UserError
         If there is nothing to compare.
     """
-    recorded, blessed = _smoke_rows(Path(results)), _blessed_rows(Path(baselines))
-    moved, n_compared = [], 0
+    folder = _folder(baselines)
+    recorded, blessed = _smoke_rows(Path(results)), _blessed_rows(folder)
+    moved: list[dict[str, object]] = []
+    n_compared = 0
     for name, rules in RULES.items():
         frame = FRAMES[name]
         was, now = blessed.get(name, _empty(frame)), recorded.get(name, _empty(frame))
@@ -87,13 +99,14 @@ def check(results: str | Path, baselines: str | Path, *, complete: bool = False)
             moved += _unpaired(frame, was, now, allowed="a row")
             moved += _unpaired(frame, now, was, allowed="no row")
     if not n_compared and not complete:
-        raise UserError(f"No row of {results} has a baseline in {baselines}. Run all notebooks, then effnet-lab bless.")
+        raise UserError(f"No row of {results} has a baseline in {folder}. Run all notebooks, then effnet-lab bless.")
     table = pd.DataFrame(moved, columns=list(COLUMNS), dtype="object")
-    table.attrs["n_compared"] = n_compared
-    return table
+    return Checked(table=table, n_compared=n_compared, suspects=tuple(layer_summary(table)))
 
 
-def bless(results: str | Path, baselines: str | Path, *, complete: bool = False) -> list[Path]:
+def bless(
+    results: str | Path = "results", baselines: str | Path | None = None, *, complete: bool = False
+) -> list[Path]:
     """Accept the recorded smoke numbers as baselines.
 
     Parameters
@@ -108,10 +121,11 @@ def bless(results: str | Path, baselines: str | Path, *, complete: bool = False)
     list of Path
         The files that changed: keys and compared columns only, sorted by key.
     """
-    recorded, blessed = _smoke_rows(Path(results)), _blessed_rows(Path(baselines))
+    folder = _folder(baselines)
+    recorded, blessed = _smoke_rows(Path(results)), _blessed_rows(folder)
     changed = []
     for name, rules in RULES.items():
-        frame, path = FRAMES[name], Path(baselines) / f"{name}.csv"
+        frame, path = FRAMES[name], folder / f"{name}.csv"
         rows = recorded.get(name, _empty(frame))[list(rules)]
         if not complete and name in blessed:
             old = blessed[name]
@@ -120,6 +134,10 @@ def bless(results: str | Path, baselines: str | Path, *, complete: bool = False)
         if _write_baseline(rows.sort_index(kind="stable"), path):
             changed.append(path)
     return changed
+
+
+def _folder(baselines: str | Path | None) -> Path:
+    return data_dir() / "baselines" if baselines is None else Path(baselines)
 
 
 def _smoke_rows(results: Path) -> dict[str, pd.DataFrame]:

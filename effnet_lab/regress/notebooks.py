@@ -24,14 +24,14 @@ PROFILES = {  # profile -> seconds that one cell may take; None: as long as it n
 }
 FIRST_STEPS = "00_first_steps.ipynb"  # for readers; a run of everything leaves it out
 STANDARD = ("profile", "out_dir")  # parameters of every notebook, set by the runner
-_KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=40"]  # else a warning about TCP on every start
+_KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=50"]  # below, it reports how a run ends a kernel as an error
 
 
 class NotebookError(RuntimeError):
     """A cell failed: which notebook, which cell, the exception's last line, where the executed notebook lies."""
 
 
-def run_notebooks(
+def execute_notebooks(
     notebooks: Sequence[str] | None = None,
     *,
     profile: str = "smoke",

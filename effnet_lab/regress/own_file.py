@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from effnet_lab.names import UserError
-from effnet_lab.regress.notebooks import run_notebooks
+from effnet_lab.regress.notebooks import execute_notebooks
 from effnet_lab.regress.report import write_report
 
 NOTEBOOK = "02_quantization_error"
@@ -49,7 +49,7 @@ def inspect_file(
     given: dict[str, object] = {"quantized": str(Path(file).resolve()), "images": _absolute(images), "n_images": limit}
     if str(float_model):
         given["float_model"] = str(Path(float_model).resolve())
-    run_notebooks([NOTEBOOK], parameters=given, out=folder, progress=progress)
+    execute_notebooks([NOTEBOOK], parameters=given, out=folder, progress=progress)
     return write_report(folder)
 
 

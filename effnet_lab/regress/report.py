@@ -15,12 +15,11 @@ import pandas as pd
 
 from effnet_lab.frames import FRAMES, MODEL_FILE, PROVENANCE
 from effnet_lab.names import UserError
-from effnet_lab.paths import data_dir, write_atomically
-from effnet_lab.regress.baselines import check
+from effnet_lab.paths import write_atomically
+from effnet_lab.regress.baselines import Checked, check
 from effnet_lab.regress.chapters import Answer, Chapter, read_answers, read_chapters
 from effnet_lab.regress.overview import summary
 from effnet_lab.regress.recording import frame_path, read_frame, versions
-from effnet_lab.regress.suspects import layer_summary
 
 if TYPE_CHECKING:
     import jinja2
@@ -33,7 +32,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def write_report(out: str | Path, *, moved: pd.DataFrame | None = None) -> Path:
+def write_report(out: str | Path, *, moved: Checked | None = None) -> Path:
     """Write ``out/report.html`` from what was recorded in `out`.
 
     Parameters
@@ -137,22 +136,22 @@ class _Comparison:
     table: str = ""
 
 
-def _comparison(out: Path, moved: pd.DataFrame | None) -> _Comparison | None:
+def _comparison(out: Path, moved: Checked | None) -> _Comparison | None:
     """Verdict and table of what moved; None where nothing here has a baseline, such as a file of the user's own."""
     from effnet_lab.view.table import table
 
     if moved is None:
         try:
-            moved = check(out, data_dir() / "baselines")
+            moved = check(out)
         except UserError:
             return None
-    compared = f"{moved.attrs['n_compared']:,} numbers compared" if "n_compared" in moved.attrs else "compared"
-    if moved.empty:
+    compared, rows = f"{moved.n_compared:,} numbers compared", moved.table
+    if rows.empty:
         return _Comparison(state="good", text=f"Nothing moved since the baseline: {compared}.")
-    more = f" The first {MAX_ROWS} are listed; effnet-lab check lists all." if len(moved) > MAX_ROWS else ""
-    text = f"{len(moved):,} number{'s' * (len(moved) != 1)} moved since the baseline, {compared}.{more}"
-    shown = table(moved.head(MAX_ROWS), list(moved.columns)).html()
-    return _Comparison(state="bad", text=text, layers=tuple(layer_summary(moved)), table=shown)
+    more = f" The first {MAX_ROWS} are listed; effnet-lab check lists all." if len(rows) > MAX_ROWS else ""
+    text = f"{len(rows):,} number{'s' * (len(rows) != 1)} moved since the baseline, {compared}.{more}"
+    shown = table(rows.head(MAX_ROWS), list(rows.columns)).html()
+    return _Comparison(state="bad", text=text, layers=moved.suspects, table=shown)
 
 
 def _provenance(frames: dict[str, pd.DataFrame]) -> list[tuple[str, str]]:

@@ -7,8 +7,9 @@ import math
 import pandas as pd
 
 from effnet_lab.frames import MODEL_FILE
-from effnet_lab.regress.baselines import ROW, SEPARATOR
 
+ROW = "row"  # stands under `what` when whole rows came or went
+SEPARATOR = " | "  # between the parts of a key
 _N_FILE = len(MODEL_FILE)
 
 
@@ -21,7 +22,7 @@ def layer_summary(moved: pd.DataFrame) -> list[str]:
     Parameters
     ----------
     moved : DataFrame
-        What `baselines.check` returned.
+        The table of `baselines.check`.
 
     Returns
     -------
