@@ -47,7 +47,6 @@ HEAVY = {  # libraries that only some rooms may load
 MODULES = sorted(PACKAGE.rglob("*.py"))
 COMMAND_MODULES = [path for path in MODULES if path.parent.name == "cli"]
 NO_QUESTION = {"cli", "names", "frames", "paths", "quiet"}  # errors, columns, files: what parsing and printing need
-WORDS = {"in_words"}  # an answer as sentences, to be printed: no second question
 LONGEST_MODULE, LONGEST_FUNCTION = 300, 40
 
 
@@ -150,7 +149,7 @@ class Calls:
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.module.startswith("effnet_lab"):
                 room = [*node.module.split("."), node.names[0].name][1]
-                self.imported |= {alias.asname or alias.name for alias in node.names if room not in NO_QUESTION} - WORDS
+                self.imported |= {alias.asname or alias.name for alias in node.names if room not in NO_QUESTION}
 
     def most(self, statements: list[ast.stmt]) -> int:
         """On the longest way through: of the branches of an ``if``, only one is gone."""
