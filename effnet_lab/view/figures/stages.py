@@ -46,12 +46,13 @@ def plot_stages(counts: pd.DataFrame, held: pd.DataFrame | None = None, column: 
         )  # fmt: skip
         fig.add_scatter(
             x=[0, *middles], y=[base + 1.16, *([base - 0.02] * len(found))], mode="text", hoverinfo="skip", showlegend=False,
-            text=[f"<b>{table['model'].iloc[0]}</b>", *(f"{stage.n_blocks}× {stage.channels}" for stage in found)],
+            text=[f"<b>{table['model'].iloc[0]}</b>", *map(_label, found)],
             textposition=["middle right", *(["bottom center"] * len(found))], textfont={"size": 11}, cliponaxis=False,
         )  # fmt: skip
-    fig.update_layout(barmode="overlay", bargap=0, margin={"l": 16, "r": 16, "b": 24})
-    fig.update_xaxes(visible=False)
-    return fig.update_yaxes(visible=False, range=[-1.35 * (len(tables) - 1) - 0.3, 1.3])
+    fig.update_layout(barmode="overlay", bargap=0, margin={"l": 40, "r": 16, "b": 40})
+    bare = {"showgrid": False, "showline": False, "showticklabels": False, "ticks": ""}
+    fig.update_xaxes(title_text="stages in forward order: blocks × output channels", **bare)
+    return fig.update_yaxes(title_text="side of the maps", range=[-1.35 * (len(tables) - 1) - 0.3, 1.3], **bare)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -80,6 +81,11 @@ def stages(counts: pd.DataFrame, column: str) -> list[StageBox]:
         stage.last, stage.n_blocks, stage.n_layers = str(name), stage.n_blocks + 1, stage.n_layers + len(rows)
         stage.share += float(rows[column].sum()) / total
     return found
+
+
+def _label(stage: StageBox) -> str:
+    """Short where the box is narrow."""
+    return f"{stage.n_blocks}× {stage.channels}" if stage.n_blocks > 1 else str(stage.channels)
 
 
 def _text(stage: StageBox, words: str) -> str:
