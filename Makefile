@@ -7,7 +7,7 @@ endif
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run test lab lint bench mutate lock pictures docs app
+.PHONY: help run test lab lint types bench mutate lock pictures docs app
 
 help:
 	@echo "make run       set up .venv, execute the notebooks, write results/, compare with data/baselines"
