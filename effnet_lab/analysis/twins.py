@@ -31,7 +31,7 @@ class Twins:
 
     Parameters
     ----------
-    quantized : path
+    quantized : path or bytes
         A quantized .tflite file, of any tool; its metadata say the preprocessing.
     float_model : path, bytes, LoadedModel or Keras model, optional
         The same network in float32. Without one, a twin is made from the dequantized weights.
@@ -49,7 +49,7 @@ class Twins:
     """
 
     def __init__(
-        self, quantized: Path | str, float_model: Network | bytes | None = None, *,
+        self, quantized: Path | str | bytes, float_model: Network | bytes | None = None, *,
         kernels: str = "xnnpack", anyway: bool = False, preprocess: Stated = None,
     ) -> None:  # fmt: skip
         lookup("kernels", kernels, KERNELS)
@@ -74,8 +74,8 @@ class Twins:
     def pairing(self) -> Pairing:
         """What speaks against the two files being a pair, and how alike their weights are."""
         graphs, float_model = (self.reference_source.graph, self.quantized_source.graph), self._models[0]
-        name = "the float model" if isinstance(float_model, bytes) else Path(float_model).name
-        return check_pair(None if self.is_own_twin else self._matching, *graphs, (name, Path(self._models[1]).name))
+        names = _called(float_model, "the float model"), _called(self._models[1], "the quantized model")
+        return check_pair(None if self.is_own_twin else self._matching, *graphs, names)
 
     @property
     def pairing_words(self) -> str:
@@ -121,13 +121,16 @@ class Twins:
 
     def _settle(self, preprocess: Stated) -> ModelInfo:
         """The quantized file's card; a float file may know better what both are fed with."""
-        quantized = info_of(self.quantized_source.tree, self._models[1])
-        name = "the float model" if isinstance(self._models[0], bytes) else self._models[0]
-        reference = quantized if self.is_own_twin else info_of(self.reference_source.tree, name)
+        sources = self.reference_source, self.quantized_source
+        reference, quantized = (
+            info_of(source.tree, "model" if isinstance(model, bytes) else model, source.content)
+            for source, model in zip(sources, self._models, strict=True)
+        )
+        reference = quantized if self.is_own_twin else reference
         return settle_pair(reference, quantized, preprocess, twins=True)[1]
 
     @staticmethod
-    def _open_float(float_model: Network | bytes | None, quantized: Path | str) -> Path | str | bytes:
+    def _open_float(float_model: Network | bytes | None, quantized: Path | str | bytes) -> Path | str | bytes:
         if float_model is None:
             return float_twin(quantized)
         if isinstance(float_model, str | Path) and str(float_model).endswith(".tflite"):
@@ -241,13 +244,18 @@ class Twins:
             )
 
 
-def _require_no_state(source: Source, model: Path | str) -> None:
+def _require_no_state(source: Source, model: Path | str | bytes) -> None:
     """A network that remembers what it saw before cannot be taken apart into ops that are run alone."""
     if source.graph.keeps_state:
         raise UserError(
-            f"{Path(model).name} keeps state from one input to the next: its layers cannot be compared one by one. "
+            f"{_called(model, 'The model')} keeps state from one input to the next: its layers cannot be compared one by one. "
             "`evaluate` and `bench` run it as a whole."
         )
+
+
+def _called(model: Path | str | bytes, otherwise: str) -> str:
+    """Name of a file; something else where there is only its content."""
+    return otherwise if isinstance(model, bytes) else Path(model).name
 
 
 def _leaves_shapes_open(source: Source) -> bool:
