@@ -29,15 +29,15 @@ def verdicts(
     anyway: Anyway = False,
     split: Split = None,
     limit: Limit = 16,
-    kernels: Annotated[str, typer.Option(help="Kernel path: xnnpack, builtin or reference.")] = "builtin",
+    kernels: Annotated[str, typer.Option(help="Kernel path: xnnpack, builtin or reference.")] = "xnnpack",
     every: Annotated[bool, typer.Option("--all", help="Healthy layers, too.")] = False,
     json: Json = False,
 ) -> None:
     """What is wrong with each layer, how one knows, and what is usually done about it.
 
     Looks for stored weights and biases unlike the float ones, clipped and wasted ranges, outlier channels, dead and bimodal
-    layers, additions of unlike inputs, and steps that are too coarse; ends with the loss at the logits. Plain kernels by
-    default: XNNPACK refuses some of the files that need a verdict.
+    layers, additions of unlike inputs, and steps that are too coarse; ends with the loss at the logits. Where XNNPACK refuses
+    the file, as it does some that need a verdict, the plain kernels run it.
 
     Example: effnet-lab verdicts --quantized int8.tflite --float float32.tflite --images scenes
     """

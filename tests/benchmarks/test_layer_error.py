@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from effnet_lab.analysis import layer_error
+from effnet_lab.images import ArraySet
 from effnet_lab.litert import Runner
 from effnet_lab.models import build_model
 from effnet_lab.quantize.float_file import float_file
@@ -37,22 +38,20 @@ LIMITS = (
 )
 
 
-class Ready:
+class Ready(ArraySet):
     """Images in memory, as `layer_error` reads them."""
 
-    name = "noise"
+    @classmethod
+    def made(cls, n: int) -> Ready:
+        arrays = np.random.default_rng(0).uniform(-1, 1, (n, 224, 224, 3)).astype(np.float32)
+        return cls(name="noise", arrays={"": arrays}, fingerprint="", labels=np.zeros(n, np.int64))
 
-    def __init__(self, n: int) -> None:
-        self.arrays = np.random.default_rng(0).uniform(-1, 1, (n, 224, 224, 3)).astype(np.float32)
-
-    def __len__(self) -> int:
-        return len(self.arrays)
-
-    def batches(self, _preprocess, size):
-        return ((self.arrays[i : i + size], None) for i in range(0, len(self), size))
+    @property
+    def images(self) -> np.ndarray:
+        return self.arrays[""]
 
     def feed(self):
-        return ([image[None]] for image in self.arrays)
+        return ([image[None]] for image in self.images)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +63,7 @@ def contents(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     with quiet():
         content = float_file(build_model(get_spec("lite0"))).content
-        calibrated = Calibrator(content).calibrate(Ready(2).feed)
+        calibrated = Calibrator(content).calibrate(Ready.made(2).feed)
         made = content, mlir_quantize(calibrated), mlir_quantize(calibrated, enable_numeric_verify=True)
     paths = [folder / name for name in ("float.tflite", "int8.tflite", "debug.tflite")]
     for path, one in zip(paths, made, strict=True):
@@ -133,8 +132,8 @@ def works(contents, images) -> dict:
         return lambda: layer_error(quantized, images, float_model=path, notions=notions)
 
     return {
-        "float inference": lambda: runners[0].predict(images.arrays),
-        "two inferences": lambda: [runner.predict(images.arrays) for runner in runners],
+        "float inference": lambda: runners[0].predict(images.images),
+        "two inferences": lambda: [runner.predict(images.images) for runner in runners],
         "accumulated": ours("accumulated"),
         "accumulated and local": ours("accumulated", "local"),
         "effect": ours("effect"),
@@ -162,9 +161,9 @@ def cpu_seconds(work) -> float:
 @pytest.mark.filterwarnings("ignore:[^$]*tf.lite.Interpreter is deprecated")
 @pytest.mark.filterwarnings("ignore:(divide by zero|invalid value) encountered")  # in their metrics, of dead layers
 def test_layer_error_against_its_rivals(contents):
-    for work in works(contents, Ready(1)).values():  # warms up
+    for work in works(contents, Ready.made(1)).values():  # warms up
         work()
-    todo = works(contents, Ready(N_IMAGES))
+    todo = works(contents, Ready.made(N_IMAGES))
     times = {name: [] for name in todo}
     for _ in range(ROUNDS):
         for name, work in todo.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from effnet_lab.analysis.twins import Twins
 from effnet_lab.analysis.verdicts.assign import examine_all
 from effnet_lab.analysis.verdicts.case import LayerCase
 from effnet_lab.analysis.verdicts.closing import closing
-from effnet_lab.analysis.verdicts.evidence import EvidenceWatcher, evidence_table
+from effnet_lab.analysis.verdicts.evidence import Evidence, EvidenceWatcher, evidence_table
 from effnet_lab.analysis.verdicts.replay import replay_of
 from effnet_lab.analysis.verdicts.words import row
 from effnet_lab.images import ArraySet, ImageSet, Source, Stated, open_samples
@@ -32,12 +33,17 @@ class LayerVerdicts:
 
     table: pd.DataFrame  # VERDICTS, one row per layer in forward order
     errors: pd.DataFrame  # LAYER_ERROR, accumulated and local
-    evidence: pd.DataFrame  # EVIDENCE: what the picture of a layer's verdict is drawn from
+    noted: tuple[Evidence, ...]  # of each layer: its values on the grid, its stored weights beside the float ones
     loss: EndLoss  # at the logits, over the same images
     closing: tuple[str, ...]  # what is to be said of the file as a whole; the last sentence is the loss at the logits
     smallest_correlation: tuple[str, float]  # layer whose weights are least like the float ones; ("", NaN) for a twin
     unmatched: tuple[str, ...]  # layers of the quantized network without a counterpart
     interrupted: bool  # the rows hold the images that were finished, see `errors`
+
+    @cached_property
+    def evidence(self) -> pd.DataFrame:
+        """EVIDENCE frame: what the picture of a layer's verdict is drawn from."""
+        return evidence_table(self.noted)
 
 
 def verdicts(
@@ -45,7 +51,7 @@ def verdicts(
     images: Source,
     *,
     float_model: Network | bytes | None = None,
-    kernels: str = "builtin",
+    kernels: str = "xnnpack",
     anyway: bool = False,
     preprocess: Stated = None,
     split: str | None = None,
@@ -59,7 +65,8 @@ def verdicts(
     quantized, images, float_model, anyway, split, limit, progress
         As for `layer_error`. Without a float network, wrong or badly rounded weights cannot show.
     kernels : str
-        Kernel path, see `litert.KERNELS`. The plain ones by default: XNNPACK refuses some of the files that need a verdict.
+        Kernel path, see `litert.KERNELS`. Where XNNPACK refuses the file, as it does some that need a verdict, the plain
+        kernels run it.
 
     Returns
     -------
@@ -94,7 +101,7 @@ def judge(
     return LayerVerdicts(
         table=_table(cases, twins.pairing_words),
         errors=errors,
-        evidence=evidence_table(evidence.found),
+        noted=tuple(evidence.found),
         loss=ends.kept,
         closing=closing(twins, images, cases, ends.kept),
         smallest_correlation=twins.pairing.smallest,
