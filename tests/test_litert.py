@@ -223,6 +223,10 @@ def test_a_network_with_a_state_is_reset(shared):
         answers.append(float(net.activation(net.output).reshape(-1)[0]))
     assert len(set(answers[:3])) > 1
     assert answers[3] == answers[0]
+    handle = next(op for op in net.graph.ops if op.kind == "var_handle").outputs[0]
+    for read in (net.codes, net.activation):  # LiteRT itself ends the process here
+        with pytest.raises(UserError, match="holds a handle"):
+            read(net.graph.tensors[handle])
 
 
 def test_several_inputs_are_fed_in_order():

@@ -162,12 +162,18 @@ class Runner:
 
     def activation(self, tensor: Tensor) -> np.ndarray:
         """Real values of a computed tensor after `invoke`, float32; needs ``keep_all=True`` unless it is the output."""
+        self._require_numbers(tensor)
         return tensor.real(self._interpreter.get_tensor(tensor.index))
 
     def codes(self, tensor: Tensor) -> NDArray[Any]:
         """What `activation` reads, as it stands in memory and without a copy; let go of it before the next `invoke`."""
+        self._require_numbers(tensor)
         view: NDArray[Any] = self._interpreter.tensor(tensor.index)()
         return view
+
+    def _require_numbers(self, tensor: Tensor) -> None:
+        if tensor.dtype == OPAQUE:  # LiteRT would follow a pointer that is none
+            raise UserError(f"The tensor {tensor.name[:60]!r} of {self._name!r} holds a handle or texts, no numbers.")
 
     def shapes(self) -> dict[int, tuple[int, ...]]:
         """Shapes of all tensors after `invoke`, by index; a file may leave some of them open."""

@@ -45,6 +45,8 @@ class Walk:
         self._stored = parse(path).subgraphs[0].operators
         ended = False
         for op in graph.ops:
+            if not op.inputs or not op.outputs:
+                raise UserError(f"{path} keeps a state ({op.kind}). Give a classifier of the EfficientNet-Lite kind.")
             if op.kind in _CARRIERS or not self.computed(op):
                 self._same[op.outputs[0]] = self.origin(op.inputs[0])
                 self.relu6 |= {self.origin(op.inputs[0])} if op.kind == "relu6" else set()
