@@ -225,3 +225,55 @@ def _children_cpu() -> float:
 
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["classify", "missing.jpg", "--weights", "micro0"], ["export", "--weights", "micro9", "--out", "x"]],
+    ids=["classify", "export"],
+)
+def test_wrong_input_is_refused_before_tensorflow_is_loaded(tmp_path, args):
+    code = (
+        f"import sys; sys.argv = ['effnet-lab', *{args}]; from effnet_lab.cli import main\n"
+        "try: main()\nexcept SystemExit as stop: print(stop.code, 'tensorflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert done.stdout.split() == ["2", "False"], done.stderr
+
+
+def test_version_and_short_help(call):
+    from importlib.metadata import version
+
+    assert call("--version")[:2] == (0, f"effnet-lab {version('effnet-lab')}\n")
+    code, out, _err = call("search", "-h")
+    assert code == 0
+    assert "--max-arena" in out
+
+
+def test_tables_fit_the_terminal(call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, err = call("variants")
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 80
+    assert "madds" in out.splitlines()[0]
+    assert "1,000 classes" in err
+    assert "published_int8_top1" in call("variants", "--wide")[1].splitlines()[0]
+    one = call("search", "--max-params", "2e4", "--classes", "10", "--limit", "1")[1]
+    assert one.splitlines()[0].split()[0] == "width"  # one row is a list
+
+
+def test_ctrl_c_ends_with_one_line(call, monkeypatch):
+    from effnet_lab import scaling
+
+    def stopped(**_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scaling, "variants", stopped)
+    assert call("variants") == (130, "", "effnet-lab: stopped.\n")
+
+
+def test_an_error_is_one_line_of_at_most_300_characters(call):
+    code, _out, err = call("run", "-p", "x" * 900, "1")
+    assert code == 2
+    assert len(err.strip()) <= 300
+    assert len(err.strip().splitlines()) == 1
