@@ -15,20 +15,13 @@ from __future__ import annotations
 import importlib
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from effnet_lab.analysis import explain, layer_error, lint, verdicts
-    from effnet_lab.bench import bench, profile
-    from effnet_lab.board import ethosu, footprint
-    from effnet_lab.evaluate import audit_preprocess, classify, compare, evaluate, features
-    from effnet_lab.images import open_images
-    from effnet_lab.models import build_model, load_model, save_model
-    from effnet_lab.quantize import calibrate, export
-    from effnet_lab.regress import bless, check, run_notebooks
-    from effnet_lab.scaling import search, variants
-    from effnet_lab.studies import choose, repair, tradeoffs
-    from effnet_lab.training import train
+
+    def __getattr__(name: str) -> Any:
+        """What `_Door` does, for those who read types."""
+
 
 _HOMES = {
     "scaling": ("search", "variants"),

@@ -76,7 +76,8 @@ def _as_list(cells: dict[str, str], width: int | None) -> str:
 
 def _fitting(cells: dict[str, list[str]], width: int) -> list[str]:
     """The first columns that fit side by side, the first one in any case."""
-    chosen, used = [], 0
+    chosen: list[str] = []
+    used = 0
     for name, column_cells in cells.items():
         needed = max(len(name), min(max(map(len, column_cells), default=0), TEXT_WIDTH)) + 2
         if chosen and used + needed - 2 > width:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from effnet_lab.frames.kinds import Column
 
 
@@ -9,7 +11,7 @@ def _text(name: str, title: str = "") -> Column:
     return Column(name, "text", title or name.replace("_", " "))
 
 
-def _count(name: str, title: str = "", unit: str = "", **more: object) -> Column:
+def _count(name: str, title: str = "", unit: str = "", **more: Any) -> Column:
     return Column(name, "count", title or name.removeprefix("n_").replace("_", " "), unit, **more)
 
 
@@ -22,11 +24,11 @@ def _bytes(name: str, title: str) -> Column:
     return _cost(name, title, "bytes")
 
 
-def _fraction(name: str, title: str, better: str = "high", **more: object) -> Column:
+def _fraction(name: str, title: str, better: str = "high", **more: Any) -> Column:
     return Column(name, "fraction", title, better=better, ticks="~%", **more)
 
 
-def _number(name: str, title: str, unit: str = "", **more: object) -> Column:
+def _number(name: str, title: str, unit: str = "", **more: Any) -> Column:
     return Column(name, "number", title, unit, **more)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -165,7 +166,7 @@ def _empty(frame: Frame) -> pd.DataFrame:
     return pd.DataFrame(columns=list(frame.columns)).set_index(list(frame.keys))
 
 
-def _moved(frame: Frame, rules: dict[str, Rule], was: pd.DataFrame, now: pd.DataFrame) -> Iterator[dict]:
+def _moved(frame: Frame, rules: dict[str, Rule], was: pd.DataFrame, now: pd.DataFrame) -> Iterator[dict[str, object]]:
     """Cells of shared rows that a rule does not allow, row by row."""
     columns = list(rules)  # one that a file lacks is NaN there, and so has moved
     was, now = was.reindex(columns=columns), now.reindex(columns=columns)
@@ -176,14 +177,14 @@ def _moved(frame: Frame, rules: dict[str, Rule], was: pd.DataFrame, now: pd.Data
                 yield _finding(frame, key, column, old, new, str(rules[column]))
 
 
-def _allows(rule: Rule, was: object, now: object) -> bool:
+def _allows(rule: Rule, was: Any, now: Any) -> bool:
     """NaN equals NaN only; everything else is the rule's."""
     if pd.isna(was) or pd.isna(now):
         return bool(pd.isna(was) and pd.isna(now))
     return rule.allows(was, now)
 
 
-def _unpaired(frame: Frame, have: pd.DataFrame, lack: pd.DataFrame, *, allowed: str) -> Iterator[dict]:
+def _unpaired(frame: Frame, have: pd.DataFrame, lack: pd.DataFrame, *, allowed: str) -> Iterator[dict[str, object]]:
     """Rows of one side without partner; all rows of a model or file at once where none has one."""
     alone = have.loc[~have.index.isin(lack.index)].index
     group = [key for key in (*MODEL_FILE, "data") if key in frame.keys]
@@ -200,7 +201,7 @@ def _unpaired(frame: Frame, have: pd.DataFrame, lack: pd.DataFrame, *, allowed: 
             yield _finding(frame, whole, ROW, was, f"{now} ({n_rows} row{'s' * (n_rows != 1)})", allowed)
 
 
-def _finding(frame: Frame, key: object, what: str, was: object, now: object, allowed: str) -> dict:
+def _finding(frame: Frame, key: object, what: str, was: object, now: object, allowed: str) -> dict[str, object]:
     text = SEPARATOR.join(str(part) for part in key) if isinstance(key, tuple) else str(key)
     return dict(zip(COLUMNS, (frame.name, text, what, was, now, allowed), strict=True))
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from effnet_lab.names import UserError, lookup, suggest
 from effnet_lab.paths import notebooks_dir, write_atomically
@@ -124,7 +125,7 @@ def _run(source: Path, values: Mapping[str, object], target: Path, timeout_s: in
 
     with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder:
         draft = Path(folder) / source.name
-        failure = None
+        failure: Any = None
         try:
             _execute(source, draft, values, timeout_s, progress)
         except (PapermillExecutionError, CellTimeoutError, DeadKernelError) as error:
@@ -179,7 +180,7 @@ def _trust(path: Path) -> None:
         notary.store.close()
 
 
-def _where(failure: Exception, executed: Path) -> str:
+def _where(failure: Any, executed: Path) -> str:
     """Notebook, cell and the last line of what went wrong."""
     import nbformat
 

@@ -189,7 +189,7 @@ def _as_type(annotation: str, value: object) -> object:
     raise ValueError(annotation)
 
 
-def _as_list(inside: str, value: object) -> list:
+def _as_list(inside: str, value: object) -> list[object]:
     """A list of the inner type from a list, ``[1, 2]`` or ``1,2``."""
     if isinstance(value, str):
         text = value.strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pandas as pd
 
@@ -36,7 +37,7 @@ def layer_summary(moved: pd.DataFrame) -> list[str]:
     rows = rows.assign(
         layer=parts[_N_FILE + 1], change=[_change(*pair) for pair in zip(rows["was"], rows["is"], strict=True)]
     )
-    return [_sentence(file, mine) for file, mine in rows.groupby("file", sort=False)]
+    return [_sentence(str(file), mine) for file, mine in rows.groupby("file", sort=False)]
 
 
 def _sentence(file: str, rows: pd.DataFrame) -> str:
@@ -56,11 +57,11 @@ def _sentence(file: str, rows: pd.DataFrame) -> str:
     )
 
 
-def _change(was: object, now: object) -> float:
+def _change(was: Any, now: Any) -> float:
     """Size of a change; text and a NaN that appeared count as the largest."""
     if isinstance(was, str) or pd.isna(was) or pd.isna(now):
         return math.inf
-    return abs(now - was)
+    return float(abs(now - was))
 
 
 def _text(value: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import nbformat
@@ -47,7 +47,7 @@ def is_whole(state: Mapping[str, Mapping]) -> bool:
     return typed and named <= state.keys() and len(text) <= MAX_BYTES
 
 
-def _outputs(notebook: nbformat.NotebookNode) -> list[dict]:
+def _outputs(notebook: nbformat.NotebookNode) -> list[dict[str, Any]]:
     """Data bundles of all outputs."""
     cells = (cell for cell in notebook.cells if cell.cell_type == "code")
     return [output["data"] for cell in cells for output in cell.outputs if "data" in output]

@@ -126,7 +126,7 @@ def _fitting(
 
 def _distinct(base: NetSpec, grid: Grid) -> list[tuple[float, float]]:
     """(width, depth) pairs, one per network that differs after rounding."""
-    seen = {}
+    seen: dict[tuple[object, ...], tuple[float, float]] = {}
     for width in sorted(grid.widths, reverse=True):
         for depth in sorted(grid.depths, reverse=True):
             spec = replace(base, width=width, depth=depth)
