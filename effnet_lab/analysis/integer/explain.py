@@ -66,7 +66,7 @@ def explain(
         fitted = fit_samples(open_samples(inputs, limit=1), source.graph, info)  # type: ignore[type-var]
         sample = next(iter(fitted.samples(info.preprocess)))
     replay = _run(source, model, sample, kernels)
-    return _table(replay, info.key) if layer is None else _steps(replay, info.key, layer, at)
+    return _table(replay, info.key) if layer is None else steps_of(replay, info.key, layer, at)
 
 
 def check_integer(model: Path | str, *sample: Array, kernels: str = "xnnpack") -> pd.DataFrame:
@@ -113,7 +113,7 @@ def explain_op(
     """
     source = Source(model)
     key = info_of(source.tree, model, source.content).key
-    return _steps(_run(source, model, sample, kernels), key, layer, at)
+    return steps_of(_run(source, model, sample, kernels), key, layer, at)
 
 
 def _run(source: Source, model: Path | str, sample: Sequence[Array], kernels: str) -> Replay:
@@ -164,7 +164,8 @@ def _multipliers(quantities: dict[str, Value]) -> Iterator[float]:
             yield float(np.max(quantities[name]))
 
 
-def _steps(replay: Replay, key: dict[str, str], layer: str, at: Sequence[int] | None) -> pd.DataFrame:
+def steps_of(replay: Replay, key: dict[str, str], layer: str, at: Sequence[int] | None = None) -> pd.DataFrame:
+    """INTEGER_STEPS of one value of a file that has been run; see `explain_op`."""
     op = lookup("layer", layer, _ops(replay))
     done = list(steps(replay.case(op)))
     output = replay.graph.tensors[op.outputs[0]]

@@ -1,0 +1,130 @@
+"""What a layer's values look like on some pictures: histogram, channels, and where on each picture the error lies."""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from effnet_lab.analysis.pairs import Pair
+from effnet_lab.analysis.twins import Twins
+from effnet_lab.studies.inspection.payload import MAP_STEPS, Channels, ErrorMap, Histogram, Range
+
+BINS = 64
+MOST_CHANNELS = 24  # of a layer that are told, worst first
+MAP_SIDE = 28  # of an error map: a finer one is not seen on a thumbnail
+
+Array = NDArray[np.float64]
+
+
+@dataclass
+class LayerLook:
+    """Sums over the pictures of one layer."""
+
+    pair: Pair
+    edges: tuple[float, float] = (0.0, 0.0)
+    counts: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None  # float, quantized
+    low: Array | None = None  # (channels,), of the float values
+    high: Array | None = None
+    signal: Array | None = None
+    noise: Array | None = None
+    codes: tuple[Array, Array] | None = None  # smallest and largest quantized value, (channels,)
+    maps: list[ErrorMap | None] = field(default_factory=list)
+
+    def see(self, twins: Twins) -> None:
+        """Take in one picture that both networks have seen."""
+        reference, quantized = (values.astype(np.float64) for values in twins.values(self.pair))
+        if self.counts is None:
+            self._begin(reference, quantized)
+        assert self.counts is not None
+        for counts, values in zip(self.counts, (reference, quantized), strict=True):
+            counts += np.histogram(np.clip(values, *self.edges), bins=BINS, range=self.edges)[0]
+        self._see_channels(reference, quantized)
+        self.maps.append(error_map(reference - quantized))
+
+    def _begin(self, reference: Array, quantized: Array) -> None:
+        low, high = min(reference.min(), quantized.min()), max(reference.max(), quantized.max())
+        if (codes := self.range) is not None:
+            low, high = min(low, codes["low"]), max(high, codes["high"])
+        self.edges = (float(low), float(high) if high > low else float(low) + 1.0)
+        self.counts = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
+
+    def _see_channels(self, reference: Array, quantized: Array) -> None:
+        a, b = (values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1) for values in (reference, quantized))
+        found = a.min(0), a.max(0), np.square(a).sum(0), np.square(a - b).sum(0), b.min(0), b.max(0)
+        if self.low is None:
+            self.low, self.high, self.signal, self.noise, *codes = found
+            self.codes = codes[0], codes[1]
+            return
+        assert self.high is not None
+        assert self.signal is not None
+        assert self.noise is not None
+        assert self.codes is not None
+        self.low, self.high = np.minimum(self.low, found[0]), np.maximum(self.high, found[1])
+        self.signal, self.noise = self.signal + found[2], self.noise + found[3]
+        self.codes = np.minimum(self.codes[0], found[4]), np.maximum(self.codes[1], found[5])
+
+    @property
+    def range(self) -> Range | None:
+        """Where the codes end; None for a layer that is not quantized."""
+        tensor = self.pair.quantized
+        if not tensor.quantized or tensor.dtype.kind not in "iu":
+            return None
+        limits, scale, zero = np.iinfo(tensor.dtype), float(tensor.scale[0]), int(tensor.zero_point[0])
+        return {"low": scale * (limits.min - zero), "high": scale * (limits.max - zero), "scale": scale}
+
+    @property
+    def histogram(self) -> Histogram | None:
+        """Counts of float and quantized values in the same bins."""
+        if self.counts is None:
+            return None
+        return {
+            "low": self.edges[0], "high": self.edges[1],
+            "float": self.counts[0].tolist(), "quantized": self.counts[1].tolist(),
+        }  # fmt: skip
+
+    @property
+    def channels(self) -> Channels | None:
+        """The channels with the lowest SQNR, worst first."""
+        if self.low is None or self.high is None or self.signal is None or self.noise is None or self.codes is None:
+            return None
+        with np.errstate(divide="ignore", invalid="ignore"):
+            error = 10 * np.log10(self.signal / self.noise)
+        order = np.argsort(np.where(np.isnan(error), np.inf, error), kind="stable")[:MOST_CHANNELS]
+        dead = (self.codes[0] == self.codes[1]) & (self.high > self.low)
+        return {
+            "n": len(error), "index": order.tolist(), "low": _short(self.low[order]), "high": _short(self.high[order]),
+            "error": _short(error[order]), "dead": dead[order].tolist(),
+        }  # fmt: skip
+
+
+def error_map(difference: Array) -> ErrorMap | None:
+    """Mean absolute error over the channels at each position, made no larger than `MAP_SIDE`; None without a map.
+
+    Parameters
+    ----------
+    difference : ndarray
+        Of an output (1, height, width, channels).
+    """
+    if difference.ndim != 4 or min(difference.shape[1:3]) < 2:
+        return None
+    values = np.abs(difference[0]).mean(axis=-1)
+    steps = [math.ceil(side / MAP_SIDE) for side in values.shape]
+    pads = [(0, -side % step) for side, step in zip(values.shape, steps, strict=True)]
+    padded = np.pad(values, pads, mode="edge")
+    blocks = padded.reshape(padded.shape[0] // steps[0], steps[0], padded.shape[1] // steps[1], steps[1]).mean(
+        axis=(1, 3)
+    )
+    peak = float(blocks.max())
+    codes = np.rint(MAP_STEPS * blocks / peak).astype(np.uint8) if peak > 0 else np.zeros(blocks.shape, np.uint8)
+    return {
+        "width": blocks.shape[1], "height": blocks.shape[0], "peak": peak, "data": base64.b64encode(codes.tobytes()).decode(),
+    }  # fmt: skip
+
+
+def _short(values: Array) -> list[float]:
+    """Four digits: what a screen shows."""
+    return [float(f"{value:.4g}") for value in values.tolist()]

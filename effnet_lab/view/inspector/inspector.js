@@ -1,0 +1,451 @@
+// The inspector's front end: a strip of layers per file, the error along it, and the chosen layer opened.
+// It draws the JSON that Python computed (effnet_lab/view/inspector/payload.py says what is in it) and computes nothing again.
+// Homes: an anywidget (render), and an HTML file without a kernel (mount).
+
+const SVG = "http://www.w3.org/2000/svg";
+const STRIP_PX = 44; // height of a strip
+const CURVE_PX = 150;
+const MARKS = { // verdict -> shape over its cell; colour alone is never the message
+  clipped: "▲", "wasted range": "▽", "outlier channel": "◆", dead: "✕", bimodal: "◇",
+  "unlike residual": "⬓", defective: "■", coarse: "△", upstream: "·", healthy: "",
+};
+// cividis, eleven steps: told apart by every kind of colour vision, and by its lightness alone
+const SCALE = ["#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#f3dc4b", "#fee838"];
+
+export function mount(root, data, ask = null) {
+  return new Inspector(root, data, ask);
+}
+
+export default {
+  render({ model, el }) {
+    const ask = (question) => model.send(question);
+    const inspector = mount(el, model.get("payload"), ask);
+    const move = () => inspector.select(model.get("layer"), { tell: false });
+    inspector.onselect = (layer) => { model.set("layer", layer); model.save_changes(); };
+    model.on("change:payload", () => inspector.load(model.get("payload")));
+    model.on("change:layer", move);
+    model.on("msg:custom", (answer) => inspector.hear(answer));
+    move();
+    return () => inspector.close();
+  },
+};
+
+// ---------------------------------------------------------------------------------------------------------------- helpers
+
+function tag(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  return fill(element, attributes, children);
+}
+
+function draw(name, attributes = {}, ...children) {
+  return fill(document.createElementNS(SVG, name), attributes, children);
+}
+
+function fill(element, attributes, children) {
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else element.setAttribute(key, value === true ? "" : value);
+  }
+  element.append(...children.filter((child) => child !== null)); // text nodes only: names are never read as markup
+  return element;
+}
+
+function format(value, unit = "") {
+  if (value === null || value === undefined) return "not measured";
+  if (typeof value === "string") return value; // "inf", "-inf"
+  const size = Math.abs(value);
+  const text = value === 0 ? "0" : size >= 1e6 || size < 1e-3 ? value.toExponential(2)
+    : size >= 100 ? Math.round(value).toLocaleString("en") : value.toPrecision(3).replace(/\.?0+$/, "");
+  return unit ? `${text} ${unit}` : text;
+}
+
+function number(value) {
+  if (value === "inf") return Infinity;
+  if (value === "-inf") return -Infinity;
+  return value === null || value === undefined ? NaN : value;
+}
+
+function shade(metric, value) {
+  const v = number(value);
+  if (Number.isNaN(v)) return null;
+  let share = (v - metric.low) / (metric.high - metric.low);
+  if (metric.better === "higher") share = 1 - share; // bright is bad: it is what one looks for
+  return SCALE[Math.round(Math.min(1, Math.max(0, share)) * (SCALE.length - 1))];
+}
+
+function bytes(text) {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}
+
+// -------------------------------------------------------------------------------------------------------------- inspector
+
+class Inspector {
+  constructor(root, data, ask) {
+    this.root = root;
+    this.ask = ask;
+    this.onselect = () => {};
+    root.classList.add("effnet-inspector");
+    this.load(data);
+  }
+
+  load(data) {
+    this.data = data;
+    this.metric = data.metrics[0];
+    this.even = true;
+    this.picture = 0;
+    this.opacity = 0.7;
+    this.names = aligned(data.files);
+    this.at = 0;
+    this.build();
+    const worst = data.open ?? this.worst();
+    this.select(worst, { tell: false });
+  }
+
+  close() {
+    this.root.replaceChildren();
+  }
+
+  worst() {
+    let found = this.names[0], least = Infinity;
+    const sign = this.metric.better === "higher" ? 1 : -1;
+    for (const layer of this.data.files[0].layers) {
+      const value = sign * number(layer.values[this.metric.id]);
+      if (value < least) { least = value; found = layer.name; }
+    }
+    return found;
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- skeleton
+
+  build() {
+    this.strips = tag("div", { class: "strips" });
+    this.curve = tag("div", { class: "curve" });
+    this.panel = tag("section", { class: "layer", "aria-live": "polite", "aria-label": "the chosen layer" });
+    this.gallery = tag("section", { class: "pictures", "aria-label": "pictures" });
+    this.root.replaceChildren(this.header(), this.controls(), this.strips, this.curve, tag("div", { class: "opened" }, this.panel, this.gallery));
+    this.strips.addEventListener("keydown", (event) => this.key(event));
+    this.drawStrips();
+    this.drawPictures();
+  }
+
+  header() {
+    const lines = this.data.files.map((file) => tag("li", {}, tag("strong", {}, file.label), ` ${file.summary}`));
+    return tag("header", {}, tag("ul", { class: "files" }, ...lines));
+  }
+
+  controls() {
+    const metric = tag("select", { onchange: (event) => this.measure(event.target.value) },
+      ...this.data.metrics.map((one) => tag("option", { value: one.id }, `${one.title}${one.unit ? ` (${one.unit})` : ""}`)));
+    const width = tag("select", { onchange: (event) => { this.even = event.target.value === "even"; this.drawStrips(); this.mark(); } },
+      tag("option", { value: "even" }, "all layers alike"), tag("option", { value: "madds" }, "by share of MAdds"));
+    this.search = tag("input", { type: "search", list: "effnet-layers", placeholder: "type to find a layer", "aria-label": "find a layer",
+      oninput: (event) => this.find(event.target.value), onkeydown: (event) => { if (event.key === "Enter") this.find(event.target.value, true); } });
+    const names = tag("datalist", { id: "effnet-layers" }, ...this.names.slice(0, 2000).map((name) => tag("option", { value: name })));
+    return tag("div", { class: "controls" }, tag("label", {}, "colour: ", metric), tag("label", {}, "width: ", width), this.search, names, this.legend());
+  }
+
+  legend() {
+    this.ends = [tag("span"), tag("span")];
+    const steps = SCALE.map((color) => tag("i", { style: `background:${color}` }));
+    this.labelLegend();
+    return tag("span", { class: "legend" }, this.ends[0], ...steps, this.ends[1]);
+  }
+
+  labelLegend() {
+    const { metric } = this, [good, bad] = metric.better === "higher" ? [metric.high, metric.low] : [metric.low, metric.high];
+    this.ends[0].textContent = `${format(good, metric.unit)} good`;
+    this.ends[1].textContent = `bad ${format(bad, metric.unit)}`;
+  }
+
+  // ---------------------------------------------------------------------------------------------------------------- strips
+
+  places() { // left end and width of each aligned layer, in shares of the strip
+    const weights = this.names.map((name) => {
+      if (this.even) return 1;
+      const most = Math.max(...this.data.files.map((file) => find(file, name)?.madds ?? 0));
+      return most;
+    });
+    const least = weights.reduce((sum, weight) => sum + weight, 0) / this.names.length / 8; // what has no MAdds can still be clicked
+    const wide = weights.map((weight) => Math.max(weight, least)), total = wide.reduce((sum, weight) => sum + weight, 0);
+    let left = 0;
+    return wide.map((weight) => { const place = { left: left / total, width: weight / total }; left += weight; return place; });
+  }
+
+  drawStrips() {
+    this.place = this.places();
+    const rows = this.data.files.map((file, row) => this.strip(file, row));
+    if (this.data.files.length === 2) rows.push(this.difference());
+    this.strips.replaceChildren(...rows);
+    this.drawCurve();
+  }
+
+  strip(file, row) {
+    const cells = this.names.map((name, i) => this.cell(file, row, name, i));
+    const arcs = this.arcs(file), blocks = row === this.data.files.length - 1 ? this.blocks(file) : [];
+    const svg = draw("svg", { class: "strip", viewBox: `0 0 1000 ${STRIP_PX + 24}`, preserveAspectRatio: "none", "aria-hidden": "true" }, ...arcs, ...cells, ...blocks);
+    const marks = tag("div", { class: "marks", "aria-hidden": "true" }, ...this.names.map((name, i) => this.verdictMark(file, name, i)).filter(Boolean));
+    const list = tag("div", { class: "track", role: "slider", tabindex: "0", "aria-label": `layers of ${file.label}`, "aria-valuemin": "0",
+      "aria-valuemax": String(this.names.length - 1), "aria-valuenow": "0", "data-row": String(row) }, svg, marks);
+    return tag("div", { class: "file" }, tag("span", { class: "name", title: file.label }, file.label), list);
+  }
+
+  cell(file, row, name, i) {
+    const layer = find(file, name), { left, width } = this.place[i];
+    const color = layer ? shade(this.metric, layer.values[this.metric.id]) : null;
+    const words = layer ? `${name}: ${layer.op}, ${format(layer.values[this.metric.id], this.metric.unit)}, ${layer.verdict}` : `${name}: not in this file`;
+    return draw("rect", { class: color ? "cell" : "cell empty", x: left * 1000, y: 16, width: width * 1000, height: STRIP_PX - 16, fill: color ?? "none",
+      "data-layer": i, "data-row": row, onclick: () => this.select(name) }, draw("title", {}, words));
+  }
+
+  verdictMark(file, name, i) {
+    const mark = MARKS[find(file, name)?.verdict] ?? "";
+    if (!mark) return null;
+    const { left, width } = this.place[i];
+    return tag("span", { class: "mark", style: `left:${100 * (left + width / 2)}%` }, mark);
+  }
+
+  arcs(file) { // residual connections: what a layer reads that does not stand right before it
+    const at = new Map(this.names.map((name, i) => [name, i])), found = [];
+    for (const layer of file.layers) {
+      const to = at.get(layer.name);
+      for (const parent of layer.parents) {
+        const from = at.get(parent);
+        if (from === undefined || to - from < 2) continue;
+        const [a, b] = [from, to].map((i) => 1000 * (this.place[i].left + this.place[i].width / 2));
+        found.push(draw("path", { class: "skip", d: `M ${a} 16 C ${a} 2, ${b} 2, ${b} 16` }));
+      }
+    }
+    return found;
+  }
+
+  blocks(file) {
+    const runs = [];
+    this.names.forEach((name, i) => {
+      const block = find(file, name)?.block ?? "";
+      const last = runs.at(-1);
+      if (last && last.block === block) last.end = i;
+      else runs.push({ block, start: i, end: i });
+    });
+    return runs.filter((run) => run.block).map((run) => {
+      const left = this.place[run.start].left * 1000, right = (this.place[run.end].left + this.place[run.end].width) * 1000;
+      return draw("path", { class: "block", d: `M ${left + 1} ${STRIP_PX + 3} v 5 H ${right - 1} v -5` }, draw("title", {}, run.block));
+    });
+  }
+
+  difference() {
+    const [a, b] = this.data.files, metric = this.metric, half = (metric.high - metric.low) / 2;
+    const cells = this.names.map((name, i) => {
+      const values = [a, b].map((file) => number(find(file, name)?.values[metric.id]));
+      const gain = (values[1] - values[0]) * (metric.better === "higher" ? 1 : -1), { left, width } = this.place[i];
+      const color = Number.isFinite(gain) ? (gain >= 0 ? "#0072b2" : "#d55e00") : "none";
+      return draw("rect", { class: "cell", x: left * 1000, y: 4, width: width * 1000, height: 18, fill: color, "fill-opacity": Math.min(1, Math.abs(gain) / half) || 0,
+        onclick: () => this.select(name) }, draw("title", {}, `${name}: ${b.label} is ${format(Math.abs(gain), metric.unit)} ${gain >= 0 ? "better" : "worse"}`));
+    });
+    const svg = draw("svg", { class: "strip thin", viewBox: "0 0 1000 26", preserveAspectRatio: "none", "aria-hidden": "true" }, ...cells);
+    return tag("div", { class: "file" }, tag("span", { class: "name" }, "second less first"), tag("div", { class: "track" }, svg));
+  }
+
+  // ----------------------------------------------------------------------------------------------------------------- curve
+
+  drawCurve() {
+    const { metric } = this, floor = metric.low, span = metric.high - metric.low;
+    const y = (value) => CURVE_PX - 10 - (CURVE_PX - 20) * Math.min(1, Math.max(0, (number(value) - floor) / span));
+    const x = (i) => 1000 * (this.place[i].left + this.place[i].width / 2);
+    const lines = this.data.files.flatMap((file, row) => {
+      const points = this.names.map((name, i) => [i, find(file, name)?.values[metric.id]]).filter(([, value]) => !Number.isNaN(number(value)));
+      const path = points.map(([i, value], n) => `${n ? "L" : "M"} ${x(i)} ${y(value)}`).join(" ");
+      const dots = points.map(([i, value]) => draw("circle", { class: `dot line${row}`, cx: x(i), cy: y(value), r: 3, onclick: () => this.select(this.names[i]) },
+        draw("title", {}, `${this.names[i]}: ${format(value, metric.unit)}`)));
+      return [draw("path", { class: `line line${row}`, d: path }), ...dots];
+    });
+    this.cursor = draw("line", { class: "cursor", y1: 0, y2: CURVE_PX });
+    const svg = draw("svg", { viewBox: `0 0 1000 ${CURVE_PX}`, preserveAspectRatio: "none", "aria-hidden": "true" }, this.cursor, ...lines);
+    const words = [metric.high, metric.low].map((value) => tag("span", {}, format(value, metric.unit)));
+    this.curve.replaceChildren(tag("div", { class: "scale" }, ...words), svg);
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- selection
+
+  measure(id) {
+    this.metric = this.data.metrics.find((metric) => metric.id === id);
+    this.labelLegend();
+    this.drawStrips();
+    this.mark();
+    this.open();
+  }
+
+  key(event) {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, PageDown: 10, PageUp: -10 }[event.key];
+    const last = this.names.length - 1;
+    const to = event.key === "Home" ? 0 : event.key === "End" ? last : step ? Math.min(last, Math.max(0, this.at + step)) : null;
+    if (to !== null) { event.preventDefault(); this.select(this.names[to]); }
+    else if (event.key.length === 1 && !event.ctrlKey && !event.metaKey && !event.altKey) this.search.focus();
+  }
+
+  find(text, whole = false) {
+    const wanted = text.trim().toLowerCase();
+    if (!wanted) return;
+    const found = this.names.find((name) => name.toLowerCase() === wanted) ?? (whole || wanted.length > 2 ? this.names.find((name) => name.toLowerCase().includes(wanted)) : null);
+    if (found) this.select(found);
+  }
+
+  select(name, { tell = true } = {}) {
+    const at = this.names.indexOf(name);
+    if (at < 0) return;
+    this.at = at;
+    this.mark();
+    this.open();
+    if (tell) this.onselect(name);
+  }
+
+  mark() {
+    const { left, width } = this.place[this.at];
+    for (const cell of this.strips.querySelectorAll(".chosen")) cell.classList.remove("chosen");
+    for (const cell of this.strips.querySelectorAll(`[data-layer="${this.at}"]`)) cell.classList.add("chosen");
+    for (const track of this.strips.querySelectorAll("[role=slider]")) {
+      const layer = find(this.data.files[Number(track.dataset.row)], this.names[this.at]);
+      track.setAttribute("aria-valuenow", String(this.at));
+      track.setAttribute("aria-valuetext", `${this.names[this.at]}, ${layer ? layer.verdict : "not in this file"}`);
+    }
+    const middle = 1000 * (left + width / 2);
+    this.cursor.setAttribute("x1", middle);
+    this.cursor.setAttribute("x2", middle);
+  }
+
+  // -------------------------------------------------------------------------------------------------------- the layer opened
+
+  open() {
+    const name = this.names[this.at];
+    const cards = this.data.files.map((file) => this.card(file, find(file, name)));
+    this.panel.replaceChildren(tag("h2", {}, name), tag("div", { class: "cards" }, ...cards));
+  }
+
+  card(file, layer) {
+    const title = this.data.files.length > 1 ? tag("h3", {}, file.label) : null;
+    if (!layer) return tag("article", {}, title, tag("p", {}, "This file does not have the layer."));
+    const facts = layer.facts.map(([what, value]) => [tag("dt", {}, what), tag("dd", {}, value)]).flat();
+    const verdict = tag("p", { class: "verdict" }, tag("strong", {}, `${MARKS[layer.verdict] ?? ""} ${layer.verdict}. `), layer.sentence);
+    const words = tag("div", { class: "words" }, title, verdict, layer.remedy ? tag("p", { class: "remedy" }, layer.remedy) : null,
+      layer.notes ? tag("p", { class: "notes" }, layer.notes) : null);
+    return tag("article", {}, words, this.map(file, layer), tag("div", {}, histogram(layer), tag("dl", {}, ...facts)), channels(layer), steps(layer));
+  }
+
+  map(file, layer) {
+    const picture = file.pictures[this.picture], found = layer.maps?.[this.picture];
+    if (!file.pictures.length) return tag("p", { class: "notes" }, "This network takes no pictures, so there is no error map.");
+    if (!found || !picture) return tag("p", { class: "notes" }, "This layer has no map: its output has no height and width.");
+    const canvas = tag("canvas", { width: found.width, height: found.height, style: `opacity:${this.opacity}` });
+    paint(canvas, found);
+    const slider = tag("input", { type: "range", min: 0, max: 100, value: 100 * this.opacity, "aria-label": "opacity of the error map",
+      oninput: (event) => { this.opacity = event.target.value / 100; canvas.style.opacity = this.opacity; } });
+    const photo = tag("div", { class: "map", onclick: (event) => this.pick(event, file, layer, found) }, tag("img", { src: picture.thumb, alt: `photograph ${picture.name}` }), canvas);
+    return tag("figure", {}, tag("figcaption", {}, `Where its error lies on ${picture.name}: brightest ${format(found.peak)}`), photo, tag("label", { class: "opacity" }, "map ", slider));
+  }
+
+  pick(event, file, layer, map) {
+    if (!this.ask) return; // without a kernel there is nobody to walk through another value
+    const box = event.currentTarget.getBoundingClientRect();
+    const x = Math.floor((map.width * (event.clientX - box.left)) / box.width), y = Math.floor((map.height * (event.clientY - box.top)) / box.height);
+    this.ask({ kind: "explain", file: file.label, layer: layer.name, picture: this.picture, y, x });
+  }
+
+  hear(answer) {
+    if (answer.kind !== "steps") return;
+    const file = this.data.files.find((one) => one.label === answer.file), layer = file && find(file, answer.layer);
+    if (layer) { layer.steps = answer.steps; this.open(); }
+  }
+
+  // -------------------------------------------------------------------------------------------------------------- pictures
+
+  drawPictures() {
+    const [file] = this.data.files;
+    if (!file.pictures.length) { this.gallery.replaceChildren(); return; }
+    const buttons = file.pictures.map((picture, i) => tag("button", { type: "button", class: i === this.picture ? "picture chosen" : "picture", "aria-pressed": String(i === this.picture),
+      onclick: () => { this.picture = i; this.drawPictures(); this.open(); } },
+      tag("img", { src: picture.thumb, alt: picture.name }), tag("span", {}, picture.changed ? "answer changes" : "same answer")));
+    const tops = this.data.files.map((one) => top(one, one.pictures[this.picture]));
+    this.gallery.replaceChildren(tag("h2", {}, "Pictures"), tag("div", { class: "thumbs" }, ...buttons), ...tops);
+  }
+}
+
+// ------------------------------------------------------------------------------------------------------------------- parts
+
+function aligned(files) { // the layers of the first file, and what the others have beside, where it stands there
+  const names = files[0].layers.map((layer) => layer.name), known = new Set(names);
+  for (const file of files.slice(1)) {
+    file.layers.forEach((layer, i) => {
+      if (known.has(layer.name)) return;
+      const before = i ? names.indexOf(file.layers[i - 1].name) : -1;
+      names.splice(before + 1, 0, layer.name);
+      known.add(layer.name);
+    });
+  }
+  return names;
+}
+
+function find(file, name) {
+  file.byName ??= new Map(file.layers.map((layer) => [layer.name, layer]));
+  return file.byName.get(name);
+}
+
+function histogram(layer) {
+  const found = layer.histogram;
+  if (!found) return null;
+  const width = 320, height = 90, bins = found.float.length, most = Math.max(...found.float, ...found.quantized, 1);
+  const tall = (count) => (count ? Math.max(1, (height * Math.log1p(count)) / Math.log1p(most)) : 0);
+  const at = (value) => (width * (value - found.low)) / (found.high - found.low || 1);
+  const bars = (counts, kind) => counts.map((count, i) => draw("rect", { class: kind, x: (i * width) / bins, y: height - tall(count), width: width / bins, height: tall(count) }));
+  const ends = layer.range ? [layer.range.low, layer.range.high].map((value) => draw("line", { class: "code-end", x1: at(value), x2: at(value), y1: 0, y2: height })) : [];
+  const step = layer.range ? at(found.low + layer.range.scale) : 0;
+  const grid = step >= 3 ? codes(layer.range, at, width, height) : [];
+  const svg = draw("svg", { class: "histogram", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "values of the float and of the quantized layer" },
+    ...grid, ...bars(found.float, "float"), ...bars(found.quantized, "quantized"), ...ends);
+  return tag("figure", {}, tag("figcaption", {}, "Its values: float (filled) and quantized (outlined), counts on a logarithmic scale; vertical lines: where the codes end"), svg,
+    tag("div", { class: "ends" }, tag("span", {}, format(found.low)), tag("span", {}, format(found.high))));
+}
+
+function codes(range, at, width, height) {
+  const lines = [];
+  for (let value = range.low; value <= range.high + range.scale / 2; value += range.scale) {
+    const x = at(value);
+    if (x >= 0 && x <= width) lines.push(draw("line", { class: "code", x1: x, x2: x, y1: 0, y2: height }));
+  }
+  return lines;
+}
+
+function channels(layer) {
+  const found = layer.channels;
+  if (!found || !found.index.length) return null;
+  const low = Math.min(...found.low), span = Math.max(...found.high) - low || 1;
+  const rows = found.index.slice(0, 24).map((index, i) => {
+    const left = (100 * (found.low[i] - low)) / span, width = Math.max(0.5, (100 * (found.high[i] - found.low[i])) / span);
+    const bar = tag("span", { class: "bar" }, tag("i", { style: `left:${left}%;width:${width}%` }));
+    return tag("tr", { class: found.dead[i] ? "dead" : "" }, tag("th", { scope: "row" }, String(index)), tag("td", {}, bar), tag("td", {}, format(found.error[i], "dB")), tag("td", {}, found.dead[i] ? "dead" : ""));
+  });
+  const more = found.n > rows.length ? ` (worst ${rows.length} of ${found.n})` : "";
+  return tag("details", { class: "channels", open: true }, tag("summary", {}, `Channels${more}`), tag("table", {}, tag("thead", {}, tag("tr", {}, ...["channel", "range", "SQNR", ""].map((head) => tag("th", { scope: "col" }, head)))), tag("tbody", {}, ...rows)));
+}
+
+function steps(layer) {
+  if (!layer.steps?.rows?.length) return null;
+  const rows = layer.steps.rows.map((cells) => tag("tr", {}, ...cells.map((cell) => tag("td", {}, String(cell)))));
+  return tag("details", { class: "steps" }, tag("summary", {}, `One value in integers, at ${layer.steps.at}`), tag("table", {}, tag("tbody", {}, ...rows)));
+}
+
+function top(file, picture) {
+  if (!picture) return null;
+  const rows = picture.float_top.map((line, i) => tag("tr", {}, tag("td", {}, `${line[0]} ${(100 * line[1]).toFixed(1)} %`),
+    tag("td", { class: picture.quantized_top[i]?.[0] === line[0] ? "" : "moved" }, picture.quantized_top[i] ? `${picture.quantized_top[i][0]} ${(100 * picture.quantized_top[i][1]).toFixed(1)} %` : "")));
+  return tag("table", { class: "top" }, tag("caption", {}, file.label), tag("thead", {}, tag("tr", {}, tag("th", { scope: "col" }, "float"), tag("th", { scope: "col" }, "quantized"))), tag("tbody", {}, ...rows));
+}
+
+function paint(canvas, map) {
+  const values = bytes(map.data), context = canvas.getContext("2d"), image = context.createImageData(map.width, map.height);
+  for (let i = 0; i < values.length; i++) {
+    const color = SCALE[Math.round((values[i] / 255) * (SCALE.length - 1))];
+    for (let part = 0; part < 3; part++) image.data[4 * i + part] = parseInt(color.slice(1 + 2 * part, 3 + 2 * part), 16);
+    image.data[4 * i + 3] = 255;
+  }
+  context.putImageData(image, 0, 0);
+}
