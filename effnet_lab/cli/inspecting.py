@@ -1,4 +1,4 @@
-"""The command for one's own file: inspect."""
+"""The command for one's own files: inspect."""
 
 from __future__ import annotations
 
@@ -7,31 +7,57 @@ from typing import Annotated
 
 import typer
 
+from effnet_lab.cli.inputs import takes_input
+from effnet_lab.images.stated import StatedInput
+from effnet_lab.names import UserError
 
+
+@takes_input
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A quantized .tflite file.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="A quantized .tflite file; with --html up to four, side by side.")
+    ],
+    stated: StatedInput,
     images: Annotated[
-        str, typer.Option(help="A folder of pictures (one folder per class gives top-1), or scenes, digits.")
+        str,
+        typer.Option(
+            help="A folder of pictures (one folder per class gives top-1), or scenes, digits; with --html an .npy, too."
+        ),
     ],
     float_model: Annotated[
-        Path | None, typer.Option("--float", help="Its float .tflite; by default a twin is rebuilt from its weights.")
+        list[Path] | None,
+        typer.Option(
+            "--float", help="Its float .tflite; by default a twin is rebuilt from its weights. Once for each file."
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option(help="At most so many images.")] = 64,
+    limit: Annotated[int | None, typer.Option(help="At most so many images: 64 for the report, 16 for --html.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for report and numbers; by default inspected/<name of the file>.")
     ] = None,
-    open_report: Annotated[bool, typer.Option("--open/--no-open", help="Open the report in a browser.")] = True,
+    html: Annotated[Path | None, typer.Option(help="Instead: the interactive inspector as one HTML file.")] = None,
+    open_report: Annotated[bool, typer.Option("--open/--no-open", help="Open the result in a browser.")] = True,
 ) -> None:
-    """Where one quantized file hurts: error per layer, verdicts in words, top-1; a report on this file and nothing else.
+    """Where a quantized file hurts: error per layer, verdicts in words, top-1; a report on this file and nothing else.
+
+    With --html the inspector: choose a layer with the mouse or the arrow keys, see its values, channels, and where on each
+    picture its error lies. The file needs no server and no network.
 
     Example: effnet-lab inspect my.tflite --images my_photos
-    """
-    from effnet_lab.regress import inspect_file
 
-    report = inspect_file(file, images, float_model=float_model or "", limit=limit, out=out or "")
-    typer.echo(f"Report: {report}")
+    Example: effnet-lab inspect int8.tflite int4.tflite --images my_photos --html both.html
+    """
+    from effnet_lab.regress import inspect_file, write_inspector
+
+    floats = float_model or []
+    if html is not None:
+        found = write_inspector(files, images, html, float_models=floats, limit=limit or 16, preprocess=stated)
+    elif len(files) > 1 or len(floats) > 1:
+        raise UserError(f"The report is on one file. Got {len(files)}: compare them with --html.")
+    else:
+        found = inspect_file(files[0], images, float_model=next(iter(floats), ""), limit=limit or 64, out=out or "")
+    typer.echo(f"{'Report' if html is None else 'Inspector'}: {found}")
     if open_report:
-        typer.launch(report.resolve().as_uri())
+        typer.launch(found.resolve().as_uri())
 
 
 COMMANDS = (inspect,)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from effnet_lab.regress.baselines import RULES, Checked, bless, check
 from effnet_lab.regress.notebooks import NotebookError, execute_notebooks
 from effnet_lab.regress.overview import summary
-from effnet_lab.regress.own_file import inspect_file
+from effnet_lab.regress.own_file import inspect_file, write_inspector
 from effnet_lab.regress.parameters import Parameter, check_parameters, read_parameters
 from effnet_lab.regress.recording import read_frame, record, record_figure
 from effnet_lab.regress.report import write_report
@@ -38,5 +38,6 @@ __all__ = [
     "serve_app",
     "serve_lab",
     "summary",
+    "write_inspector",
     "write_report",
 ]

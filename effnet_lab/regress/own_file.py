@@ -1,10 +1,13 @@
-"""One call for one's own file: notebook 02 on it and on nothing else, and the report."""
+"""One call for one's own files: the report of notebook 02 on one of them, or the inspector on several, in one HTML file."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from effnet_lab.images import Stated
 from effnet_lab.names import UserError
+from effnet_lab.paths import write_atomically
 from effnet_lab.regress.notebooks import execute_notebooks
 from effnet_lab.regress.report import write_report
 
@@ -51,6 +54,43 @@ def inspect_file(
         given["float_model"] = str(Path(float_model).resolve())
     execute_notebooks([NOTEBOOK], parameters=given, out=folder, progress=progress)
     return write_report(folder)
+
+
+def write_inspector(
+    files: Sequence[str | Path],
+    images: str | Path,
+    html: str | Path,
+    *,
+    float_models: Sequence[str | Path] = (),
+    limit: int = 16,
+    preprocess: Stated = None,
+) -> Path:
+    """The inspector on one to four quantized files as one HTML file, which opens without a server and without a kernel.
+
+    Parameters
+    ----------
+    files : sequence of path
+        Quantized .tflite files, shown side by side.
+    images : str or path
+        Pictures or arrays, what `open_samples` opens.
+    html : path
+        The file to write.
+    float_models : sequence of path
+        One for all files, or one for each; empty: twins with the files' own weights.
+    limit : int
+        At most so many images; the most telling of them are shown.
+    preprocess : StatedInput or Preprocess, optional
+        What the user says of the input.
+    """
+    from effnet_lab.studies.inspection import inspection
+    from effnet_lab.view.inspector import inspector_page
+
+    if Path(html).suffix not in (".html", ".htm"):
+        raise UserError(f"--html must end in .html. Got {str(html)!r}.")
+    payload = inspection(files, images, float_models=float_models, limit=limit, preprocess=preprocess)
+    title = ", ".join(Path(file).name for file in files)
+    write_atomically(Path(html), inspector_page(payload, title=title).encode())
+    return Path(html)
 
 
 def _absolute(images: str | Path) -> str:

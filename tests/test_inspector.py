@@ -1,0 +1,155 @@
+"""The inspector: what it shows are the numbers of the API; the page works by mouse and by keys, and asks nobody for anything."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+
+import lab_driver
+import numpy as np
+import pytest
+from lab_driver import CHROMIUM
+
+from effnet_lab.analysis import layer_error, verdicts
+from effnet_lab.images import open_images
+from effnet_lab.names import UserError
+from effnet_lab.studies.inspection import inspection
+from effnet_lab.studies.inspection.look import error_map
+from effnet_lab.view.inspector import inspector_page
+
+INT8, INT4, FLOAT = "static_wi8_ai8 ai_edge_quantizer", "static_wi4_ai8 ai_edge_quantizer", "float32 converter"
+EVIL = "<!--<script>alert(1)</script>" + "x" * 300
+
+
+@pytest.fixture(scope="module")
+def payload(files):
+    return inspection([files[INT8], files[INT4]], "scenes", float_models=[files[FLOAT]], limit=4)
+
+
+def test_the_numbers_are_those_of_the_api(files, payload):
+    scenes = open_images("scenes", limit=4)
+    errors = layer_error(
+        files[INT8], scenes, float_model=files[FLOAT], kernels="builtin", notions=("accumulated", "local")
+    )
+    judged = verdicts(files[INT8], scenes, float_model=files[FLOAT], kernels="builtin")
+    shown = payload["files"][0]["layers"]
+    assert [layer["name"] for layer in shown] == list(errors.table["layer"])
+    for name in ("sqnr_accumulated_db", "sqnr_local_db", "weight_sqnr_db", "saturation_share"):
+        np.testing.assert_array_equal([layer["values"][name] for layer in shown], errors.table[name])
+    assert [layer["verdict"] for layer in shown] == list(judged.table["verdict"])
+    assert payload["files"][0]["summary"].endswith(judged.closing[-1])
+
+
+def test_histograms_count_every_value_and_channels_come_worst_first(payload):
+    for layer in payload["files"][0]["layers"]:
+        histogram, channels = layer["histogram"], layer["channels"]
+        assert sum(histogram["float"]) == sum(histogram["quantized"]) > 0
+        errors = [error for error in channels["error"] if not np.isnan(error)]
+        assert errors == sorted(errors)
+
+
+def test_pictures_whose_answer_changes_come_first(payload):
+    for file in payload["files"]:
+        changed = [picture["changed"] for picture in file["pictures"]]
+        assert changed == sorted(changed, reverse=True)
+        for picture in file["pictures"]:
+            assert picture["changed"] == (picture["float_top"][0][0] != picture["quantized_top"][0][0])
+            assert sum(score for _, score in picture["float_top"]) <= 1 + 1e-6
+
+
+def test_an_error_map_is_the_mean_over_channels():
+    difference = np.zeros((1, 4, 60, 2))
+    difference[0, 1, 30] = [3.0, -1.0]  # mean absolute error 2
+    found = error_map(difference)
+    assert (found["width"], found["height"]) == (20, 4)
+    codes = np.frombuffer(base64.b64decode(found["data"]), np.uint8).reshape(4, 20)
+    assert found["peak"] == pytest.approx(2 / 3)  # three columns share one place of the map
+    assert codes[1, 10] == 255
+    assert np.count_nonzero(codes) == 1
+    assert error_map(np.zeros((1, 10))) is None
+
+
+def test_more_than_four_files_are_refused(files):
+    with pytest.raises(UserError, match="1 to 4 files"):
+        inspection([files[INT8]] * 5, "scenes")
+
+
+@pytest.mark.real
+def test_a_network_that_takes_no_pictures_has_no_map(shared, tmp_path):
+    np.save(tmp_path / "mfcc.npy", np.random.default_rng(0).normal(0, 20, (3, 49, 10, 1)).astype(np.float32))
+    found = inspection([shared / "fixtures/wild/mlcommons__kws_ref_model.tflite"], tmp_path / "mfcc.npy")
+    assert found["files"][0]["pictures"] == []
+    assert all(layer["maps"] == [] for layer in found["files"][0]["layers"])
+
+
+def test_no_name_ends_the_page(payload):
+    page = inspector_page(json.loads(json.dumps(payload).replace("stem_conv", EVIL.replace('"', ""))), title=EVIL)
+    assert "<!--<script>alert" not in page
+    (stored,) = re.findall(r'<script type="application/json" id="payload">(.*?)</script>', page, re.DOTALL)
+    assert json.loads(stored)["files"][0]["layers"][0]["name"].startswith("<!--<script>")
+
+
+@pytest.fixture(scope="module")
+def page(payload, tmp_path_factory):
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium from the system's packages")
+    path = tmp_path_factory.mktemp("inspector") / "page.html"
+    path.write_text(inspector_page(payload), encoding="utf-8")
+    with lab_driver.open_browser() as browser:
+        opened, traffic = lab_driver.new_page(browser, height=900)
+        opened.goto(path.as_uri())
+        opened.wait_for_selector(".effnet-inspector h2")
+        yield opened
+        assert traffic.errors == []
+        assert [url for url in traffic.foreign if not url.startswith(("file:", "data:"))] == []
+
+
+def chosen(page) -> str:
+    return page.locator("section.layer h2").inner_text()
+
+
+@pytest.mark.browser
+def test_a_layer_is_chosen_by_click_by_key_and_by_name(page, payload):
+    names = [layer["name"] for layer in payload["files"][0]["layers"]]
+    page.locator('rect[data-layer="2"][data-row="0"]').click()
+    assert chosen(page) == names[2]
+    page.locator("[role=slider]").first.focus()
+    page.keyboard.press("ArrowRight")
+    assert chosen(page) == names[3]
+    page.keyboard.press("End")
+    assert chosen(page) == names[-1]
+    page.keyboard.press("Home")
+    assert chosen(page) == names[0]
+    page.locator("input[type=search]").fill(names[5])
+    assert chosen(page) == names[5]
+    page.locator("circle.dot").nth(1).dispatch_event("click")
+    assert chosen(page) == names[1]
+
+
+@pytest.mark.browser
+def test_the_numbers_on_the_screen_are_those_of_the_payload(page, payload):
+    layer = payload["files"][0]["layers"][3]
+    page.locator('rect[data-layer="3"][data-row="0"]').click()
+    card = page.locator("section.layer article").first
+    shown = dict(zip(card.locator("dt").all_inner_texts(), card.locator("dd").all_inner_texts(), strict=True))
+    assert shown == dict(layer["facts"])
+    assert layer["sentence"] in card.inner_text()
+    assert page.locator("section.layer article").count() == 2  # the other file's layer beside it
+    track = page.locator("[role=slider]").first
+    assert layer["name"] in track.get_attribute("aria-valuetext")
+
+
+@pytest.mark.browser
+def test_another_picture_and_another_measure_change_what_is_drawn(page):
+    canvas = "() => document.querySelector('section.layer canvas').toDataURL()"
+    page.locator('rect[data-layer="1"][data-row="0"]').click()
+    before = page.evaluate(canvas)
+    page.locator("button.picture").nth(2).click()
+    assert page.evaluate(canvas) != before
+    assert page.locator("button.picture").nth(2).get_attribute("aria-pressed") == "true"
+    colours = "() => [...document.querySelectorAll('rect[data-row=\"0\"]')].map(cell => cell.getAttribute('fill'))"
+    accumulated = page.evaluate(colours)
+    page.locator(".controls select").first.select_option("weight_sqnr_db")
+    assert page.evaluate(colours) != accumulated
+    assert page.locator(".legend").inner_text().startswith("60 dB good")
