@@ -23,7 +23,7 @@ from effnet_lab.litert.options import options_of
 from effnet_lab.litert.runner import DelegateError
 from effnet_lab.names import UserError
 from effnet_lab.studies.inspection.look import LayerLook
-from effnet_lab.studies.inspection.payload import METRICS, MOST_FILES, File, Layer, Payload, Picture, Steps
+from effnet_lab.studies.inspection.payload import METRICS, MOST_FILES, File, Payload, Picture, ShownLayer, Steps
 from effnet_lab.studies.inspection.pictures import AnswerWatcher, picture
 
 N_PICTURES = 8  # that are shown
@@ -150,9 +150,9 @@ def _parents(twins: Twins) -> dict[str, list[str]]:
 def _layer(
     twins: Twins, look: LayerLook, judged: Mapping[str, Any], errors: Mapping[str, Any], parents: Mapping[str, list[str]],
     replay: Replay, pictured: bool,
-) -> Layer:  # fmt: skip
+) -> ShownLayer:  # fmt: skip
     pair = look.pair
-    layer: Layer = {
+    layer: ShownLayer = {
         "name": pair.layer, "op": pair.op.kind, "block": _block(pair.layer), "madds": _madds(twins.quantized_source.graph, pair),
         "parents": parents[pair.layer], "verdict": str(judged["verdict"]), "sentence": str(judged["sentence"]),
         "remedy": str(judged["remedy"]), "notes": str(judged["notes"]),

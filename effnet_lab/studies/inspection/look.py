@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from effnet_lab.analysis.pairs import Pair
 from effnet_lab.analysis.twins import Twins
-from effnet_lab.studies.inspection.payload import MAP_STEPS, Channels, ErrorMap, Histogram, Range
+from effnet_lab.studies.inspection.payload import MAP_STEPS, Channels, CodeEnds, ErrorMap, Histogram
 
 BINS = 64
 MOST_CHANNELS = 24  # of a layer that are told, worst first
@@ -68,7 +68,7 @@ class LayerLook:
         self.codes = np.minimum(self.codes[0], found[4]), np.maximum(self.codes[1], found[5])
 
     @property
-    def range(self) -> Range | None:
+    def range(self) -> CodeEnds | None:
         """Where the codes end; None for a layer that is not quantized."""
         tensor = self.pair.quantized
         if not tensor.quantized or tensor.dtype.kind not in "iu":

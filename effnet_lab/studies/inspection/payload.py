@@ -22,7 +22,7 @@ class Metric(TypedDict):
     high: float
 
 
-class Range(TypedDict):
+class CodeEnds(TypedDict):
     """Where the codes of a layer end, in real values."""
 
     low: float
@@ -66,7 +66,7 @@ class Steps(TypedDict):
     rows: list[list[str]]
 
 
-class Layer(TypedDict):
+class ShownLayer(TypedDict):
     """One layer of one file."""
 
     name: str
@@ -80,7 +80,7 @@ class Layer(TypedDict):
     notes: str
     values: dict[str, float]  # by id of the metric; NaN: not measured
     facts: list[tuple[str, str]]
-    range: Range | None
+    range: CodeEnds | None
     histogram: Histogram | None
     channels: Channels | None
     maps: list[ErrorMap | None]  # by picture
@@ -102,7 +102,7 @@ class File(TypedDict):
 
     label: str
     summary: str
-    layers: list[Layer]
+    layers: list[ShownLayer]
     pictures: list[Picture]  # those whose answer changes first; empty for networks that take no pictures
 
 

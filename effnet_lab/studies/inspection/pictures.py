@@ -22,7 +22,7 @@ TOP = 5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Answer:
+class BothAnswers:
     """What both networks said of one sample."""
 
     float_scores: NDArray[np.float32]
@@ -44,8 +44,8 @@ class AnswerWatcher:
     """Keeps what both networks said of every sample. See `error_sums.Watcher`."""
 
     def __init__(self) -> None:
-        self.kept: list[Answer] = []
-        self._seen: list[Answer] = []
+        self.kept: list[BothAnswers] = []
+        self._seen: list[BothAnswers] = []
 
     def begin(self) -> None:
         """Start from what is kept."""
@@ -54,7 +54,7 @@ class AnswerWatcher:
     def see(self, twins: Twins) -> None:
         """Take in what the two networks hold."""
         reference, quantized = (values.reshape(-1).copy() for values in twins.outputs()[0])
-        self._seen.append(Answer(float_scores=reference, quantized_scores=quantized))
+        self._seen.append(BothAnswers(float_scores=reference, quantized_scores=quantized))
 
     def keep(self) -> None:
         """Count what was seen since `begin`."""
@@ -66,7 +66,7 @@ class AnswerWatcher:
         return np.array(order[:n], np.int64)
 
 
-def picture(images: ImageSet, index: int, answer: Answer, info: ModelInfo) -> Picture:
+def picture(images: ImageSet, index: int, answer: BothAnswers, info: ModelInfo) -> Picture:
     """One picture, as the network sees it, with both answers."""
     pixels = images.read(index)
     label = images.classes[int(images.labels[index])] if images.labelled else ""
