@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from effnet_lab.cli.inputs import takes_input
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, show
-from effnet_lab.images.stated import StatedInput
+
+if TYPE_CHECKING:
+    from effnet_lab.images.stated import StatedInput
 
 COMPARED = ("layer", "low", "high", "against_low", "against_high", "width_ratio")
 

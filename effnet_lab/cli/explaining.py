@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from effnet_lab.cli.inputs import Inputs, chosen, takes_input
 from effnet_lab.cli.networks import Json
 from effnet_lab.cli.output import show
-from effnet_lab.images.stated import StatedInput
 from effnet_lab.names import UserError
+
+if TYPE_CHECKING:
+    from effnet_lab.images.stated import StatedInput
 
 _COLUMNS = ("layer_index", "layer", "op", "n_values", "n_different", "multiplier_max", "rounding")
 

@@ -9,7 +9,6 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from effnet_lab.images.stated import StatedInput
 from effnet_lab.names import UserError
 
 DATA = (
@@ -55,7 +54,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {  # field of StatedInput: annotation of 
 
 def takes_input(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that state a network's input; it gets them as one argument, `stated`."""
-    hints = get_type_hints(command, include_extras=True)
+    hints = get_type_hints(command, localns={"StatedInput": object}, include_extras=True)  # its room loads numpy: later
     own = [p.replace(annotation=hints[p.name]) for p in inspect.signature(command).parameters.values()]
     added = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
@@ -64,6 +63,8 @@ def takes_input(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(**given: Any) -> None:
+        from effnet_lab.images.stated import StatedInput
+
         stated = StatedInput(**{name: given.pop(name, default) for name, (_, default) in _OPTIONS.items()})
         command(**given, stated=stated)
 

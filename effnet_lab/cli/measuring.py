@@ -11,10 +11,10 @@ from effnet_lab.cli.inputs import DATA, Inputs, Limit, Split, chosen, takes_inpu
 from effnet_lab.cli.inputs import Data as Images
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, save, show, show_all
-from effnet_lab.images.stated import StatedInput
 
 if TYPE_CHECKING:
     from effnet_lab.bench import OpProfile
+    from effnet_lab.images.stated import StatedInput
 
 Data = Annotated[str, typer.Option(help=DATA)]
 LATENCY_COLUMNS = (

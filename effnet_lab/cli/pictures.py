@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from effnet_lab.cli.inputs import Data, Limit, Split, chosen, takes_input
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, show
-from effnet_lab.images.stated import StatedInput
+
+if TYPE_CHECKING:
+    from effnet_lab.images.stated import StatedInput
 
 Images = Annotated[
     list[str],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,8 +11,10 @@ from effnet_lab.cli.inputs import DATA, takes_input
 from effnet_lab.cli.measuring import Data
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, show
-from effnet_lab.images.stated import StatedInput
 from effnet_lab.names import UserError
+
+if TYPE_CHECKING:
+    from effnet_lab.images.stated import StatedInput
 
 COLUMNS = (
     "scheme", "steps", "n_images", "top1", "top1_lo", "top1_hi", "difference", "difference_lo", "difference_hi", "p_value",

@@ -11,10 +11,11 @@ from effnet_lab.cli.inputs import Data, Inputs, Limit, Split, chosen, takes_inpu
 from effnet_lab.cli.layers import Anyway, say_pairing
 from effnet_lab.cli.networks import Json
 from effnet_lab.cli.output import progress, show
-from effnet_lab.images.stated import StatedInput
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from effnet_lab.images.stated import StatedInput
 
 
 @takes_input
