@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from effnet_lab.analysis.lint import npu, stated, values, xnnpack
-from effnet_lab.analysis.lint.findings import at_least
+from effnet_lab.analysis.lint.findings import Findings
 from effnet_lab.analysis.lint.network import Network, Node
 from effnet_lab.analysis.lint.rules import RULES, SEVERITIES
 from effnet_lab.analysis.lint.words import in_words
@@ -707,7 +707,7 @@ def test_graver_ones():
     import pandas as pd
 
     table = pd.DataFrame({"severity": ["error", "warning", "info"]})
-    assert [len(at_least(table, severity)) for severity in ("error", "warning", "info")] == [1, 2, 3]
+    assert [len(Findings(table=table).at_least(severity)) for severity in ("error", "warning", "info")] == [1, 2, 3]
     assert tuple(dict.fromkeys(rule.severity for rule in RULES.values())) != ()
     assert SEVERITIES == ("error", "warning", "info")
 
