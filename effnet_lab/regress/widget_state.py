@@ -57,7 +57,7 @@ def _strings(value: object) -> Iterator[str]:
     """Every string inside nested lists and mappings."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, Mapping):
+    elif isinstance(value, Mapping[str, Any]):
         for inner in value.values():
             yield from _strings(inner)
     elif isinstance(value, (list, tuple)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -30,7 +31,7 @@ def activation_style(
     calibration: ImageSet,
     *,
     widenings: Sequence[float] = (1.0,),
-    progress: Callable[..., Iterable] | None = None,
+    progress: Callable[..., Iterable[Any]] | None = None,
 ) -> pd.DataFrame:
     """ACTIVATION_STYLE frame: float and int8 top-1 of each network, per granularity of the weights and widening.
 
@@ -79,7 +80,7 @@ def widen(graph: Graph, ranges: Ranges, factor: float) -> Ranges:
     return wide
 
 
-def _row(path: Path | str, reference: Predictions, ranges: Ranges, granularity: str) -> dict:
+def _row(path: Path | str, reference: Predictions, ranges: Ranges, granularity: str) -> dict[str, Any]:
     from effnet_lab.quantize.ai_edge import requantize
     from effnet_lab.quantize.schemes import get_scheme
 
@@ -88,7 +89,7 @@ def _row(path: Path | str, reference: Predictions, ranges: Ranges, granularity: 
     answers = collect_predictions(FilePredictor(info=info, runner=Runner(content)), reference.images)
     spec, n = get_spec(info.variant), len(answers)
     widest = max((tensor for tensor in ranges if tensor in names), key=lambda name: ranges[name][1] - ranges[name][0])
-    row = {"model": info.model, "granularity": granularity, "activation": spec.activation}
+    row: dict[str, Any] = {"model": info.model, "granularity": granularity, "activation": spec.activation}
     row |= {"squeeze_excite": bool(spec.se_ratio), "n_images": n}
     for kind, seen in (("float", reference), ("int8", answers)):
         row |= share_row(int(seen.hits.sum()), n, f"{kind}_top1")

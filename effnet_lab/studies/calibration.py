@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -45,7 +45,7 @@ class Draw:
     method: str
     number: int  # of the draw, among those of its size
     drawn: str  # "all", "disjoint" or "bootstrap"
-    rows: NDArray  # of the statistics
+    rows: NDArray[Any]  # of the statistics
 
 
 def calibration_study(
@@ -59,7 +59,7 @@ def calibration_study(
     scheme: str = "static_wi8_ai8",
     statistics: Statistics | None = None,
     seed: int = 0,
-    progress: Callable[..., Iterable] | None = None,
+    progress: Callable[..., Iterable[Any]] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Calibrate one network on many choices of images: CALIBRATION_RANGES and CALIBRATION_ACCURACY.
 
@@ -221,7 +221,7 @@ def _statistics(
     preprocess: object,
     pool: ImageSet,
     statistics: Statistics | None,
-    progress: Callable[..., Iterable] | None,
+    progress: Callable[..., Iterable[Any]] | None,
 ) -> Statistics:
     from effnet_lab.quantize.ranges import Ranging
 
@@ -238,7 +238,9 @@ def _calibrate(content: bytes, scheme: str, statistics: Statistics, draw: Draw) 
     return chosen, requantize(content, get_scheme(scheme), chosen, clipping=clipping)
 
 
-def _range_rows(model: str, layers: Sequence[str], chosen: dict, widest: dict, about: dict) -> list[dict]:
+def _range_rows(
+    model: str, layers: Sequence[str], chosen: dict[str, Any], widest: dict[str, Any], about: dict[str, Any]
+) -> list[dict[str, Any]]:
     rows = []
     for i, (layer, tensor) in enumerate(zip(layers, chosen, strict=True)):
         (low, high), (least, most) = chosen[tensor], widest[tensor]
@@ -248,7 +250,7 @@ def _range_rows(model: str, layers: Sequence[str], chosen: dict, widest: dict, a
     return rows
 
 
-def _accuracy_row(answers: Predictions, reference: Predictions, about: dict) -> dict:
+def _accuracy_row(answers: Predictions, reference: Predictions, about: dict[str, Any]) -> dict[str, Any]:
     n = len(answers)
     row = answers.info.key | {"data": answers.images.name, "n_images": n} | about
     row |= share_row(int(answers.hits.sum()), n)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -42,7 +42,7 @@ def rivals(
     threads: int = 1,
     n_runs: int = N_RUNS,
     n_blocks: int | None = None,
-    progress: Callable[..., Iterable] | None = None,
+    progress: Callable[..., Iterable[Any]] | None = None,
 ) -> pd.DataFrame:
     """RIVALS frame: two rows per network, float32 and int8.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pandas as pd
 
@@ -13,7 +14,7 @@ IMAGENET = 50_000
 _COUNT = re.compile(r"([\d,]+)(?: validation)? images")
 
 
-def judge_accuracy(claim: Claim, table: pd.DataFrame) -> dict:
+def judge_accuracy(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
     """Columns rule, ours, verdict and explanation of one accuracy.
 
     Whoever published it first is *not checkable here*. A later number for the same network is held against that one: within
@@ -50,7 +51,7 @@ def judge_accuracy(claim: Claim, table: pd.DataFrame) -> dict:
     return {"rule": rule, "ours": other, "verdict": "contradicted", "explanation": words}
 
 
-def _whole_number(claim: Claim, n: int) -> dict:
+def _whole_number(claim: Claim, n: int) -> dict[str, Any]:
     """Whether the share is one of so many images, as far as its digits go; the accuracy itself needs ST's training."""
     hits = round(claim.value * n)
     fits = abs(hits / n - claim.value) <= claim.rounded_to / 2 * 1.001

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -38,7 +39,7 @@ def claims_ledger(measured: pd.DataFrame | None = None) -> pd.DataFrame:
     return frames.build(frames.CLAIMS, [_row(claim, table, measured) for claim in table.to_dict("records")])
 
 
-def _row(row: dict, table: pd.DataFrame, measured: pd.DataFrame | None) -> dict:
+def _row(row: dict[str, Any], table: pd.DataFrame, measured: pd.DataFrame | None) -> dict[str, Any]:
     claim = Claim(**{name: row[name] for name in ("model", "quantity", "source", "value", "rounded_to", "conditions")})
     kept = {name: row[name] for name in ("model", "quantity", "source", "value", "unit", "conditions")}
     if claim.quantity.startswith(("top1", "top5")):
@@ -69,7 +70,7 @@ def _measured(claim: Claim, measured: pd.DataFrame | None) -> list[Recount]:
     ]
 
 
-def _judge(claim: Claim, recounts: Sequence[Recount]) -> dict:
+def _judge(claim: Claim, recounts: Sequence[Recount]) -> dict[str, Any]:
     """The first rule that gives the number, else the first rule there is."""
     values = [(recount, value) for recount in recounts if (value := recount.value(claim)) is not None]
     if not values:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ _MACC = "STM32Cube.AI counts what is averaged and added as well."
 
 
 def measure_claims(
-    names: Sequence[str] = (*ST, *KERAS), progress: Callable[..., Iterable] | None = None
+    names: Sequence[str] = (*ST, *KERAS), progress: Callable[..., Iterable[Any]] | None = None
 ) -> pd.DataFrame:
     """MEASURED frame: arena, flash and arithmetic of ST EfficientNet LC v1 at both sizes; parameters of Keras's networks.
 
@@ -50,7 +51,7 @@ def measure_claims(
     return frames.build(frames.MEASURED, rows)
 
 
-def _numbers(path: Path) -> list[dict]:
+def _numbers(path: Path) -> list[dict[str, Any]]:
     graph, arena = read_graph(path), footprint(path).table["arena_head_bytes"].item()
     flash = _stored_bytes(graph) + PADDING_BYTES
     exact = {"tolerance": 0.0, "because": ""}

@@ -1,0 +1,48 @@
+"""Which file to take: what was not measured meets no budget, and equal accuracy is settled by time."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+
+from effnet_lab import frames
+from effnet_lab.studies import Needs, choose
+
+
+def files(*changes: dict) -> pd.DataFrame:
+    """TRADEOFFS rows, alike but for their name and what is given."""
+    alike = {
+        "scheme": "int8", "backend": "", "n_images": 100, "top1": 0.9, "top1_lo": 0.8, "top1_hi": 0.95, "p50_ms": 5.0,
+        "size_bytes": 50_000, "peak_activation_bytes": 20_000, "arena_bytes": 30_000,
+    }  # fmt: skip
+    return frames.build(frames.TRADEOFFS, [alike | {"model": f"m{i}"} | change for i, change in enumerate(changes)])
+
+
+@pytest.mark.parametrize(
+    ("unmeasured", "needs"),
+    [
+        ({"p50_ms": math.nan}, Needs(max_ms=1e9)),
+        ({"size_bytes": math.nan}, Needs(max_flash_kib=1e9)),
+        ({"arena_bytes": math.nan, "peak_activation_bytes": math.nan}, Needs(max_ram_kib=1e9)),
+        ({"top1": math.nan}, Needs(min_top1=1e-9)),
+    ],
+    ids=["latency", "flash", "ram", "top1"],
+)
+def test_what_was_not_measured_meets_no_need(unmeasured, needs):
+    taken, words = choose(files(unmeasured, {"top1": 0.5}), needs)
+    assert taken.tolist() == [False, True], words
+
+
+@pytest.mark.parametrize("slow_first", [True, False])
+def test_of_two_equally_accurate_files_the_faster_one_is_taken(slow_first):
+    table = files({"p50_ms": 9.0}, {"p50_ms": 2.0})
+    table = table if slow_first else table.iloc[::-1].reset_index(drop=True)
+    taken, _words = choose(table, Needs())
+    assert table.loc[taken, "p50_ms"].tolist() == [2.0]
+
+
+def test_an_arena_that_was_measured_counts_more_than_the_peak():
+    assert choose(files({}), Needs(max_ram_kib=25))[0].tolist() == [False]  # arena 29.3 KiB, peak 19.5
+    assert choose(files({"arena_bytes": math.nan}), Needs(max_ram_kib=25))[0].tolist() == [True]
