@@ -39,7 +39,7 @@ def keep_valid_widgets(notebook: nbformat.NotebookNode) -> bool:
     return False
 
 
-def is_whole(state: Mapping[str, Mapping]) -> bool:
+def is_whole(state: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether every model has a class, every reference points to a model, and the size is reasonable."""
     text = json.dumps(state)
     named = {value.removeprefix(_REFERENCE) for value in _strings(state) if value.startswith(_REFERENCE)}
@@ -57,7 +57,7 @@ def _strings(value: object) -> Iterator[str]:
     """Every string inside nested lists and mappings."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, Mapping[str, Any]):
+    elif isinstance(value, Mapping):
         for inner in value.values():
             yield from _strings(inner)
     elif isinstance(value, (list, tuple)):
