@@ -7,7 +7,7 @@ endif
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run test lab lint types bench mutate lock pictures docs app
+.PHONY: help run test lab lint bench mutate lock pictures docs app
 
 help:
 	@echo "make run       set up .venv, execute the notebooks, write results/, compare with data/baselines"
@@ -15,8 +15,7 @@ help:
 	@echo "make lab       JupyterLab on a copy of the notebooks, loopback only, token on"
 	@echo "make app       the same notebooks without code"
 	@echo "make docs      build the documentation into site/"
-	@echo "make lint      ruff: rules and format"
-	@echo "make types     mypy --strict"
+	@echo "make lint      ruff: rules and format; mypy: types"
 	@echo "make bench     speed against named rivals"
 	@echo "make mutate    change one operator, number or condition at a time: do the tests notice?"
 	@echo "make lock      compile requirements.lock from pyproject.toml"
@@ -41,8 +40,6 @@ docs: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-
-types: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)

@@ -116,8 +116,7 @@ class Twins:
 
     def samples(self, images: ImageSet | ArraySet) -> Iterator[Sample]:
         """What the networks take of each image, or of each sample of arrays, in order."""
-        fitted: ImageSet | ArraySet = fit_samples(images, self.quantized_source.graph, self.info)  # type: ignore[type-var]
-        return fitted.samples(self.info.preprocess)
+        return fit_samples(images, self.quantized_source.graph, self.info).samples(self.info.preprocess)
 
     def _settle(self, preprocess: Stated) -> ModelInfo:
         """The quantized file's card; a float file may know better what both are fed with."""

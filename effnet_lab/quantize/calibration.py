@@ -64,7 +64,9 @@ class Statistics:
         """16 hex digits that stand for the images, in their order."""
         return digest(*(image.encode() for image in self.images))
 
-    def ranges(self, method: str = "minmax", images: Sequence[int] | None = None) -> dict[str, tuple[float, float]]:
+    def ranges(
+        self, method: str = "minmax", images: Sequence[int] | NDArray[Any] | None = None
+    ) -> dict[str, tuple[float, float]]:
         """(low, high) by tensor name, real values; `images` are rows, in an order that moving_average depends on."""
         choose = lookup("calibration method", method, METHODS)
         rows = np.arange(self.n_images) if images is None else np.asarray(images, dtype=np.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 from pandas.api.types import is_float_dtype
@@ -28,7 +29,7 @@ def write_csv(table: pd.DataFrame, path: Path) -> Path:
         for name in table.columns
         if column(name).kind == "count" and is_float_dtype(table[name]) and _is_whole(table[name].dropna())
     }
-    quoting = csv.QUOTE_ALL if _has_carriage_return(table) else csv.QUOTE_MINIMAL
+    quoting: Literal[0, 1] = csv.QUOTE_ALL if _has_carriage_return(table) else csv.QUOTE_MINIMAL
     write_atomically(path, table.assign(**whole).to_csv(index=False, lineterminator="\n", quoting=quoting).encode())
     return path
 

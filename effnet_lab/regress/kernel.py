@@ -40,7 +40,8 @@ def sliced_polling(slice_s: float = SLICE_S) -> Iterator[None]:
         while True:
             left = slice_s if deadline is None else max(0.0, min(slice_s, deadline - monotonic()))
             try:
-                return await whole_wait(self, timeout=left)
+                reply: dict[str, Any] = await whole_wait(self, timeout=left)
+                return reply
             except Empty:
                 if deadline is not None and monotonic() >= deadline:
                     raise

@@ -9,7 +9,7 @@ import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from effnet_lab.names import UserError, suggest
 
@@ -141,13 +141,13 @@ def _parameters(cells: list[Cell], notebook: str) -> dict[str, Parameter]:
 def _parameter(statement: ast.stmt, comments: Mapping[int, str], notebook: str) -> Parameter:
     """One annotated literal."""
     try:
-        if not (isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)):
+        if not (isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value):
             raise ValueError(statement)
         return Parameter(
             name=statement.target.id,
             annotation=ast.unparse(statement.annotation),
             default=ast.literal_eval(statement.value),
-            comment=comments.get(statement.end_lineno, ""),
+            comment=comments.get(statement.end_lineno or 0, ""),
         )
     except (ValueError, TypeError):
         raise UserError(
@@ -169,7 +169,7 @@ def _is_read(name: str, cells: list[Cell]) -> bool:
     return False
 
 
-def _as_type(annotation: str, value: object) -> object:
+def _as_type(annotation: str, value: Any) -> object:
     """Convert, or raise a ValueError, TypeError or SyntaxError."""
     if annotation.endswith("| None"):
         if value is None or value == "None":

@@ -34,4 +34,5 @@ class Compound:
     def phi(self, width: float, depth: float, resolution: float | np.ndarray, base: NetSpec) -> float | np.ndarray:
         """Largest phi that all three dimensions have reached: the weakest of them decides."""
         reached = min(np.log(depth / base.depth) / np.log(self.alpha), np.log(width / base.width) / np.log(self.beta))
-        return np.minimum(reached, np.log(resolution / base.resolution) / np.log(self.gamma))
+        weakest: float | np.ndarray = np.minimum(reached, np.log(resolution / base.resolution) / np.log(self.gamma))
+        return weakest

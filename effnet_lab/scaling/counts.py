@@ -42,8 +42,8 @@ def peak_activation_bytes(net: Iterable[Layer], side: Size) -> Size:
     """
     net = tuple(net)
     last_use = {source: i for i, layer in enumerate(net) for source in layer.inputs}
-    alive = {"input": side * side * 3}
-    peak = 0
+    alive: dict[str, Size] = {"input": side * side * 3}
+    peak: Size = 0
     for i, layer in enumerate(net):
         alive[layer.name] = layer.activation_bytes
         peak = np.maximum(peak, sum(alive.values()))

@@ -68,7 +68,8 @@ def blocks(spec: NetSpec) -> tuple[Block, ...]:
     """Every block in forward order; the drop-connect ramp runs over the *scaled* blocks."""
     stem, *stage_channels, _head = scaled_channels(spec)
     repeats = scaled_repeats(spec)
-    total, channels, out = sum(repeats), stem, []
+    total, channels = sum(repeats), stem
+    out: list[Block] = []
     for stage, stage_out, count in zip(spec.stages, stage_channels, repeats, strict=True):
         for repeat in range(count):
             out.append(
@@ -137,7 +138,15 @@ def _block_layers(block: Block, source: str, side: Size) -> Iterator[Layer]:
 
 
 def _conv(
-    name: str, source: str, side: Size, in_channels: int, out_channels: int, *, kernel=1, stride=1, batch_norm=True
+    name: str,
+    source: str,
+    side: Size,
+    in_channels: int,
+    out_channels: int,
+    *,
+    kernel: int = 1,
+    stride: int = 1,
+    batch_norm: bool = True,
 ) -> Layer:
     """Convolution without bias and with batch norm, or with a bias and without: gamma and beta are two per channel."""
     size = kernel * kernel * in_channels * out_channels

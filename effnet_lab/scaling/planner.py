@@ -119,7 +119,7 @@ def _steps(net: Iterable[Layer], activation: str) -> Iterator[tuple[str, tuple[s
     renamed: dict[str, str] = {}
     for layer in net:
         inputs = tuple(renamed.get(name, name) for name in layer.inputs)
-        size, channels = layer.activation_bytes, layer.channels if layer.op in WEIGHTED else 0
+        size, channels = int(layer.activation_bytes), layer.channels if layer.op in WEIGHTED else 0
         yield layer.name, inputs, size, channels
         kind = _activation(layer, activation)
         if kind in ("sigmoid", "swish"):

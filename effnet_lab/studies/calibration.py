@@ -16,7 +16,7 @@ from effnet_lab import frames
 from effnet_lab.evaluate.compare import SIGNIFICANT, paired_difference
 from effnet_lab.evaluate.predictions import Predictions, collect_predictions
 from effnet_lab.evaluate.predictors import FilePredictor
-from effnet_lab.images import ImageSet
+from effnet_lab.images import ImageSet, Preprocess
 from effnet_lab.intervals import share_row
 from effnet_lab.litert import Runner, read_graph, read_info
 from effnet_lab.litert.flatbuffer import read_bytes
@@ -218,7 +218,7 @@ def _float_file(model: LoadedModel | Path | str, folder: Path) -> Path:
 
 def _statistics(
     content: bytes,
-    preprocess: object,
+    preprocess: Preprocess | None,
     pool: ImageSet,
     statistics: Statistics | None,
     progress: Callable[..., Iterable[Any]] | None,
@@ -230,7 +230,9 @@ def _statistics(
     return ranging.measure(content, preprocess, progress)
 
 
-def _calibrate(content: bytes, scheme: str, statistics: Statistics, draw: Draw) -> tuple[dict, bytes]:
+def _calibrate(
+    content: bytes, scheme: str, statistics: Statistics, draw: Draw
+) -> tuple[dict[str, tuple[float, float]], bytes]:
     from effnet_lab.quantize import get_scheme, requantize
 
     method, clipping = METHODS[draw.method]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,10 +73,10 @@ def rivals(
     ours = _measure(paths, threads=threads, n_runs=n_runs, n_blocks=n_blocks, progress=progress) if paths else {}
     known = published()
     known = known[known["source"].str.startswith(SOURCES)].drop_duplicates(["model", "quantity"])
-    known = known.set_index(["model", "quantity"]).to_dict("index")
+    stated = known.set_index(["model", "quantity"]).to_dict("index")
     rows = [
         dict(zip(frames.MODEL_FILE, (name, scheme, backend), strict=True))
-        | _published(known, name, scheme)
+        | _published(stated, name, scheme)
         | ours.get((name, scheme), {"host": "", "guard": ""})
         for name in names
         for scheme, backend in SCHEMES.items()
@@ -84,9 +84,9 @@ def rivals(
     return frames.build(frames.RIVALS, rows)
 
 
-def _published(known: dict[tuple[str, str], dict], name: str, scheme: str) -> dict[str, object]:
+def _published(stated: dict[Hashable, dict[Hashable, Any]], name: str, scheme: str) -> dict[str, object]:
     """Columns of somebody else's numbers."""
-    top1, latency = (known.get((name, quantity), {}) for quantity in _QUANTITIES[scheme])
+    top1, latency = (stated.get((name, quantity), {}) for quantity in _QUANTITIES[scheme])
     return {
         "published_top1": top1.get("value", float("nan")),
         "published_source": top1.get("source", ""),
@@ -97,14 +97,19 @@ def _published(known: dict[tuple[str, str], dict], name: str, scheme: str) -> di
     }
 
 
-def _measure(paths: Sequence[Path], **how: object) -> dict[tuple[str, str], dict]:
+def _measure(paths: Sequence[Path], **how: Any) -> dict[tuple[str, str], dict[str, Any]]:
     """Columns of our own numbers, by name and scheme."""
     table = measure_latency(paths, **how)
     return {
         (row["model"], row["scheme"]): {column: row[column] for column in (*_LATENCY, *_RELATIVE)}
-        | {"size_bytes": path.stat().st_size, "size_px": read_info(path).preprocess.size_px}
+        | {"size_bytes": path.stat().st_size, "size_px": _size_px(path)}
         for path, row in zip(paths, table.to_dict("records"), strict=True)
     }
+
+
+def _size_px(path: Path) -> int | None:
+    preprocess = read_info(path).preprocess
+    return None if preprocess is None else preprocess.size_px
 
 
 def _files(name: str, folder: Path, size_px: int | None) -> list[Path]:
@@ -116,10 +121,11 @@ def _files(name: str, folder: Path, size_px: int | None) -> list[Path]:
     side = size_px or (LITE[name].resolution if name in LITE else REFERENCE_NETWORKS[name].size_px)
     wanted = [(get_scheme(scheme), backend) for scheme, backend in SCHEMES.items()]
     paths = paths_of(name, wanted, folder)
-    if all(path.is_file() and read_info(path).preprocess.size_px == side for path in paths):
+    if all(path.is_file() and _size_px(path) == side for path in paths):
         return paths
     images = open_images(f"scenes?side_px={side}", split="calibration", limit=N_CALIBRATION)
-    return write_files(_build(name, side), wanted, folder, calibration=images)
+    built: list[Path] = write_files(_build(name, side), wanted, folder, calibration=images)
+    return built
 
 
 def _build(name: str, size_px: int) -> LoadedModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -116,7 +117,7 @@ def choose(
     fastest are named too, since the images cannot tell them apart.
     """
     needs = needs or Needs(max_ms=max_ms, max_ram_kib=max_ram_kib, max_flash_kib=max_flash_kib, min_top1=min_top1)
-    missed = {index: needs.missed(row) for index, row in table.iterrows()}
+    missed: dict[Any, list[tuple[str, float]]] = {index: needs.missed(row) for index, row in table.iterrows()}
     fits = pd.Series([not missed[index] for index in table.index], index=table.index)
     if not fits.any():
         nearest = min(missed, key=lambda index: sum(share for _, share in missed[index]))

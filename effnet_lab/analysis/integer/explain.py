@@ -63,7 +63,7 @@ def explain(
     if is_picture(inputs):
         sample = one_picture(str(inputs), source.graph, info)
     else:
-        fitted = fit_samples(open_samples(inputs, limit=1), source.graph, info)  # type: ignore[type-var]
+        fitted = fit_samples(open_samples(inputs, limit=1), source.graph, info)
         sample = next(iter(fitted.samples(info.preprocess)))
     replay = _run(source, model, sample, kernels)
     return _table(replay, info.key) if layer is None else steps_of(replay, info.key, layer, at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -39,7 +39,7 @@ def claims_ledger(measured: pd.DataFrame | None = None) -> pd.DataFrame:
     return frames.build(frames.CLAIMS, [_row(claim, table, measured) for claim in table.to_dict("records")])
 
 
-def _row(row: dict[str, Any], table: pd.DataFrame, measured: pd.DataFrame | None) -> dict[str, Any]:
+def _row(row: Mapping[Hashable, Any], table: pd.DataFrame, measured: pd.DataFrame | None) -> dict[str, Any]:
     claim = Claim(**{name: row[name] for name in ("model", "quantity", "source", "value", "rounded_to", "conditions")})
     kept = {name: row[name] for name in ("model", "quantity", "source", "value", "unit", "conditions")}
     if claim.quantity.startswith(("top1", "top5")):
@@ -61,13 +61,17 @@ def _measured(claim: Claim, measured: pd.DataFrame | None) -> list[Recount]:
     return [
         Recount(
             rule=row["rule"],
-            value=lambda _claim, value=row["value"]: value,
+            value=_always(row["value"]),
             tolerance=row["tolerance"],
             because=row["because"],
             other_meaning=bool(row["because"]),
         )
         for row in rows.to_dict("records")
     ]
+
+
+def _always(value: float) -> Callable[[Claim], float | None]:
+    return lambda _claim: value
 
 
 def _judge(claim: Claim, recounts: Sequence[Recount]) -> dict[str, Any]:

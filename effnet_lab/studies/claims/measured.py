@@ -45,7 +45,12 @@ def measure_claims(
             rows.append({"model": name, "quantity": "params", "value": model.keras.count_params()} | rule)
             continue
         with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder:
-            how = {"format": "int8", "backend": "ai_edge_quantizer", "io": "uint8", "calibration": calibration}
+            how: dict[str, Any] = {
+                "format": "int8",
+                "backend": "ai_edge_quantizer",
+                "io": "uint8",
+                "calibration": calibration,
+            }
             (path,) = export(model, Path(folder) / "st.tflite", **how).files
             rows += [{"model": name} | row for row in _numbers(path)]
     return frames.build(frames.MEASURED, rows)
@@ -72,7 +77,7 @@ def _stored_bytes(graph: Graph) -> int:
     They are counted op by op and not as stored: constants that are equal share a place, and a bias of zeros has none, which
     happens with random weights only.
     """
-    kernels = [(graph.weights(op), graph.tensors[op.outputs[0]]) for op in graph.ops if graph.weights(op) is not None]
+    kernels = [(kernel, graph.tensors[op.outputs[0]]) for op in graph.ops if (kernel := graph.weights(op)) is not None]
     return sum(kernel.size_bytes + 4 * output.shape[-1] for kernel, output in kernels)
 
 

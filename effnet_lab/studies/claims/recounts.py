@@ -63,23 +63,36 @@ def _params(claim: Claim) -> float | None:
 
 def _with_statistics(claim: Claim) -> float | None:
     """Trainable parameters and the moving mean and variance of every batch norm."""
-    net = _net(claim)
-    if net is None:
+    net, params = _net(claim), _params(claim)
+    if net is None or params is None:
         return None
-    return _params(claim) + sum(2 * layer.channels for layer in net if layer.op in ("conv", "depthwise"))
+    return params + sum(2 * layer.channels for layer in net if layer.op in ("conv", "depthwise"))
 
 
 def _madds(claim: Claim) -> float | None:
     net = _net(claim, _side(claim))
-    return None if net is None else sum(layer.madds for layer in net)
+    return None if net is None else int(sum(layer.madds for layer in net))
 
 
 def _convolution_outputs(claim: Claim) -> int:
-    return sum(layer.activation_bytes for layer in _net(claim, _side(claim)) if layer.op in ("conv", "depthwise"))
+    net = _net(claim, _side(claim)) or ()
+    return int(sum(layer.activation_bytes for layer in net if layer.op in ("conv", "depthwise")))
 
 
 def _madds_and(per_output: int) -> Callable[[Claim], float | None]:
-    return lambda claim: None if _net(claim) is None else _madds(claim) + per_output * _convolution_outputs(claim)
+    def value(claim: Claim) -> float | None:
+        madds = _madds(claim)
+        return None if madds is None else madds + per_output * _convolution_outputs(claim)
+
+    return value
+
+
+def _times(factor: int, count: Callable[[Claim], float | None]) -> Callable[[Claim], float | None]:
+    def value(claim: Claim) -> float | None:
+        counted = count(claim)
+        return None if counted is None else factor * counted
+
+    return value
 
 
 BATCH_NORM = "Three more for each element that a convolution puts out: the batch norm's subtraction, product and sum."
@@ -105,14 +118,14 @@ RECOUNTS: dict[str, tuple[Recount, ...]] = {
     ),
     "flops": (
         Recount(rule="multiply-adds of convolutions and dense layers", value=_madds, if_not=UNKNOWN_FLOPS),
-        Recount(rule="twice the multiply-adds", value=lambda claim: 2 * _madds(claim)),
+        Recount(rule="twice the multiply-adds", value=_times(2, _madds)),
         Recount(rule="multiply-adds and 2 per convolution output", value=_madds_and(2)),
         Recount(rule="multiply-adds and 3 per convolution output", value=_madds_and(3)),
     ),
     "file_bytes": (
         Recount(
             rule="4 bytes for each parameter and batch-norm statistic", tolerance=0.003,
-            value=lambda claim: 4 * _with_statistics(claim),
+            value=_times(4, _with_statistics),
         ),
     ),
     "resolution_px": (
