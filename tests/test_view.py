@@ -212,6 +212,19 @@ def test_front_steps_the_other_way_when_more_of_x_is_better():
     assert trace(figure, "float32, converter").error_y.array is None
 
 
+def test_a_name_on_the_front_stands_once_and_never_over_the_edge():
+    table = made.tradeoffs()
+    table = table.assign(model="tiny0", scheme="float32", backend=[f"back end {row}" for row in range(len(table))])
+    for x, y, ends in (
+        ("p50_ms", "top1", ("bottom right", "top left")),
+        ("top1", "p50_ms", ("top right", "bottom left")),
+    ):
+        front = trace(view.plot_tradeoffs(table, x, y, made.on_front(table, x, y)), "front")
+        assert len(front.x) > 1
+        assert [text.strip() for text in front.text if text] == ["tiny0"]
+        assert (front.textposition[0], front.textposition[-1]) == ends
+
+
 def test_published_pairs_the_two_quantities():
     figure = view.plot_published(made.published(), "pixel4_cpu_ms", "top1")
     assert list(figure.data[0].x) == [12, 18]

@@ -20,6 +20,7 @@ TRADEOFF_AXES = (
 )  # fmt: skip
 INT8 = "static_wi8_ai8"
 FAINT_TIE, FAINT_OFF = 0.55, 0.3  # opacity of a near tie, and of what is off the front
+BESIDE_MARK = "\N{EN SPACE}"  # keeps a name clear of its mark
 ROOM = 1.35  # of a logarithmic axis beyond its outermost marks, as a factor
 
 
@@ -118,13 +119,19 @@ def _hover_columns() -> list[str]:
 
 
 def _add_front(fig: go.Figure, front: pd.DataFrame, x: str, y: str, x_axis: Axis) -> None:
-    """Step line: with less of a cost than at the next point one gets what the previous point offers."""
-    front = front.sort_values(x)
+    """Step line: with less of a cost than at the next point one gets what the previous point offers.
+
+    Names stand outside the line, each once; that of the point nearest the edge of the figure stands inside, where there is room.
+    """
+    front, low = front.sort_values(x), x_axis.better == "low"
     labels = front["model"] + front["scheme"].map({"float32": "", INT8: " int8"}).fillna(" " + front["scheme"])
+    labels = (BESIDE_MARK + labels + BESIDE_MARK).mask(labels.duplicated(keep="first" if low else "last"), "")
+    others = ["top left" if low else "top right"] * (len(front) - 1)
+    places = ["bottom right", *others] if low else [*others, "bottom left"]
     fig.add_scatter(
         x=front[x], y=front[y], mode="lines+text", name="front", hoverinfo="skip", text=labels.tolist(),
-        textposition="top left" if x_axis.better == "low" else "top right", textfont_size=11, cliponaxis=False,
-        line={"shape": "hv" if x_axis.better == "low" else "vh", "color": theme.RULE, "width": 2},
+        textposition=places, textfont_size=11, cliponaxis=False,
+        line={"shape": "hv" if low else "vh", "color": theme.RULE, "width": 2},
     )  # fmt: skip
 
 
