@@ -6,8 +6,9 @@ from effnet_lab.analysis.repair.equalize import equalize
 from effnet_lab.analysis.repair.moments import Moments, mean_window, measure_moments
 from effnet_lab.analysis.repair.pipeline import STEPS, RepairStage, repair_stages, write_stages
 from effnet_lab.analysis.repair.ranges import channel_ranges
+from effnet_lab.analysis.repair.round_walk import Precision, round_kernels
 
 __all__ = [
-    "STEPS", "Moments", "RepairStage", "best_threshold", "channel_ranges", "clip_outliers", "correct_biases", "equalize",
-    "mean_shifts", "mean_window", "measure_moments", "repair_stages", "write_stages",
+    "STEPS", "Moments", "Precision", "RepairStage", "best_threshold", "channel_ranges", "clip_outliers", "correct_biases",
+    "equalize", "mean_shifts", "mean_window", "measure_moments", "repair_stages", "round_kernels", "write_stages",
 ]  # fmt: skip
