@@ -21,7 +21,7 @@ CELLS = (
     "LayerErrorView(made.errors(), made.histogram)",
     "TradeoffView(made.tradeoffs(), made.on_front, made.choose)",
 )
-FAMILY, COUNTS, CURVE, VALUES, PARETO = range(5)  # plots from the top of the page
+STACK, FAMILY, COUNTS, CURVE, VALUES, PARETO = range(6)  # plots from the top of the page
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def session(tmp_path_factory):
             page, traffic = lab.new_page(browser, height=3600)
             lab.open_notebook(page, url, "widgets.ipynb")
             lab.run_all(page)
-            lab.wait_for_plots(page, 5)
+            lab.wait_for_plots(page, 6)
             yield page, traffic, directory
     finally:
         lab.stop_server(process)
@@ -56,7 +56,8 @@ def test_page_shows_every_figure(session):
     shot = directory / "widgets.png"
     page.screenshot(path=shot)
     titles = [plot["title"] for plot in lab.plots(page)]
-    assert len(titles) == 5
+    assert len(titles) == 6
+    assert titles[STACK].startswith("The stack of stages")
     assert titles[FAMILY].startswith("The family")
     assert titles[PARETO] == "Top-1 accuracy against latency p50"
     assert shot.stat().st_size > 50_000
@@ -89,7 +90,7 @@ def test_layer_menu_changes_the_histogram(session):
 def test_switch_of_axes(session):
     page, _traffic, _directory = session
     before = lab.plots(page)
-    menu = page.locator(".widget-dropdown", has_text="x axis").locator("select")
+    menu = page.locator(".widget-dropdown", has_text="x axis").locator("select").last  # the first is the scaling view's
     menu.select_option(label="file size (bytes)")
     after = lab.wait_for_change(page, PARETO, before)
     assert before[PARETO]["xaxis"] == "latency p50 (ms, this host)"

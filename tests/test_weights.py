@@ -13,7 +13,7 @@ import tf_keras
 from safetensors.numpy import save_file
 
 from effnet_lab.images import Preprocess, open_images
-from effnet_lab.litert import Runner, float_twin, read_info
+from effnet_lab.litert import Runner, float_twin, input_values, read_info
 from effnet_lab.models import features
 from effnet_lab.models.build import build_model
 from effnet_lab.models.loaded import LoadedModel
@@ -397,12 +397,17 @@ def test_own_tflite_files_come_back(files, scheme):
         (Affine(2.0, -1.0), 127.5, 127.5),
         (Affine(1 / 128, -127 / 128), 127.0, 128.0),  # grey levels
         (Affine(1.0, -127.0), 127.0, 1.0),
-        (Affine(), 127.0, 128.0),  # nothing: what litert takes a float input to want
     ],
 )
 def test_what_a_float_file_does_to_its_image_is_preprocessing(before, mean, std):
-    rule = tflite._fold(tflite._guess(Preprocess(size_px=224), before), before, "x.tflite")
+    given = input_values._before(np.array([before.factor]), np.array([before.shift]))
+    rule = tflite._fold(Preprocess(size_px=224, mean=given[0], std=given[1]), before, "x.tflite")
     assert (rule.mean, rule.std) == pytest.approx((mean, std))
+
+
+def test_a_file_that_does_nothing_to_its_image_leaves_the_preprocessing_alone():
+    rule = tflite._fold(Preprocess(size_px=224), Affine(), "x.tflite")
+    assert (rule.mean, rule.std) == (127.0, 128.0)
 
 
 # --- a new head, features
