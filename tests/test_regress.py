@@ -273,6 +273,7 @@ def test_only_a_small_and_whole_widget_state_is_kept(change, kept):
 
 def test_rows_come_back_to_the_last_bit(tmp_path):
     table = layers(3).assign(sqnr_accumulated_db=[np.inf, -1 / 3, np.nan], mse=[1e-300, 2**-52, 0.1])
+    table = table.assign(pairing="float file", local_inputs="")
     record(table, "layer_error", tmp_path, **SMOKE)
     back = read_frame(tmp_path, "layer_error")
     pd.testing.assert_frame_equal(back[table.columns], table, check_exact=True, check_dtype=False)
