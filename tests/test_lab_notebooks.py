@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(lab.CHROMIUM is None, reason="no Chromium on the PATH (Debian: apt install chromium)"),
 ]
 RESTING = {  # states of QUICK from which a hand below would have nothing to move
-    "01_scaling": {"mode": "multipliers", "column": "madds"},
+    "01_scaling": {"mode": "multipliers", "width": "1.0", "column": "madds", "y": "params"},
     "02_quantization_error": {"layer": "", "notions": "['accumulated']"},
     "03_tradeoffs": {"x": "p50_ms", "max_flash_kib": "0", "min_top1": "0"},
 }
