@@ -147,13 +147,14 @@ class Graph:
     @cached_property
     def madds(self) -> int:
         """One multiply and its add, in convolutions and dense layers, batch 1."""
-        total = 0
-        for op in self.ops:
-            if (kernel := self.weights(op)) is not None:
-                out = self.tensors[op.outputs[0]].shape
-                pixels = int(np.prod(out[1:-1], dtype=np.int64))
-                total += pixels * int(np.prod(kernel.shape, dtype=np.int64))
-        return total
+        return sum(map(self.op_madds, self.ops))
+
+    def op_madds(self, op: Op) -> int:
+        """The same of one op; 0 where it has no kernel."""
+        if (kernel := self.weights(op)) is None:
+            return 0
+        pixels = int(np.prod(self.tensors[op.outputs[0]].shape[1:-1], dtype=np.int64))
+        return pixels * int(np.prod(kernel.shape, dtype=np.int64))
 
     @cached_property
     def peak_activation_bytes(self) -> int:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from effnet_lab.analysis.integer.explain import steps_of
@@ -18,7 +17,7 @@ from effnet_lab.analysis.twins import Twins
 from effnet_lab.analysis.verdicts.layer_verdicts import judge
 from effnet_lab.frames import column
 from effnet_lab.images import ArraySet, ImageSet, Source, Stated, open_samples
-from effnet_lab.litert import Graph, tell_apart
+from effnet_lab.litert import tell_apart
 from effnet_lab.litert.options import options_of
 from effnet_lab.litert.runner import DelegateError
 from effnet_lab.names import UserError
@@ -153,7 +152,8 @@ def _layer(
 ) -> ShownLayer:  # fmt: skip
     pair = look.pair
     layer: ShownLayer = {
-        "name": pair.layer, "op": pair.op.kind, "block": _block(pair.layer), "madds": _madds(twins.quantized_source.graph, pair),
+        "name": pair.layer, "op": pair.op.kind, "block": _block(pair.layer),
+        "madds": twins.quantized_source.graph.op_madds(pair.op),
         "parents": parents[pair.layer], "verdict": str(judged["verdict"]), "sentence": str(judged["sentence"]),
         "remedy": str(judged["remedy"]), "notes": str(judged["notes"]),
         "values": {metric["id"]: float(errors[metric["id"]]) for metric in METRICS},
@@ -178,11 +178,3 @@ def _steps(twins: Twins, pair: Pair, replay: Replay) -> Steps | None:
 def _block(layer: str) -> str:
     match = _BLOCK.match(layer)
     return match[1] if match else ""
-
-
-def _madds(graph: Graph, pair: Pair) -> int:
-    kernel = graph.weights(pair.op)
-    if kernel is None:
-        return 0
-    shape = graph.tensors[pair.op.outputs[0]].shape
-    return int(np.prod(shape[1:-1], dtype=np.int64) * np.prod(kernel.shape, dtype=np.int64))
