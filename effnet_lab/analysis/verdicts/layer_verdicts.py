@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ import pandas as pd
 
 from effnet_lab import frames
 from effnet_lab.analysis.ends import EndLoss, EndWatcher
+from effnet_lab.analysis.error_sums import Watcher
 from effnet_lab.analysis.measuring import Measuring
 from effnet_lab.analysis.twins import Twins
 from effnet_lab.analysis.verdicts.assign import examine_all
@@ -90,11 +91,15 @@ def verdicts(
 
 
 def judge(
-    twins: Twins, images: ImageSet | ArraySet, progress: Callable[..., Iterable[Any]] | None = None
+    twins: Twins,
+    images: ImageSet | ArraySet,
+    progress: Callable[..., Iterable[Any]] | None = None,
+    *,
+    watchers: Sequence[Watcher] = (),
 ) -> LayerVerdicts:
-    """The same of files that are open; see `verdicts`."""
+    """The same of files that are open, see `verdicts`; `watchers` look on, so that no image has to be run again for them."""
     evidence, ends = EvidenceWatcher(twins), EndWatcher(twins)
-    measuring = Measuring(twins, ("accumulated", "local"), watchers=(evidence, ends))
+    measuring = Measuring(twins, ("accumulated", "local"), watchers=(evidence, ends, *watchers))
     finished = measuring.run(images, progress)
     errors = measuring.table(images.name)
     cases = examine_all(errors, evidence.found, replay_of(twins, evidence.found))

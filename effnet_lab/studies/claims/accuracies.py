@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from effnet_lab.intervals import wilson
-from effnet_lab.studies.claims.recounts import Claim
+from effnet_lab.studies.claims.recounts import CONFIRMED, CONTRADICTED, COPIED, EXPLAINED, UNCHECKED, Claim
 
 IMAGENET = 50_000
 _COUNT = re.compile(r"([\d,]+)(?: validation)? images")
@@ -17,9 +17,10 @@ _COUNT = re.compile(r"([\d,]+)(?: validation)? images")
 def judge_accuracy(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
     """Columns rule, ours, verdict and explanation of one accuracy.
 
-    Whoever published it first is *not checkable here*. A later number for the same network is held against that one: within
-    the 95 % interval that its images allow the two are one number measured twice (*explained difference*), outside they
-    *contradict* each other. A share of few images must be a whole number of them.
+    Whoever published it first is *not checkable here*. A later number for the same network is held against that one: the
+    same number is *copied*, where its source says so, or *confirmed elsewhere*; within the 95 % interval that its images
+    allow the two are one number measured twice (*explained difference*), outside they *contradict* each other. A share of
+    few images must be a whole number of them. None of it is our own measurement.
     """
     n = _images(claim.conditions)
     if n < IMAGENET:
@@ -28,27 +29,24 @@ def judge_accuracy(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
     nothing = {"rule": "", "ours": float("nan")}
     if first["source"] == claim.source:
         words = "needs ImageNet's 50,000 validation images and the official weights: `evaluate --data` does it where they are"
-        return nothing | {"verdict": "not checkable here", "explanation": words}
+        return nothing | {"verdict": UNCHECKED, "explanation": words}
     rule, other = f"the number of {first['source'].split(',')[0]}", float(first["value"])
     low, high = wilson(round(claim.value * n), n)
     if abs(other - claim.value) < 1e-9:
-        return {
-            "rule": rule,
-            "ours": other,
-            "verdict": "reproduced",
-            "explanation": "the same number, copied or confirmed",
-        }
+        copied = "copied" in claim.conditions
+        words = "the same number, taken over from there" if copied else "the same number, measured by others; not by us"
+        return {"rule": rule, "ours": other, "verdict": COPIED if copied else CONFIRMED, "explanation": words}
     span = f"{low:.2%} to {high:.2%}, n = {n:,}"
     if low <= other <= high:
         words = (
             f"{claim.value:.2%} and {other:.2%}: the 95 % interval of the first ({span}) holds the second. The images cannot "
             f"tell the two apart; resize, JPEG decoder{', input size' if ' px' in claim.conditions else ''} and export differ."
         )
-        return {"rule": rule, "ours": other, "verdict": "explained difference", "explanation": words}
+        return {"rule": rule, "ours": other, "verdict": EXPLAINED, "explanation": words}
     words = (
         f"{claim.value:.2%} here, {other:.2%} there, outside {span}: another recipe, size or head, not another sample."
     )
-    return {"rule": rule, "ours": other, "verdict": "contradicted", "explanation": words}
+    return {"rule": rule, "ours": other, "verdict": CONTRADICTED, "explanation": words}
 
 
 def _whole_number(claim: Claim, n: int) -> dict[str, Any]:
@@ -60,7 +58,7 @@ def _whole_number(claim: Claim, n: int) -> dict[str, Any]:
     words += f"; 95 % interval {low:.2%} to {high:.2%}. The weights may run on ST's devices only, and are not run here"
     return {
         "rule": f"a whole number of {n} images", "ours": hits / n, "explanation": words,
-        "verdict": "not checkable here" if fits else "contradicted",
+        "verdict": UNCHECKED if fits else CONTRADICTED,
     }  # fmt: skip
 
 

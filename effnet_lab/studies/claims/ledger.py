@@ -10,25 +10,39 @@ import pandas as pd
 from effnet_lab import frames
 from effnet_lab.scaling import published
 from effnet_lab.studies.claims.accuracies import judge_accuracy
-from effnet_lab.studies.claims.recounts import RECOUNTS, Claim, Recount
+from effnet_lab.studies.claims.recounts import (
+    CONTRADICTED,
+    COPIED,
+    EXPLAINED,
+    RECOUNTS,
+    REPRODUCED,
+    TOLERATED,
+    TOTALS,
+    UNCHECKED,
+    Claim,
+    Recount,
+)
 
-REPRODUCED, EXPLAINED, CONTRADICTED, UNCHECKED = (
-    "reproduced", "explained difference", "contradicted", "not checkable here",
-)  # fmt: skip
 NEEDS = {  # what checking would take, by the beginning of the quantity
     "latency_ms": "needs that processor or phone; `bench --adb` measures on one",
     "plants": "needs the Plant Village photographs and ST's training",
     "food101": "needs the Food-101 photographs and ST's training",
     "activation_m": "needs that network's weights, which were not published",
+    "ram_runtime": "needs ST's runtime library, compiled for that processor",
+    "flash_code": "needs ST's example program, compiled for that processor",
 }
+_OLDER_TOOL = "STM32Cube.AI 7.3"
 
 
 def claims_ledger(measured: pd.DataFrame | None = None) -> pd.DataFrame:
     """CLAIMS frame: one row per published number.
 
-    A claim is *reproduced* if the first rule for its quantity gives it, within the rounding of the publication; an
-    *explained difference* if another rule gives it, which is named; *contradicted* if no rule does; *not checkable here* if
-    this machine cannot make the number, with what it would take.
+    A claim is *reproduced* if we have computed it anew by the first rule for its quantity and it is the same within the
+    rounding of the publication; *within our tolerance* if it is so within a tolerance that we allow, which is named;
+    *copied* if nobody has computed it anew: it is a constant of the original code, or another publication's number;
+    *confirmed elsewhere* if others have measured the same; an *explained difference* if another rule gives it, which is
+    named; *contradicted* if no rule does; *not checkable here* if this machine cannot make the number, with what it would
+    take.
 
     Parameters
     ----------
@@ -47,7 +61,9 @@ def _row(row: Mapping[Hashable, Any], table: pd.DataFrame, measured: pd.DataFram
     for start, words in NEEDS.items():
         if claim.quantity.startswith(start):
             return kept | {"rule": "", "ours": float("nan"), "verdict": UNCHECKED, "explanation": words}
-    if claim.source.endswith("older tool"):
+    if claim.quantity in TOTALS:
+        return kept | _judge_total(claim, table)
+    if claim.quantity == "activation_bytes" and claim.conditions == _OLDER_TOOL:
         words = "the planner of another version of that tool; the newer one needs +27 % or -26 % for the same file"
         return kept | {"rule": "", "ours": float("nan"), "verdict": UNCHECKED, "explanation": words}
     recounts = [*_measured(claim, measured), *RECOUNTS.get(claim.quantity, ())]
@@ -82,8 +98,8 @@ def _judge(claim: Claim, recounts: Sequence[Recount]) -> dict[str, Any]:
         return {"rule": "", "ours": float("nan"), "verdict": UNCHECKED, "explanation": words}
     for i, (recount, ours) in enumerate(values):
         if recount.agrees(claim, ours):
-            verdict = EXPLAINED if i or recount.other_meaning else REPRODUCED
-            words = recount.words(claim, ours) if verdict == EXPLAINED else ""
+            verdict = _agreement(recount, claim, ours, first=not i)
+            words = "" if verdict == REPRODUCED else recount.words(claim, ours)
             if i:
                 words = f"Our {values[0][0].rule} is {_number(values[0][1])}. {words}"
             return {"rule": recount.rule, "ours": ours, "verdict": verdict, "explanation": words}
@@ -91,6 +107,32 @@ def _judge(claim: Claim, recounts: Sequence[Recount]) -> dict[str, Any]:
     tried = ", ".join(f"{other.rule}: {_number(value)}" for other, value in values)
     words = recount.if_not.format(ours=_number(ours)) or f"No rule gives it. Tried {tried}."
     return {"rule": recount.rule, "ours": ours, "verdict": CONTRADICTED, "explanation": words}
+
+
+def _agreement(recount: Recount, claim: Claim, ours: float, *, first: bool) -> str:
+    """What to call it that a rule gives the number."""
+    if not first or recount.other_meaning:
+        return EXPLAINED
+    if not recount.exact(claim, ours):
+        return TOLERATED
+    return COPIED if recount.taken_over else REPRODUCED
+
+
+def _judge_total(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
+    """A total against the parts that the same source prints beside it; each of them is rounded."""
+    beside = table[(table["model"] == claim.model) & (table["source"] == claim.source)].set_index("quantity")
+    parts = beside.loc[list(TOTALS[claim.quantity])]
+    ours = float(parts["value"].sum())
+    rounding = (claim.rounded_to + float(parts["rounded_to"].sum())) / 2 * 1.001
+    said = " + ".join(f"{value:,.0f}" for value in parts["value"])
+    fits = abs(ours - claim.value) <= rounding
+    words = f"{said} = {ours:,.0f} bytes in the same table" + (
+        "" if fits else ": the total is not the sum of its parts"
+    )
+    return {
+        "rule": "sum of the parts that the same table prints", "ours": ours,
+        "verdict": REPRODUCED if fits else CONTRADICTED, "explanation": words,
+    }  # fmt: skip
 
 
 def _number(value: float) -> str:

@@ -91,14 +91,9 @@ def _whole(
 
 
 def _file(twins: Twins, images: ImageSet | ArraySet, label: str, progress: Callable[..., Iterable[Any]] | None) -> File:
-    found = judge(twins, images, progress)
-    errors = _with_effects(found.errors, twins, images, progress)
     answers = AnswerWatcher()
-    answers.begin()
-    for sample in twins.samples(images):
-        twins.run(sample)
-        answers.see(twins)
-    answers.keep()
+    found = judge(twins, images, progress, watchers=(answers,))
+    errors = _with_effects(found.errors, twins, images, progress)
     telling = answers.most_telling(N_PICTURES)
     looks = {pair.layer: LayerLook(pair) for pair in twins.pairs}
     for sample in twins.samples(images.pick(telling[::-1])):  # the most telling last: the integers are told of it

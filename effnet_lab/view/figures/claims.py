@@ -13,14 +13,15 @@ from effnet_lab.view.axes import axis
 from effnet_lab.view.text import records
 
 VERDICTS = {
-    "reproduced": (theme.GREEN, "circle"), "explained difference": (theme.BLUE, "diamond"),
-    "contradicted": (theme.VERMILION, "x"),
+    "reproduced": (theme.GREEN, "circle"), "within our tolerance": (theme.GREEN, "circle-open"),
+    "copied": (theme.GREY, "square"), "confirmed elsewhere": (theme.GREY, "square-open"),
+    "explained difference": (theme.BLUE, "diamond"), "contradicted": (theme.VERMILION, "x"),
 }  # fmt: skip
 LINE = 62  # characters of an explanation per line of its hover box
 
 
 def plot_claims(claims: pd.DataFrame) -> go.Figure:
-    """Our number over the published one, a mark per claim that could be recounted; colour and symbol are the verdict.
+    """Our number over the published one, a mark per claim that has another beside it; colour and symbol are the verdict.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ def plot_claims(claims: pd.DataFrame) -> go.Figure:
     require(claims, CLAIMS, caller="plot_claims")
     rows = claims[claims["ours"].notna() & (claims["value"] > 0) & claims["verdict"].isin(VERDICTS)]
     quantities = list(dict.fromkeys(rows["quantity"]))[::-1]
-    fig = theme.new_figure(f"{len(rows)} of {len(claims)} published numbers, recounted", 120 + 34 * len(quantities))
+    fig = theme.new_figure(f"{len(rows)} of {len(claims)} published numbers beside another", 120 + 34 * len(quantities))
     fig.add_vline(x=1, line={"width": 1, "color": theme.RULE})
     for verdict, (color, symbol) in VERDICTS.items():
         mine = rows[rows["verdict"] == verdict]
