@@ -136,12 +136,13 @@ def binary(kind: str, first, second, out, *, zeros=(0, 0, 0), shape=(1, 8, 8, 16
     return file.done([a, b], y)
 
 
-def mean(into, out, *, zeros=(0, 0), shape=(1, 7, 7, 64), axes=(1, 2), keep=False) -> bytes:
+def mean(into, out, *, zeros=(0, 0), shape=(1, 7, 7, 64), axes=(1, 2), keep=False, dtype="int8") -> bytes:
     file = File()
-    x = file.tensor("x", shape, scale=into, zero=zeros[0])
+    x = file.tensor("x", shape, dtype, scale=into, zero=zeros[0])
     over = file.tensor("axes", (len(axes),), "int32", data=axes)
-    left = tuple(1 if i in axes else n for i, n in enumerate(shape) if keep or i not in axes)
-    y = file.tensor("y", left, scale=out, zero=zeros[1])
+    gone = {axis % len(shape) for axis in axes}
+    left = tuple(1 if i in gone else n for i, n in enumerate(shape) if keep or i not in gone)
+    y = file.tensor("y", left, dtype, scale=out, zero=zeros[1])
     file.op("mean", [x, over], y, keepDims=keep)
     return file.done([x], y)
 

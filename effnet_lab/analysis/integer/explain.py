@@ -11,8 +11,9 @@ import pandas as pd
 
 from effnet_lab import frames
 from effnet_lab.analysis.feeding import is_picture, one_picture
+from effnet_lab.analysis.integer.op_case import IntegerStep, Value
 from effnet_lab.analysis.integer.replay import Replay, left_by_delegate
-from effnet_lab.analysis.integer.steps import IntegerStep, Value, steps
+from effnet_lab.analysis.integer.steps import steps
 from effnet_lab.analysis.metrics import Array
 from effnet_lab.images import Source as Images
 from effnet_lab.images import Stated, open_samples
@@ -119,8 +120,11 @@ def explain_op(
 def _run(source: Source, model: Path | str, sample: Sequence[Array], kernels: str) -> Replay:
     """The file after a run of one sample, with every activation kept."""
     graph = source.graph
-    if not any(graph.tensors[op.outputs[0]].dtype.name in ("int8", "uint8") for op in graph.ops if op.outputs):
-        raise UserError(f"{str(model)!r} computes nothing in int8: its scheme is {graph.scheme}. Give an int8 file.")
+    made = [graph.tensors[op.outputs[0]] for op in graph.ops if op.outputs]
+    if not any(tensor.quantized and tensor.dtype.kind in "iu" for tensor in made):
+        raise UserError(
+            f"{str(model)!r} computes nothing in integers: its scheme is {graph.scheme}. Give an int8 file."
+        )
     runner = Runner(source.content, kernels=kernels, keep_all=True, graph=graph)
     runner.feed(*sample)
     runner.invoke()

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from effnet_lab.analysis.integer.steps import OpCase, Value, steps
+from effnet_lab.analysis.integer.op_case import OpCase, Value
+from effnet_lab.analysis.integer.steps import steps
 from effnet_lab.analysis.metrics import Array
 from effnet_lab.litert import Graph, Op, Runner, Tensor, delegation
 from effnet_lab.litert.options import Options

@@ -3,56 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
-from effnet_lab.analysis.integer.fixed_point import (
-    FLOAT32,
-    TIES_AWAY,
-    TIES_UP,
-    quantize_multiplier,
-    requantize,
-    requantize_with,
-)
+from effnet_lab.analysis.integer.fixed_point import TIES_AWAY, requantize
+from effnet_lab.analysis.integer.means import mean
+from effnet_lab.analysis.integer.op_case import IntegerStep, OpCase
+from effnet_lab.analysis.integer.rescale import AT_ONCE, scaled
 from effnet_lab.analysis.integer.sums import products
 from effnet_lab.analysis.metrics import Array
-from effnet_lab.litert import Op, Tensor
-from effnet_lab.litert.options import Options
+from effnet_lab.litert import Tensor
 from effnet_lab.names import UserError
 
-Value = Array | float  # a number, or an array that broadcasts to the output's shape
-_LAYERS = ("conv", "depthwise", "dense")
 _PRODUCTS = ("input code x weight code over the window", "input code x (weight code - its zero point) over the window")
 _ADD_BITS = 20  # extra bits that an addition gives its inputs
-
-
-@dataclass(frozen=True, kw_only=True)
-class OpCase:
-    """One op with the codes that go in."""
-
-    op: Op
-    options: Options
-    inputs: tuple[Tensor, ...]
-    output: Tensor
-    codes: tuple[Array, ...]  # of the inputs, as stored or computed; None where there is nothing
-    kernels: str  # see `litert.KERNELS`
-
-    @property
-    def rounding(self) -> str:
-        """How these kernels round when they go from the accumulator to the output's scale."""
-        if self.kernels == "xnnpack":
-            return TIES_UP if self.op.kind == "add" else FLOAT32
-        return TIES_UP if self.kernels == "builtin" and self.op.kind in _LAYERS else TIES_AWAY
-
-
-@dataclass(frozen=True, kw_only=True)
-class IntegerStep:
-    """One quantity: a number, or an array that broadcasts to the output's shape."""
-
-    quantity: str
-    value: Value
-    how: str
 
 
 def steps(case: OpCase) -> Iterator[IntegerStep]:
@@ -64,19 +28,19 @@ def steps(case: OpCase) -> Iterator[IntegerStep]:
     if types not in ({"int8"}, {"uint8"}):
         said = ", ".join(sorted(types))
         raise UserError(f"Only the arithmetic of int8 and uint8 activations is known. This op has {said}.")
-    scaled = np.empty(0)
+    last = np.empty(0)
     for step in parts(case):
         yield step
-        scaled = np.asarray(step.value)
-    yield from _finish(case, scaled)
+        last = np.asarray(step.value)
+    yield from _finish(case, last)
 
 
-def _finish(case: OpCase, scaled: Array) -> Iterator[IntegerStep]:
+def _finish(case: OpCase, rounded: Array) -> Iterator[IntegerStep]:
     zero, (low, high) = int(case.output.zero_point[0]), code_range(case.output, case.options.fused)
     yield IntegerStep(quantity="output zero point", value=zero, how="added to the rounded value")
     yield IntegerStep(quantity="lowest code", value=low, how=f"activation {case.options.fused}")
     yield IntegerStep(quantity="highest code", value=high, how=f"activation {case.options.fused}")
-    code = np.clip(scaled + zero, low, high).reshape(case.output.shape)
+    code = np.clip(rounded + zero, low, high).reshape(case.output.shape)
     yield IntegerStep(quantity="output code", value=code, how="rounded value + zero point, clamped")
 
 
@@ -113,7 +77,9 @@ def _weighted(case: OpCase) -> Iterator[IntegerStep]:
     accumulator = (total - zero * per_channel + bias).astype(np.int32).astype(np.int64)  # int32 wraps
     yield IntegerStep(quantity="accumulator", value=accumulator, how="sum of products + zero point term + bias, int32")
     real = multiplier(x, kernel, case.output, case.op.kind, case.kernels)
-    yield from _scaled(accumulator, real, case.rounding, "input scale x weight scale / output scale")
+    how = "input scale x weight scale / output scale"
+    together = AT_ONCE.get(case.op.kind, 1) if case.kernels == "builtin" else 1
+    yield from scaled(accumulator, real, case.rounding, how, together=together)
 
 
 def multiplier(x: Tensor, kernel: Tensor, output: Tensor, kind: str, kernels: str) -> Array:
@@ -125,18 +91,6 @@ def multiplier(x: Tensor, kernel: Tensor, output: Tensor, kind: str, kernels: st
     ) and kernel.scale.size == 1:  # two float32 multiplied before it is widened
         return np.asarray((x.scale[0] * kernel.scale).astype(np.float64) / np.float64(output.scale[0]))
     return np.asarray(np.float64(x.scale[0]) * kernel.scale.astype(np.float64) / np.float64(output.scale[0]))
-
-
-def _scaled(accumulator: Array, real: Value, rounding: str, how: str) -> Iterator[IntegerStep]:
-    yield IntegerStep(quantity="multiplier", value=np.asarray(real, np.float64), how=how)
-    if rounding != FLOAT32:
-        mantissa, shift = quantize_multiplier(real)
-        yield IntegerStep(quantity="mantissa", value=mantissa, how="int32 in [2^30, 2^31)")
-        yield IntegerStep(quantity="shift", value=shift, how="multiplier = mantissa x 2^(shift - 31)")
-    yield IntegerStep(
-        quantity="before rounding", value=accumulator * np.asarray(real, np.float64), how="accumulator x multiplier"
-    )
-    yield IntegerStep(quantity="rounded value", value=requantize(accumulator, real, rounding), how=rounding)
 
 
 def _add(case: OpCase) -> Iterator[IntegerStep]:
@@ -179,7 +133,7 @@ def _add_common_scale(offsets: list[Array], scales: list[np.float32]) -> Iterato
     total = terms[0] + terms[1]
     yield IntegerStep(quantity="accumulator", value=total, how="term 1 + term 2")
     real = common / (2.0**_ADD_BITS * float(scales[2]))
-    yield from _scaled(total, real, TIES_AWAY, f"2 x larger input scale / (2^{_ADD_BITS} x output scale)")
+    yield from scaled(total, real, TIES_AWAY, f"2 x larger input scale / (2^{_ADD_BITS} x output scale)")
 
 
 def _mul(case: OpCase) -> Iterator[IntegerStep]:
@@ -193,40 +147,7 @@ def _mul(case: OpCase) -> Iterator[IntegerStep]:
     first, second, out = (tensor.scale[0] for tensor in (*case.inputs, case.output))
     exact = float(first) * float(second) / float(out)
     real = (first * second) / out if case.kernels == "xnnpack" else exact
-    yield from _scaled(total, real, case.rounding, "input scale 1 x input scale 2 / output scale")
-
-
-def _mean(case: OpCase) -> Iterator[IntegerStep]:
-    x, codes = case.inputs[0], case.codes[0]
-    axes = tuple(int(axis) for axis in case.codes[1].reshape(-1))
-    count, zero = int(np.prod([codes.shape[axis] for axis in axes])), int(x.zero_point[0])
-    total = codes.astype(np.int64).sum(axes)
-    yield IntegerStep(quantity="sum of codes", value=total, how=f"over the {count} values")
-    yield IntegerStep(quantity="zero point term", value=-count * zero, how=f"- {count} x input zero point {zero}")
-    accumulator = total - count * zero
-    yield IntegerStep(quantity="accumulator", value=accumulator, how="sum of codes + zero point term")
-    if case.kernels == "xnnpack":
-        real = (x.scale[0] / case.output.scale[0]) * np.float32(1 / np.float32(count))
-        yield from _scaled(accumulator, real, FLOAT32, f"input scale / output scale / {count}")
-        return
-    if case.kernels == "builtin" and len(case.output.shape) == codes.ndim:
-        raise UserError(
-            "A mean that keeps its dimensions is not known bit for bit on the builtin kernels. Take reference."
-        )
-    yield from _mean_divided(accumulator, float(x.scale[0]) / float(case.output.scale[0]), count)
-
-
-def _mean_divided(accumulator: Array, ratio: float, count: int) -> Iterator[IntegerStep]:
-    """The plain kernels divide the mantissa by the count, after shifting it up as far as 64 bits allow."""
-    mantissa, shift = quantize_multiplier(ratio)
-    room = min(count.bit_length() - 1, 32, 31 + int(shift))
-    mantissa, shift = (mantissa << room) // count, shift - room
-    yield IntegerStep(quantity="multiplier", value=ratio / count, how=f"input scale / output scale / {count}")
-    yield IntegerStep(quantity="mantissa", value=mantissa, how=f"of input scale / output scale, x 2^{room} / {count}")
-    yield IntegerStep(quantity="shift", value=shift, how="multiplier = mantissa x 2^(shift - 31)")
-    yield IntegerStep(quantity="before rounding", value=accumulator * (ratio / count), how="accumulator x multiplier")
-    rounded = requantize_with(accumulator, mantissa, shift, TIES_AWAY)
-    yield IntegerStep(quantity="rounded value", value=rounded, how=TIES_AWAY)
+    yield from scaled(total, real, case.rounding, "input scale 1 x input scale 2 / output scale")
 
 
 _KINDS: dict[str, Callable[[OpCase], Iterator[IntegerStep]]] = {
@@ -235,6 +156,6 @@ _KINDS: dict[str, Callable[[OpCase], Iterator[IntegerStep]]] = {
     "dense": _weighted,
     "add": _add,
     "mul": _mul,
-    "mean": _mean,
+    "mean": mean,
 }
 KINDS = tuple(_KINDS)

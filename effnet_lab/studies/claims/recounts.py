@@ -10,7 +10,6 @@ from effnet_lab.images import ORIGINAL
 from effnet_lab.scaling import LITE, totals
 from effnet_lab.scaling.layers import Layer, layers
 
-
 REPRODUCED, TOLERATED, COPIED, CONFIRMED, EXPLAINED, CONTRADICTED, UNCHECKED = (
     "reproduced", "within our tolerance", "copied", "confirmed elsewhere", "explained difference", "contradicted",
     "not checkable here",
