@@ -24,6 +24,7 @@ class Healthy:
 
     path: Path
     calibration: ImageSet
+    shown: ImageSet | None = None  # what verdicts are given on, for faults of single images
 
     @cached_property
     def graph(self):
@@ -37,8 +38,21 @@ class Healthy:
 
     @cached_property
     def pixels(self) -> np.ndarray:
-        preprocess = read_info(self.path).preprocess
-        return np.concatenate([batch for batch, _labels in self.calibration.batches(preprocess)])
+        return self.fed(self.calibration)
+
+    def fed(self, images: ImageSet) -> np.ndarray:
+        """What the network takes of each image."""
+        return np.concatenate([batch for batch, _labels in images.batches(read_info(self.path).preprocess)])
+
+    def entering(self, layer: str, images: ImageSet) -> list[np.ndarray]:
+        """What a layer reads on each image, (positions, channels)."""
+        runner, index, found = Runner(self.path, keep_all=True), self.ops[layer].inputs[0], []
+        for image in self.fed(images):
+            runner.feed(image)
+            runner.invoke()
+            values = runner.activation(runner.graph.tensors[index])
+            found.append(values.reshape(-1, values.shape[-1]).astype(np.float64))
+        return found
 
     def stored(self, layer: str, which: int) -> tuple[str, np.ndarray]:
         """Name and a copy of the kernel (1) or bias (2) of a layer."""
@@ -80,14 +94,14 @@ class Patient:
 
 def write(
     healthy: Healthy, folder: Path, fault: str = "healthy", layer: str = "", *, edits: dict | None = None,
-    squeeze: float = 1.0, recipe: str = "int8",
+    squeeze: float = 1.0, recipe: str = "int8", ends: tuple[float, float] | None = None,
 ) -> Patient:  # fmt: skip
-    """Quantize the edited network with min-max ranges, that of one layer times `squeeze`."""
+    """Quantize the edited network with min-max ranges, that of one layer times `squeeze`, or with these `ends`."""
     content = with_constants(healthy.path, edits) if edits else healthy.path.read_bytes()
     ranges = healthy.ranges(content)
-    if squeeze != 1.0:
+    if squeeze != 1.0 or ends is not None:
         name = healthy.graph.tensors[healthy.ops[layer].outputs[0]].name
-        ranges[name] = tuple(squeeze * end for end in ranges[name])
+        ranges[name] = tuple(squeeze * end for end in ends or ranges[name])
     info = replace(read_info(healthy.path), scheme="static_wi8_ai8", backend="ai_edge_quantizer")
     stem = f"{info.model}-{fault}-{layer}".replace("/", "_").replace(" ", "_")
     paths = [folder / f"{stem}.{end}.tflite" for end in ("float32", "int8")]
@@ -234,7 +248,102 @@ def shuffled_channel(healthy: Healthy, layer: str, folder: Path, rng: np.random.
     return spoiled(healthy, layer, folder, "one channel", spoil)
 
 
-DEFECTS = (shuffled_kernel, zeroed_bias, low_bias, doubled_scale, shuffled_channel)
+def misread_bias(healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator) -> Patient:
+    """A bias in steps eight times as large as the kernels take it in, and a scale that says so."""
+
+    def spoil(content, x, w, b, *_):
+        content = with_constants(content, {b.name: np.rint(b.data / 8).astype(b.dtype)})
+        tree = parse(content)
+        stored = tree.subgraphs[0].tensors[b.index].quantization
+        stored.scale = 8 * np.asarray(stored.scale, np.float32)
+        return pack(tree)
+
+    return spoiled(healthy, layer, folder, "bias scale", spoil)
+
+
+def raised_channel(healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator) -> Patient:
+    """The bias of one channel higher by sixty steps of the output."""
+
+    def spoil(content, x, w, b, y):
+        data, steps = b.data.copy(), x.scale[0] * np.broadcast_to(w.scale, b.data.shape)
+        channel = int(rng.integers(data.size))
+        data[channel] += round(60 * float(y.scale[0] / steps[channel]))
+        return with_constants(content, {b.name: data})
+
+    return spoiled(healthy, layer, folder, "one bias", spoil)
+
+
+def doubled_channel(healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator) -> Patient:
+    """Every weight of one channel stands for twice its value."""
+
+    def spoil(content, x, w, *_):
+        tree = parse(content)
+        stored = tree.subgraphs[0].tensors[w.index].quantization
+        scales = np.array(stored.scale, np.float32)
+        scales[int(rng.integers(scales.size))] *= 2
+        stored.scale = scales
+        return pack(tree)
+
+    return spoiled(healthy, layer, folder, "one scale", spoil)
+
+
+def empty_kernel(healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator) -> Patient:
+    """All weights are zero."""
+    return spoiled(
+        healthy, layer, folder, "empty",
+        lambda content, _x, w, *_: with_constants(content, {w.name: np.zeros_like(w.data)}),
+    )  # fmt: skip
+
+
+def stuck_output(healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator) -> Patient:
+    """An addition whose output is put on steps far wider than its values: one code for all of them."""
+
+    def spoil(content, *tensors):
+        tree = parse(content)
+        stored = tree.subgraphs[0].tensors[tensors[-1].index].quantization
+        stored.scale = 900 * np.asarray(stored.scale, np.float32)
+        return pack(tree)
+
+    return spoiled(healthy, layer, folder, "stuck", spoil)
+
+
+def rare_image(healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator) -> Patient:
+    """One channel becomes a detector of one of the shown images; the range is that of all others."""
+    entering = healthy.entering(layer, healthy.shown)
+    ratio, weights, rare = max((_detector(entering, i) for i in range(len(entering))), key=lambda found: found[0])
+    assert ratio > 2, "no image can be told from the others here"
+    said = [values @ weights for values in entering]
+    others = np.concatenate([values for i, values in enumerate(said) if i != rare])
+    (name, kernel), (bias_name, bias) = healthy.stored(layer, 1), healthy.stored(layer, 2)
+    output = healthy.graph.tensors[healthy.ops[layer].outputs[0]].name
+    low, high = healthy.ranges(healthy.path.read_bytes())[output]
+    channel, size = int(rng.integers(bias.size)), 0.9 * max(high, -low) / np.abs(others).max()
+    before = np.abs(np.concatenate(entering) @ kernel[channel].reshape(-1) + bias[channel]).max()
+    kernel[channel], bias[channel] = (size * weights).reshape(kernel[channel].shape), 0.0
+    edits = {name: kernel, bias_name: bias}
+    for reader in healthy.readers(layer):
+        reader_name, reading = healthy.stored(reader, 1)
+        reading[..., channel] *= before / (size * np.abs(said[rare]).max())
+        edits[reader_name] = reading
+    return write(healthy, folder, "clipped", layer, edits=edits, ends=(min(low, -0.9 * high), max(high, -0.9 * low)))
+
+
+def _detector(entering: list[np.ndarray], i: int) -> tuple[float, np.ndarray, int]:
+    """How much louder a linear filter can be on image `i` than on all others, and the filter."""
+    others = np.concatenate([values for j, values in enumerate(entering) if j != i])
+    moment = others.T @ others / len(others)
+    loudest = entering[i][np.argmax(np.linalg.norm(entering[i], axis=1))]
+    filters = [loudest, entering[i].mean(axis=0)]
+    filters = [np.linalg.solve(moment + 1e-3 * np.trace(moment) * np.eye(len(moment)), each) for each in filters]
+    ratios = [np.abs(entering[i] @ each).max() / np.abs(others @ each).max() for each in filters]
+    best = int(np.argmax(ratios))
+    return float(ratios[best]), filters[best], i
+
+
+DEFECTS = (
+    shuffled_kernel, zeroed_bias, low_bias, doubled_scale, shuffled_channel, misread_bias, raised_channel, doubled_channel,
+    empty_kernel,
+)  # fmt: skip
 
 
 def places(healthy: Healthy) -> dict[Callable[..., Patient], list[str]]:

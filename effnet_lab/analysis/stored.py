@@ -21,7 +21,9 @@ class StoredKernel:
     largest: Array  # absolute quantized weight
     float_largest: Array  # absolute float weight
     per_tensor: bool  # one scale for several channels
-    correlation: Array  # cosine of the angle between the two; NaN where either is zero throughout
+    correlation: (
+        Array  # cosine of the angle between the two; 0 where one of them is zero throughout, NaN where both are
+    )
     gain: Array  # quantized over float, by least squares; NaN where the float one is zero
     difference: Array  # energy of the difference over the float one's; what is there instead of nothing counts as 1
     rounding: Array  # the same where nothing but rounding to the steps happens
@@ -52,7 +54,9 @@ def compare_kernels(pair: Pair) -> StoredKernel | None:
             largest=np.abs(b).max(axis=1),
             float_largest=np.abs(a).max(axis=1),
             per_tensor=bool(quantized.quantized and steps.size == 1 < len(b)),
-            correlation=np.where((aa > 0) & (bb > 0), ab / np.sqrt(aa * bb), np.nan),
+            correlation=np.where(
+                (aa > 0) & (bb > 0), ab / np.sqrt(aa * bb), np.where((aa > 0) | (bb > 0), 0.0, np.nan)
+            ),
             gain=np.where(aa > 0, ab / aa, np.nan),
             difference=np.where(aa > 0, difference, (bb > 0).astype(float)),
             rounding=np.where(aa > 0, a.shape[1] * steps**2 / 12 / aa, 0.0),

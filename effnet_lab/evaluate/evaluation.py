@@ -15,7 +15,7 @@ from effnet_lab.evaluate.image_stream import StageClock
 from effnet_lab.evaluate.predictions import Predictions, Progress, collect
 from effnet_lab.evaluate.predictors import Network, Predictor, open_predictors, settle_predictors
 from effnet_lab.images import ArraySet, ImageSet, Source, Stated, open_samples
-from effnet_lab.images.stated import tell
+from effnet_lab.images.stated import stated_side, tell
 from effnet_lab.litert import describe
 from effnet_lab.names import UserError
 
@@ -80,7 +80,7 @@ def evaluate(
     if resume is not None and Path(resume).suffix != ".npz":
         raise UserError(f"--resume must end in .npz. Got {str(resume)!r}.")
     models = [model] if against is None else [model, against]
-    networks = open_predictors(models, threads, variant=variant)
+    networks = open_predictors(models, threads, variant=variant, size_px=stated_side(preprocess))
     if against is not None and samples.labelled and (why := _other_classes(networks, samples)):
         tell(f"{why} So the two are compared without labels.")
         samples = samples.unlabelled()

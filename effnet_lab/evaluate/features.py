@@ -13,8 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from effnet_lab.evaluate.classify import open_pictures
+from effnet_lab.evaluate.file_features import file_features
 from effnet_lab.evaluate.image_stream import BATCH, StageClock, stream_batches
 from effnet_lab.images import ImageSet, Stated
+from effnet_lab.images.stated import stated_side
 from effnet_lab.litert import ModelInfo, settle
 from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
@@ -54,7 +56,8 @@ def features(
         See `classify`.
     weights : name, path or LoadedModel
     endpoint : str
-        As the original code names it (``reduction_3``, ``block_5``), or a layer; the pooled features by default.
+        As the original code names it (``reduction_3``, ``block_5``), or a layer; the pooled features by default: of a file
+        of another architecture what its last layer with weights is given.
     out : path, optional
         An .npz file to write.
     variant : str, optional
@@ -67,18 +70,37 @@ def features(
     if out is not None and Path(out).suffix != ".npz":
         raise UserError(f"--out must end in .npz. Got {str(out)!r}.")
     read, files = open_pictures(images)
-    from effnet_lab.models import load_model  # TensorFlow takes 5 s to import, and the pictures are looked for first
-    from effnet_lab.models.features import features_model
-
-    model = load_model(str(weights), variant) if isinstance(weights, str | Path) else weights
-    card = ModelInfo(model=model.name, scheme="float32", backend="keras", preprocess=model.preprocess, classes=())
-    shown = settle(card, preprocess).preprocess
-    assert shown is not None
-    network = features_model(model, endpoint)
-    batches = stream_batches(read, len(files), shown, StageClock())
-    steps = progress(batches, total=-(-len(files) // BATCH)) if progress else batches
-    values = np.concatenate([np.asarray(network(batch, training=False)) for batch in steps])
+    values = _values(weights, endpoint, read, len(files), variant, preprocess, progress)
     found = Features(table=pd.DataFrame({"file": files, "endpoint": endpoint}), values=values)
     if out is not None:
         found.save(out)
     return found
+
+
+def _values(
+    weights: Any,
+    endpoint: str,
+    read: Callable[[int], NDArray[Any]],
+    n: int,
+    variant: str | None,
+    preprocess: Stated,
+    progress: Callable[..., Iterable[Any]] | None,
+) -> NDArray[np.float32]:
+    from effnet_lab.models import load_model  # TensorFlow takes 5 s to import, and the pictures are looked for first
+    from effnet_lab.models.features import features_model
+    from effnet_lab.models.resize import at_size
+    from effnet_lab.models.weights.tflite_walk import OtherNetworkError
+
+    try:
+        model = load_model(str(weights), variant) if isinstance(weights, str | Path) else weights
+    except OtherNetworkError:
+        how: dict[str, Any] = {"pooled": POOLED, "preprocess": preprocess, "progress": progress}
+        return file_features(Path(weights), endpoint, read, n, **how)
+    model = at_size(model, stated_side(preprocess))
+    card = ModelInfo(model=model.name, scheme="float32", backend="keras", preprocess=model.preprocess, classes=())
+    shown = settle(card, preprocess).preprocess
+    assert shown is not None
+    network = features_model(model, endpoint)
+    batches = stream_batches(read, n, shown, StageClock())
+    steps = progress(batches, total=-(-n // BATCH)) if progress else batches
+    return np.concatenate([np.asarray(network(batch, training=False)) for batch in steps])

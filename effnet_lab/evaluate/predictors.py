@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from effnet_lab.images import ArraySet, ImageSet, Stated
 from effnet_lab.images.imageset import digest
+from effnet_lab.images.stated import stated_side
 from effnet_lab.litert import ModelInfo, Runner, fit_samples, read_info, settle, settle_pair, tell_apart
 from effnet_lab.litert.flatbuffer import read_bytes
 from effnet_lab.names import UserError
@@ -92,13 +93,18 @@ def open_predictor(
     preprocess, measures
         What the user states of the input, and what a guess would spoil: see `litert.settle`.
     """
-    found = _open(model, threads, variant)
+    found = _open(model, threads, variant, stated_side(preprocess))
     return _with_card(found, settle(found.info, preprocess, measures=measures))
 
 
-def open_predictors(models: Sequence[Network], threads: int = 1, *, variant: str | None = None) -> list[Predictor]:
-    """Each as it is, before its preprocessing is settled; those that say the same of themselves bear the names of their files."""
-    opened = [_open(model, threads, variant) for model in models]
+def open_predictors(
+    models: Sequence[Network], threads: int = 1, *, variant: str | None = None, size_px: int | None = None
+) -> list[Predictor]:
+    """Each as it is, before its preprocessing is settled; those that say the same of themselves bear the names of their files.
+
+    With a size, weights are opened at that size of images.
+    """
+    opened = [_open(model, threads, variant, size_px) for model in models]
     sources = [
         model if isinstance(model, str | Path) else found.info.model
         for model, found in zip(models, opened, strict=True)
@@ -135,7 +141,7 @@ def outputs_of(predictor: Predictor, batch: Sequence[tuple[NDArray[Any], ...]]) 
         yield from ([row[np.newaxis]] for row in predictor.predict(np.stack([first for first, *_ in batch])))
 
 
-def _open(model: Network, threads: int, variant: str | None) -> Predictor:
+def _open(model: Network, threads: int, variant: str | None, size_px: int | None = None) -> Predictor:
     if isinstance(model, str | Path) and Path(model).suffix == ".tflite":
         content = digest(read_bytes(model))
         return FilePredictor(info=read_info(model), runner=Runner(model, threads=threads), fingerprint=content)
@@ -148,6 +154,10 @@ def _open(model: Network, threads: int, variant: str | None) -> Predictor:
     loaded = model if hasattr(model, "keras") else _from_keras(model)
     if not loaded.classes:
         raise UserError(f"{loaded.name} has no classifier. Use `features`, or load it with a new head (classes=N).")
+    if size_px is not None and size_px != loaded.preprocess.size_px:
+        from effnet_lab.models.resize import at_size
+
+        loaded = at_size(loaded, size_px)
     scheme = "fake_quantized" if loaded.fake_quantized else "float32"
     info = ModelInfo(
         model=loaded.name, scheme=scheme, backend="keras", preprocess=loaded.preprocess, classes=loaded.classes

@@ -91,6 +91,13 @@ class StatedInput:
 Stated = StatedInput | Preprocess | None  # what functions take as `preprocess`
 
 
+def stated_side(stated: Stated) -> int | None:
+    """Side of the input that is asked for, px; None where nothing is said of it."""
+    if isinstance(stated, Preprocess):
+        return stated.size_px if stated.width_px is None else None
+    return stated.size if stated else None
+
+
 def tell(text: str) -> None:
     """One line for whoever runs this: on standard error, unless the program that uses the package wants it elsewhere."""
     log.warning(text)

@@ -140,7 +140,10 @@ def _require_fit(model: str, found: Preprocess, chosen: Preprocess) -> None:
     """What is stated cannot change the shape of a network's input."""
     if chosen.size != found.size:
         sizes = [f"{height} x {width}" for height, width in (found.size, chosen.size)]
-        raise UserError(f"{model} takes pictures of {sizes[0]} px. Got {sizes[1]} px; leave the size out.")
+        raise UserError(
+            f"{model} takes pictures of {sizes[0]} px: a .tflite file has a fixed size, only weights can be opened at another. "
+            f"Got {sizes[1]} px; leave the size out."
+        )
     if _colour(chosen) != _colour(found) or chosen.layout != found.layout:
         raise UserError(
             f"{model} takes {found.channels} pictures, {found.layout}. Got {chosen.channels}, {chosen.layout}."

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from effnet_lab.images import Samples, Source, Stated
+from effnet_lab.images.stated import stated_side
 from effnet_lab.litert import settle
 from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError
@@ -91,7 +92,7 @@ def _collect(
     progress: Callable[..., Iterable[Any]] | None,
 ) -> Statistics:
     """Statistics of the float network on the images."""
-    given = float_file(weights, variant)
+    given = float_file(weights, variant, size_px=stated_side(preprocess))
     info = settle(given.info, preprocess, measures="a calibration")
     ranging = Ranging(images=images).fitted(given.content, info)
     ranging.require_size(info.preprocess)

@@ -167,15 +167,16 @@ class _Asked:
 
         if self.needs_no_weights:
             return self._told(write_each(self.weights, self.wanted, out, **options))
-        from effnet_lab.models import load_model
+        from effnet_lab.images.stated import stated_side
         from effnet_lab.models.resize import at_size
-        from effnet_lab.quantize.float_file import is_loaded
+        from effnet_lab.quantize.float_file import open_weights
         from effnet_lab.quantize.saved_models import export_saved_model
 
         if self.from_file and not isinstance(self.weights, str | Path):
             raise UserError("A Keras model has no metadata: only the AI Edge Quantizer writes files of it. Use that.")
-        model = self.weights if is_loaded(self.weights) else load_model(self.weights, self.variant)
-        model = at_size(model, getattr(options["preprocess"], "size", None))
+        given = self.weights
+        model = open_weights(given, self.variant) if isinstance(given, str | Path) else given
+        model = at_size(model, stated_side(options["preprocess"]))
         files, _none, said = self._told(write_each(model, self.wanted, out, **options) if self.wanted else [])
         folders = []
         for kind in self.kinds:

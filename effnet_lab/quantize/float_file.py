@@ -30,7 +30,9 @@ class FloatFile:
     info: ModelInfo
 
 
-def float_file(network: Network | bytes, variant: str | None = None, *, keep_quantized: bool = False) -> FloatFile:
+def float_file(
+    network: Network | bytes, variant: str | None = None, *, keep_quantized: bool = False, size_px: int | None = None
+) -> FloatFile:
     """The float32 .tflite file of any network.
 
     Parameters
@@ -43,6 +45,8 @@ def float_file(network: Network | bytes, variant: str | None = None, *, keep_qua
         As for `load_model`.
     keep_quantized : bool
         A quantized .tflite file is taken as it is, too, for the caller to judge; by default its weights are dequantized.
+    size_px : int, optional
+        Side of the images, where weights are to be opened at another than their own.
 
     Raises
     ------
@@ -55,13 +59,30 @@ def float_file(network: Network | bytes, variant: str | None = None, *, keep_qua
         if variant is None and (is_float_tflite(network) or (keep_quantized and _is_tflite(network))):
             content = read_bytes(network)
             return FloatFile(content=content, info=info_of(parse(content, network), network, content))
-        from effnet_lab.models import load_model
-
-        network = load_model(network, variant)
+        network = open_weights(network, variant)
     if not is_foreign(network):
-        return _of_weights(network)
+        from effnet_lab.models.resize import at_size
+
+        return _of_weights(at_size(network, size_px))
     content = _convert_keras(network)
     return FloatFile(content=content, info=info_of(parse(content), network.name, content))
+
+
+def open_weights(source: str | Path, variant: str | None = None) -> LoadedModel:
+    """`load_model`, where a float network is needed: a quantized file of another architecture is told what would do."""
+    from effnet_lab.models import load_model
+    from effnet_lab.models.weights.tflite_walk import OtherNetworkError
+
+    try:
+        opened: LoadedModel = load_model(source, variant)
+    except OtherNetworkError as error:
+        if (scheme := read_graph(source).scheme) == FLOAT32.name:
+            raise
+        raise UserError(
+            f"{source} is quantized already ({scheme}), and no EfficientNet-Lite, whose weights could be taken from it. Start "
+            "from the float32 file of that network."
+        ) from error
+    return opened
 
 
 def float_beside(quantized: Path | str, float_model: Network | bytes | None = None) -> bytes:

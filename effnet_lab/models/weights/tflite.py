@@ -20,12 +20,13 @@ from effnet_lab.models.conv_layers import BN_EPSILON
 from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.models.weights.assemble import assemble
 from effnet_lab.models.weights.mapping import RELU6_NETWORKS, listed
-from effnet_lab.models.weights.tflite_walk import Affine, Walk
+from effnet_lab.models.weights.tflite_walk import Affine, OtherNetworkError, Walk
 from effnet_lab.names import UserError
 from effnet_lab.scaling import NetSpec, get_spec
 from effnet_lab.scaling.layers import Layer, layers
 
 _VALID, _RELU6 = 1, 3  # of Padding and ActivationFunctionType in TensorFlow Lite's schema
+MOST_UNLIKE = 0.3  # share of the layers, from which on a file is no damaged network of this family but another one
 _KERNEL_AXES = {"conv": (1, 2, 3, 0), "depthwise": (1, 2, 3, 0), "dense": (1, 0)}  # of the file, in Keras' order
 
 
@@ -38,7 +39,7 @@ def load(path: Path, variant: str | None = None) -> LoadedModel:
     info, walk = read_info(path), Walk(path)
     shape = walk.input.shape
     if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:
-        raise UserError(f"{path} takes {shape}, not square RGB images. Give an image classifier.")
+        raise OtherNetworkError(f"{path} takes {shape}, not square RGB images. Give an image classifier.")
     spec, classes = _recognise(walk, path, variant)
     steps = list(zip(layers(spec, max(classes, 1), shape[1]), walk.layers, strict=classes > 0))
     _check_wiring(walk, steps, path)
@@ -62,7 +63,13 @@ def _recognise(walk: Walk, path: Path, variant: str | None) -> tuple[NetSpec, in
     lacks = {name: Counter(signatures) - counted for name, signatures in wanted.items()}
     extra = {name: counted - Counter(signatures) for name, signatures in wanted.items()}
     nearest = min(wanted, key=lambda name: lacks[name].total() + extra[name].total())
-    raise UserError(
+    if variant is None and extra[nearest].total() > MOST_UNLIKE * len(has):
+        raise OtherNetworkError(
+            f"{path} is no EfficientNet-Lite: {extra[nearest].total()} of its {len(has)} layers fit none of "
+            f"{', '.join(RELU6_NETWORKS)}. Its weights cannot be opened; evaluate, layer-error, verdicts, explain, bench and "
+            "lint take the file as it is."
+        )
+    raise OtherNetworkError(
         f"{path} is not network {nearest!r}. missing: {listed(lacks[nearest].elements())}; "
         f"unexpected: {listed(extra[nearest].elements())}. Only networks of {', '.join(RELU6_NETWORKS)} can be imported."
     )
@@ -102,7 +109,7 @@ def _check_wiring(walk: Walk, steps: list[tuple[Layer, Op]], path: Path) -> None
         if read != sorted(layer.inputs):
             wrong = f"reads {', '.join(read)} instead of {', '.join(layer.inputs)}"
         if wrong:
-            raise UserError(f"{path}: {layer.name} {wrong}. Only EfficientNet-Lite itself can be imported.")
+            raise OtherNetworkError(f"{path}: {layer.name} {wrong}. Only EfficientNet-Lite itself can be imported.")
         name_of[op.outputs[0]] = layer.name
 
 

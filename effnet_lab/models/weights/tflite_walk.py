@@ -18,6 +18,10 @@ _CARRIERS = {*CHANGES_OF_TYPE, "reshape", "squeeze", "relu6", "softmax"}
 _SCALARS = ("mul", "add", "sub", "div")
 
 
+class OtherNetworkError(UserError):
+    """A file of another architecture than this family's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Affine:
     """``factor * x + shift``."""
@@ -32,7 +36,7 @@ class Walk:
     def __init__(self, path: Path) -> None:
         graph = read_graph(path)
         if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-            raise UserError(
+            raise OtherNetworkError(
                 f"{path} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs. Give a classifier."
             )
         self.tensors: tuple[Tensor, ...] = graph.tensors
@@ -46,7 +50,9 @@ class Walk:
         ended = False
         for op in graph.ops:
             if not op.inputs or not op.outputs:
-                raise UserError(f"{path} keeps a state ({op.kind}). Give a classifier of the EfficientNet-Lite kind.")
+                raise OtherNetworkError(
+                    f"{path} keeps a state ({op.kind}). Give a classifier of the EfficientNet-Lite kind."
+                )
             if op.kind in _CARRIERS or not self.computed(op):
                 self._same[op.outputs[0]] = self.origin(op.inputs[0])
                 self.relu6 |= {self.origin(op.inputs[0])} if op.kind == "relu6" else set()
@@ -57,9 +63,13 @@ class Walk:
                 kind = "mean" if op.kind == "average_pool_2d" else op.kind
                 self.layers.append(Op(index=op.index, kind=kind, inputs=op.inputs, outputs=op.outputs))
                 if ended:
-                    raise UserError(f"{path} goes on after a softmax. Give a classifier of the EfficientNet-Lite kind.")
+                    raise OtherNetworkError(
+                        f"{path} goes on after a softmax. Give a classifier of the EfficientNet-Lite kind."
+                    )
         if not self.layers or self.origin(graph.outputs[0]) != self.layers[-1].outputs[0]:
-            raise UserError(f"{path} has no layers, or does not give what its last one computes. Give a classifier.")
+            raise OtherNetworkError(
+                f"{path} has no layers, or does not give what its last one computes. Give a classifier."
+            )
 
     def origin(self, index: int) -> int:
         """The tensor that this one is, but for its type and shape."""
@@ -74,7 +84,7 @@ class Walk:
         """As `value`, of a tensor that has to be stored."""
         found = self.value(index)
         if found is None:
-            raise UserError(f"The file computes {self.tensors[index].name!r}, which should be a stored weight.")
+            raise OtherNetworkError(f"The file computes {self.tensors[index].name!r}, which should be a stored weight.")
         return found
 
     def computed(self, op: Op) -> list[int]:
@@ -90,7 +100,9 @@ class Walk:
         constants = [found for index in op.inputs if (found := self.value(index)) is not None]
         first_is_image = self.origin(op.inputs[0]) == self.entry
         if len(constants) != 1 or np.ptp(constants[0]) > 0 or (op.kind in ("sub", "div") and not first_is_image):
-            raise UserError(f"{path} normalises its input per channel or in a way that is not supported: {op.kind}.")
+            raise OtherNetworkError(
+                f"{path} normalises its input per channel or in a way that is not supported: {op.kind}."
+            )
         value = float(constants[0].reshape(-1)[0])
         factor, shift = self.before.factor, self.before.shift
         self.before = {
