@@ -7,7 +7,7 @@ endif
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run test lab lint bench mutate lock pictures docs app
+.PHONY: help run test lab lint bench mutate fuzz audit lock pictures docs app
 
 help:
 	@echo "make run       set up .venv, execute the notebooks, write results/, compare with data/baselines"
@@ -18,6 +18,8 @@ help:
 	@echo "make lint      ruff: rules and format; mypy: types"
 	@echo "make bench     speed against named rivals"
 	@echo "make mutate    change one operator, number or condition at a time: do the tests notice?"
+	@echo "make fuzz      damaged files at every command, an hour at most; SECONDS=120 for less"
+	@echo "make audit     known weaknesses of what is installed (pip-audit), and of this code (bandit)"
 	@echo "make lock      compile requirements.lock from pyproject.toml"
 	@echo "make pictures  draw the pictures of README and documentation, from results/ (needs Chromium)"
 
@@ -48,6 +50,15 @@ bench: $(READY)
 mutate: $(READY)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement pyproject.toml --extra mutate
 	$(BIN)/python tests/mutation/run.py --write
+
+SECONDS := 3600
+fuzz: $(READY)
+	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS) --keep results/fuzz --write docs/pages/explanations/robustness.md
+
+audit: $(READY)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement pyproject.toml --extra audit
+	$(BIN)/bandit --quiet --recursive effnet_lab --configfile pyproject.toml
+	$(BIN)/pip-audit --progress-spinner off --requirement requirements.lock --disable-pip
 
 pictures: $(READY)
 	$(BIN)/python tests/draw_pictures.py results data/pictures

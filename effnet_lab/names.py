@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -15,6 +16,31 @@ class UserError(ValueError):
 
     The command line prints it and exits with code 2; a notebook shows it as its last line.
     """
+
+
+class WriteError(OSError, UserError):
+    """A file cannot be written: the disk is full, the folder read-only or somebody else's."""
+
+    def __init__(self, path: object, error: OSError) -> None:
+        why = error.strerror or str(error)
+        super().__init__(f"Cannot write {path}: {why}. Make room, or choose another place.")
+        self.errno, self.strerror = error.errno, why
+
+    def __str__(self) -> str:
+        """Ours, not that of an OSError."""
+        return str(self.args[0])
+
+
+def printable(text: str) -> str:
+    """Text from a file as a terminal may show it: what controls a terminal, or turns the reading order, as an escape."""
+    lines = text.split("\n")
+    return "\n".join(line if line.isprintable() else "".join(map(_shown, line)) for line in lines)
+
+
+def _shown(character: str) -> str:
+    if character.isprintable() or unicodedata.category(character) == "Zs":
+        return character
+    return " " if character == "\t" else character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def suggest(kind: str, name: str, known: Iterable[str]) -> str:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
 
+from effnet_lab.names import WriteError
+
+SCRATCH = "effnet-lab-"  # how folders for intermediate files begin, in the system's place for such
+PART = ".part"  # how a file ends that is not yet whole
+_ALIVE = ".alive"  # locked as long as the process runs that a folder belongs to
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -28,19 +36,108 @@ def cache_dir() -> Path:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing: a temporary neighbour takes the name when it is complete."""
+    """Write a whole file or nothing: a temporary neighbour takes the name when it is complete.
+
+    Raises
+    ------
+    WriteError
+        If the disk is full or the folder cannot be written to; it is an OSError and a UserError.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
+    temporary: Path | None = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = open_beside(path)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
         temporary.chmod(0o666 & ~_umask())  # mkstemp gives 0600
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise WriteError(path, error) from None
         raise
+
+
+def open_beside(path: Path) -> tuple[int, Path]:
+    """An open file for what will become `path`, and its name."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=PART)
+    return handle, Path(name)
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder for intermediate files, gone afterwards; if the process is killed, with `remove_left_behind`."""
+    from filelock import FileLock
+
+    with tempfile.TemporaryDirectory(prefix=SCRATCH) as name, FileLock(Path(name) / _ALIVE):
+        yield Path(name)
+
+
+def remove_left_behind() -> list[Path]:
+    """Remove what killed processes left: folders for intermediate files, and downloads that are not whole.
+
+    What a living process holds is locked, and stays.
+    """
+    removed: list[Path] = []
+    with contextlib.suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
+        for entry in entries:
+            alive = Path(entry.path) / _ALIVE
+            if entry.name.startswith(SCRATCH) and entry.is_dir(follow_symlinks=False) and alive.is_file():
+                removed += _remove_unlocked(Path(entry.path), alive)
+    with contextlib.suppress(OSError):
+        for part in cache_dir().glob(f".*{PART}"):
+            target = part.name[1:].removesuffix(PART).rpartition(".")[0]
+            removed += _remove_unlocked(part, _lock_of(part.with_name(target)))
+    return removed
+
+
+@contextlib.contextmanager
+def only_one(target: Path) -> Iterator[None]:
+    """Wait until no other process is at this file. The lock file goes away with its holder: those who wait make a new one.
+
+    Raises
+    ------
+    WriteError
+        If there can be no lock beside the file.
+    """
+    from filelock import FileLock
+
+    path = _lock_of(target)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        lock.acquire()
+    except OSError as error:
+        raise WriteError(target, error) from None
+    try:
+        yield
+    finally:
+        if os.name == "posix":  # Windows removes no open file; there the lock removes it when it is released
+            path.unlink(missing_ok=True)
+        lock.release()
+
+
+def _lock_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.lock")
+
+
+def _remove_unlocked(path: Path, lock: Path) -> list[Path]:
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(lock, timeout=0):
+            if path.is_file():
+                path.unlink()
+            if os.name == "posix":
+                lock.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path)
+    except (Timeout, OSError):  # in use, or not ours
+        return []
+    return [path]
 
 
 def _shipped(name: str) -> Path:

@@ -20,15 +20,20 @@ _FIELDS = {  # where an absurd number goes: a graph's list, or a field of one of
 def mutants(content: bytes, n: int, rng: np.random.Generator) -> Iterator[bytes]:
     """So many damaged files."""
     for i in range(n):
-        yield _bytes(content, rng) if i % 2 else _field(content, rng)
+        yield byte_damage(content, rng) if i % 2 else field_damage(content, rng)
 
 
-def _bytes(content: bytes, rng: np.random.Generator) -> bytes:
+def byte_damage(content: bytes, rng: np.random.Generator) -> bytes:
+    """Bytes changed, overwritten, cut off or moved."""
     raw = np.frombuffer(content, np.uint8).copy()
     what = rng.integers(4)
-    place = int(rng.integers(8, len(raw)))
+    place = int(rng.integers(min(8, len(raw) - 1), len(raw)))
     if what == 0:  # single bytes, most of them near the start or the end, where the tables are
-        places = (len(raw) * rng.beta(0.3, 0.3, int(rng.integers(1, 30)))).astype(int).clip(8, len(raw) - 1)
+        places = (
+            (len(raw) * rng.beta(0.3, 0.3, int(rng.integers(1, 30))))
+            .astype(int)
+            .clip(min(8, len(raw) - 1), len(raw) - 1)
+        )
         raw[places] = rng.integers(0, 256, len(places))
     elif what == 1:
         raw[place : place + int(rng.integers(1, 64))] = rng.choice([0, 255])
@@ -39,7 +44,8 @@ def _bytes(content: bytes, rng: np.random.Generator) -> bytes:
     return raw.tobytes()
 
 
-def _field(content: bytes, rng: np.random.Generator) -> bytes:
+def field_damage(content: bytes, rng: np.random.Generator) -> bytes:
+    """A valid flatbuffer with one absurd statement."""
     tree = parse(content)
     graph, number = tree.subgraphs[0], int(rng.choice(_ABSURD))
     owner = str(rng.choice(list(_FIELDS)))

@@ -13,7 +13,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "effnet_lab"
 FLOOR = {
-    "names": 0, "frames": 0, "paths": 0, "quiet": 0, "intervals": 0, "versions": 0,
+    "names": 0, "frames": 0, "paths": 0, "quiet": 0, "intervals": 0, "progress": 0, "versions": 0,
     "scaling": 1, "images": 1,
     "litert": 2,
     "models": 3,  # a .tflite file is one of the origins of weights
@@ -28,7 +28,7 @@ FLOOR = {
 ONLY = {  # what a room may import of the package although others stand on lower floors, too
     "view": {"names", "frames"},
     "scaling": {"names", "frames", "paths"},
-    "bench": {"names", "frames", "paths", "quiet", "intervals", "scaling", "images", "litert"},
+    "bench": {"names", "frames", "paths", "progress", "quiet", "intervals", "scaling", "images", "litert"},
     "board": {"names", "frames", "paths", "quiet", "intervals", "scaling", "images", "litert"},
 }
 HEAVY = {  # libraries that only some rooms may load

@@ -107,12 +107,15 @@ def test_the_order_follows_the_seed(monkeypatch):
 def test_the_runs_are_shared_among_the_blocks(monkeypatch, n_runs, n_blocks, shares):
     bench, seen = Bench(monkeypatch, a=1.0), []
 
-    def progress(blocks):
-        seen.extend(blocks)
-        return blocks
+    def progress(rounds, total):
+        for n in rounds:  # a bar counts rounds; a block is opened when those before it are counted
+            seen.append((n, len(bench.opened)))
+            yield n
+        assert total == n_runs
 
     row = bench.measure(n_runs=n_runs, n_blocks=n_blocks, progress=progress).iloc[0]
-    assert seen == shares
+    assert [n for n, _ in seen] == list(range(n_runs))
+    assert [sum(opened == block for _, opened in seen[1:]) for block in range(1, len(shares))] == shares[:-1]
     assert len(bench.opened) == len(shares)
     assert (row["n_runs"], row["n_warmup"]) == (n_runs, 10 * len(shares))
 

@@ -22,7 +22,7 @@ from rattler import MatchSpec
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK = (ROOT / "requirements.lock").read_text()
-OURS = {"effnet_lab", *(path.stem for path in (ROOT / "tests").glob("*.py"))}
+OURS = {"effnet_lab", *(path.stem for path in (ROOT / "tests").rglob("*.py"))}
 PINS = [  # name, version, where it counts
     (canonicalize_name(name), version, Marker(marker) if marker else None)
     for name, version, marker in re.findall(r"^([\w.-]+)==([^\s\\;]+)(?: ; (.+?))? \\$", LOCK, re.MULTILINE)
@@ -215,6 +215,6 @@ def test_the_top_of_the_house():
     top = {Path(name).parts[0] for name in listed if name}
     assert top == {
         "notebooks", "effnet_lab", "tests", "data", "environment.yml", "README.md", "pyproject.toml", "requirements.lock",
-        "Makefile", "docs", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", ".ci", ".gitignore",
+        "Makefile", "docs", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "LICENSE", ".ci", ".gitignore",
     }  # fmt: skip
     assert not [name for name in listed if name and (ROOT / name).stat().st_size > 2_500_000]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +17,7 @@ from effnet_lab.bench.machine import Machine, Watch
 from effnet_lab.intervals import quantile_interval
 from effnet_lab.litert import Runner, Tensor, delegate_of, read_info, tell_apart
 from effnet_lab.names import UserError
+from effnet_lab.progress import Progress, counted
 
 N_RUNS, N_BLOCKS = 48, 8
 MAX_WARMUP = 60  # rounds
@@ -35,7 +35,7 @@ def measure_latency(
     n_blocks: int | None = None,
     seed: int = 0,
     machine: Machine | None = None,
-    progress: Callable[..., Iterable[Any]] | None = None,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """LATENCY frame, one row per file, batch 1.
 
@@ -65,14 +65,14 @@ def measure_latency(
     machine : Machine, optional
         The clocks and the load; tests pass their own.
     progress : callable, optional
-        Wraps the blocks, as `tqdm` does.
+        Counts the rounds, as `tqdm` does.
     """
     n_blocks = min(N_BLOCKS, n_runs) if n_blocks is None else n_blocks
     if not 3 <= n_blocks <= n_runs:
         raise UserError(f"Latency needs at least 3 runs, and a block has one of them at least. Got {n_runs} runs.")
     rng, machine = np.random.default_rng(seed), machine or Machine()
     watch, blocks = Watch(machine, threads), []
-    for n in progress(_shares(n_runs, n_blocks)) if progress else _shares(n_runs, n_blocks):
+    for n in counted(progress, _shares(n_runs, n_blocks), n_runs, int):
         runners: dict[int, Runner] = {}
         for k in rng.permutation(len(models)):  # who is opened first lies better in memory, or worse
             runners[int(k)] = Runner(models[k], threads=threads, kernels=kernels)

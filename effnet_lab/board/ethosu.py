@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from effnet_lab.litert import read_graph, read_info
 from effnet_lab.litert.flatbuffer import read_bytes
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.names import UserError, lookup
-from effnet_lab.paths import write_atomically
+from effnet_lab.paths import scratch_folder, write_atomically
 
 TIMEOUT_S = 900
 SHIPPED = "Arm/vela.ini"  # the configurations that come with the compiler
@@ -91,8 +90,7 @@ def ethosu(
     mode = memory_mode or modes[0]
     lookup(f"memory mode of {system}", mode, dict.fromkeys(modes))
     key = read_info(model).key
-    with tempfile.TemporaryDirectory(prefix="effnet-lab-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         said = _compile(model, folder, accelerator, system, mode)
         (summary,) = csv.DictReader(_found(folder, "*_summary_*.csv", said).read_text(encoding="utf-8").splitlines())
         rows = list(csv.DictReader(_found(folder, "*_per-layer.csv", said).read_text(encoding="utf-8").splitlines()))

@@ -26,7 +26,9 @@ from effnet_lab.cli import (
     verdicts,
 )
 from effnet_lab.cli.output import as_command
+from effnet_lab.cli.saying import HUNG_UP, flush_or_drop, open_streams, refuse
 from effnet_lab.names import UserError
+from effnet_lab.paths import remove_left_behind
 
 app = typer.Typer(
     name="effnet-lab",
@@ -56,7 +58,6 @@ for room in (
         app.command(command.__name__.rstrip("_").replace("_", "-"))(as_command(command))
 
 
-LONGEST = 300  # characters of an error
 STOPPED = 130  # exit code after Ctrl-C
 
 
@@ -82,24 +83,33 @@ def start(version: Version = False) -> None:
 def main() -> None:
     """Entry point of ``effnet-lab``."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded: it reads it once
+    open_streams()
+    remove_left_behind()
     try:
-        sys.exit(app(notebooks.join_pairs(sys.argv[1:]), standalone_mode=False) or 0)
+        code = _answer(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        code = HUNG_UP
+    except OSError as error:  # what no room expected: a full disk, a folder without permission, too many open files
+        place = error.filename or "standard output"
+        code = refuse(f"Cannot go on with {place}: {error.strerror or error}. Make room, or choose another place.", 2)
+    flush_or_drop()
+    sys.exit(code)
+
+
+def _answer(arguments: list[str]) -> int:
+    """Exit code of a command; what is wrong with its input is said in one line."""
+    try:
+        return app(notebooks.join_pairs(arguments), standalone_mode=False) or 0
     except UserError as error:
-        sys.exit(_refuse(str(error), 2))
+        return refuse(str(error), 2)
     except typer.TyperException as error:  # an unknown option, a missing argument, a value of the wrong type
         message = error.format_message()  # empty when no command was given: the help stands there already
-        sys.exit(
-            _refuse(f"{message.rstrip('.')}. Try: effnet-lab --help", error.exit_code) if message else error.exit_code
-        )
+        code = int(error.exit_code)
+        return refuse(f"{message.rstrip('.')}. Try: effnet-lab --help", code) if message else code
+    except MemoryError:
+        return refuse("Not enough memory. Ask for less: fewer images, a smaller size, a smaller file.", 2)
+    except SystemExit as stop:  # SIGTERM; or click has met a closed pipe, which it calls 1, and 1 is a failed check
+        return HUNG_UP if stop.code == 1 else int(stop.code or 0)
     except (typer.Abort, KeyboardInterrupt):
-        sys.exit(_refuse("stopped.", STOPPED))
-
-
-def _refuse(message: str, code: int) -> int:
-    """One line of at most 300 characters: where it is longer, its beginning and its end, which says what to do."""
-    line = " ".join(message.split())
-    room = LONGEST - len("effnet-lab: ")
-    if len(line) > room:
-        line = f"{line[: room - 103].rstrip()} … {line[-100:].lstrip()}"
-    typer.echo(f"effnet-lab: {line}", err=True)
-    return code
+        return refuse("stopped.", STOPPED)

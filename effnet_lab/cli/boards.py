@@ -9,6 +9,7 @@ import typer
 
 from effnet_lab.cli.networks import Json
 from effnet_lab.cli.output import show_all
+from effnet_lab.cli.saying import say
 
 Model = Annotated[Path, typer.Argument(help="A .tflite file.")]
 
@@ -34,7 +35,7 @@ def footprint(
     tables |= {"arena": found.arena} if tensors else {}
     show_all(tables, json)
     if found.note:
-        typer.echo(found.note, err=True)
+        say(found.note, err=True)
 
 
 def ethosu(
@@ -59,7 +60,7 @@ def ethosu(
     compiled = board.ethosu(model, accelerator, system_config=system_config, memory_mode=memory_mode, out=out)
     show_all({"ethosu": compiled.table} | ({"ethosu_layers": compiled.layers} if layers else {}), json)
     for sentence in compiled.fallbacks:
-        typer.echo(sentence, err=True)
+        say(sentence, err=True)
 
 
 COMMANDS = (footprint, ethosu)

@@ -10,6 +10,7 @@ import typer
 from effnet_lab.cli.inputs import Inputs, chosen, takes_input
 from effnet_lab.cli.networks import Json
 from effnet_lab.cli.output import show
+from effnet_lab.cli.saying import say
 from effnet_lab.names import UserError
 
 if TYPE_CHECKING:
@@ -46,13 +47,13 @@ def explain(
     )
     if layer is not None:
         if not json:
-            typer.echo(f"{layer} ({table['op'][0]}) at {table['at'][0]}, kernels {kernels}")
+            say(f"{layer} ({table['op'][0]}) at {table['at'][0]}, kernels {kernels}")
             table = table.assign(value=[f"{v:,.0f}" if float(v).is_integer() else f"{v:.9g}" for v in table["value"]])
         show(table, json, ("quantity", "value", "how"))
         return
     show(table if json else table[table["refused"] == ""], json, _COLUMNS)
     for layer_name, why in table.loc[table["refused"] != "", ["layer", "refused"]].itertuples(index=False):
-        typer.echo(f"not recomputed: {layer_name}: {why}", err=True)
+        say(f"not recomputed: {layer_name}: {why}", err=True)
     if (table["n_different"] > 0).any():
         raise typer.Exit(1)
 

@@ -10,6 +10,7 @@ import typer
 from effnet_lab.cli.inputs import takes_input
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, show
+from effnet_lab.cli.saying import say
 
 if TYPE_CHECKING:
     from effnet_lab.images.stated import StatedInput
@@ -77,7 +78,7 @@ def export(
     if done.files:
         show(done.table, json)
     for note in done.notes:
-        typer.echo(note, err=True)
+        say(note, err=True)
 
 
 COMMANDS = (export,)

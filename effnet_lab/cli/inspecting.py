@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from effnet_lab.cli.inputs import takes_input
-from effnet_lab.images.stated import StatedInput
+from effnet_lab.cli.saying import say
 from effnet_lab.names import UserError
+
+if TYPE_CHECKING:
+    from effnet_lab.images.stated import StatedInput
 
 
 @takes_input
@@ -55,7 +58,7 @@ def inspect(
         raise UserError(f"The report is on one file. Got {len(files)}: compare them with --html.")
     else:
         found = inspect_file(files[0], images, float_model=next(iter(floats), ""), limit=limit or 64, out=out or "")
-    typer.echo(f"{'Report' if html is None else 'Inspector'}: {found}")
+    say(f"{'Report' if html is None else 'Inspector'}: {found}")
     if open_report:
         typer.launch(found.resolve().as_uri())
 

@@ -10,6 +10,7 @@ import typer
 from effnet_lab.cli.inputs import Data, Inputs, Limit, Split, chosen, takes_input
 from effnet_lab.cli.networks import Json
 from effnet_lab.cli.output import progress, save_table, show
+from effnet_lab.cli.saying import say
 
 if TYPE_CHECKING:
     from effnet_lab.images.stated import StatedInput
@@ -61,7 +62,8 @@ def layer_error(
     wanted = tuple(name.strip() for name in notions.split(",") if name.strip())
     found = measure(
         quantized, chosen(images, inputs, "--images"), float_model=float, kernels=kernels, notions=wanted,
-        local_inputs=local_inputs, anyway=anyway, preprocess=stated, split=split, limit=limit, progress=progress("layers"),
+        local_inputs=local_inputs, anyway=anyway, preprocess=stated, split=split, limit=limit,
+        progress=progress("layer-error", "layer" if {"effect", "split"} & set(wanted) else "image"),
     )  # fmt: skip
     table = found.table
     if out is not None:
@@ -77,22 +79,22 @@ def layer_error(
         ),
     ):
         for name in names:
-            typer.echo(f"{what}: {name}", err=True)
+            say(f"{what}: {name}", err=True)
     if table["kernels"].ne(kernels).any():
-        typer.echo(
+        say(
             f"XNNPACK refuses the file; {table['kernels'][0]} kernels ran it. `effnet-lab lint` names the op.", err=True
         )
     say_pairing(*found.smallest_correlation, table["pairing"][0])
     if found.interrupted:
-        typer.echo(f"stopped: the table holds the first {table['n_images'][0]} images.", err=True)
+        say(f"stopped: the table holds the first {table['n_images'][0]} images.", err=True)
 
 
 def say_pairing(layer: str, correlation: float, pairing: str) -> None:
     """On standard error: how alike the weights of the two files are."""
     if layer:
-        typer.echo(f"weights: smallest correlation with the float model {correlation:.4f}, in {layer}", err=True)
+        say(f"weights: smallest correlation with the float model {correlation:.4f}, in {layer}", err=True)
     if pairing.startswith("not a pair"):
-        typer.echo(pairing, err=True)
+        say(pairing, err=True)
 
 
 COMMANDS = (layer_error,)

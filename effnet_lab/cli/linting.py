@@ -9,6 +9,7 @@ import typer
 
 from effnet_lab.cli.networks import Json
 from effnet_lab.cli.output import show
+from effnet_lab.cli.saying import say
 from effnet_lab.names import UserError, suggest
 
 Model = Annotated[Path | None, typer.Argument(help="A .tflite file.")]
@@ -46,8 +47,8 @@ def lint(
     if json:
         show(found.table, json)
     for line in [] if json else found.lines(each=each):
-        typer.echo(line)
-    typer.echo(", ".join(f"{count} {name}" for name, count in found.counts().items()), err=True)
+        say(line)
+    say(", ".join(f"{count} {name}" for name, count in found.counts().items()), err=True)
     if len(found.at_least(fail_on)):
         raise typer.Exit(1)
 

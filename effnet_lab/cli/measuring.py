@@ -11,6 +11,7 @@ from effnet_lab.cli.inputs import DATA, Inputs, Limit, Split, chosen, takes_inpu
 from effnet_lab.cli.inputs import Data as Images
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, save, show, show_all
+from effnet_lab.cli.saying import say
 
 if TYPE_CHECKING:
     from effnet_lab.bench import OpProfile
@@ -67,10 +68,10 @@ def evaluate(
         save(tables | {"confusion": found.confusion, "reliability": found.reliability}, out)
     show_all(tables, json)
     if found.sentence:
-        typer.echo(found.sentence, err=json)
+        say(found.sentence, err=json)
     for line in found.fed:
-        typer.echo(f"fed with {line}", err=True)
-    typer.echo(f"{found.clock.images_per_s:.0f} images/s; slowest stage: {found.clock.slowest}", err=True)
+        say(f"fed with {line}", err=True)
+    say(f"{found.clock.images_per_s:.0f} images/s; slowest stage: {found.clock.slowest}", err=True)
 
 
 def bench(
@@ -104,12 +105,18 @@ def bench(
         _show_profiles([profile_ops(model, runs) for model in models], json)
         return
     table = measure(
-        models, threads=threads, kernels=kernels, n_runs=runs, adb=adb, delegate=delegate, progress=progress("bench")
+        models,
+        threads=threads,
+        kernels=kernels,
+        n_runs=runs,
+        adb=adb,
+        delegate=delegate,
+        progress=progress("bench", "process" if adb else "round"),
     )
     show(table, json, LATENCY_COLUMNS)
-    typer.echo(f"{table['host'][0]}, batch 1, {table['kernels'][0]}, reference {table['reference'][0]}", err=True)
+    say(f"{table['host'][0]}, batch 1, {table['kernels'][0]}, reference {table['reference'][0]}", err=True)
     if (guard := table["guard"][0]) != "quiet":
-        typer.echo(f"no verdict: {guard}", err=True)
+        say(f"no verdict: {guard}", err=True)
 
 
 def _show_profiles(profiles: list[OpProfile], json: bool) -> None:
@@ -118,9 +125,9 @@ def _show_profiles(profiles: list[OpProfile], json: bool) -> None:
     table = pd.concat([profile.table for profile in profiles], ignore_index=True)
     show(table if json else table.sort_values(["model", "scheme", "share"], ascending=[True, True, False]), json)
     for profile in profiles:
-        typer.echo(f"median of whole inferences without the profiler: {profile.p50_ms:.3g} ms", err=True)
+        say(f"median of whole inferences without the profiler: {profile.p50_ms:.3g} ms", err=True)
         if profile.warning:
-            typer.echo(profile.warning, err=True)
+            say(profile.warning, err=True)
 
 
 COMMANDS = (evaluate, bench)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from effnet_lab.cli.output import show
+from effnet_lab.cli.saying import say
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON with the column names of the frame.")]
 Variant = Annotated[str | None, typer.Option(help="lite0 to lite4; needed for 'imagenet', else read off the weights.")]
@@ -25,9 +26,7 @@ def variants(
 
     show(scaling.variants(classes=classes), json)
     if not json:
-        typer.echo(
-            f"Counted with {classes:,} classes. The micro networks that come with the package have 10.", err=True
-        )
+        say(f"Counted with {classes:,} classes. The micro networks that come with the package have 10.", err=True)
 
 
 def search(
@@ -54,7 +53,7 @@ def search(
     )  # fmt: skip
     show(found.head(limit), json)
     if not json:
-        typer.echo(f"{len(found):,} networks fit, counted with {classes:,} classes; phi counts from lite0.", err=True)
+        say(f"{len(found):,} networks fit, counted with {classes:,} classes; phi counts from lite0.", err=True)
 
 
 def fetch(
@@ -68,7 +67,7 @@ def fetch(
     for name in names:
         lookup("file", name, REMOTE)
     for name in names:
-        typer.echo(download(name))
+        say(download(name))
 
 
 COMMANDS = (variants, search, fetch)

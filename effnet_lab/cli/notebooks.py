@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from effnet_lab.cli.output import show
+from effnet_lab.cli.saying import say
 from effnet_lab.names import UserError
 
 Results = Annotated[Path, typer.Option(help="Folder that `effnet-lab run` wrote.")]
@@ -44,11 +45,11 @@ def run(
     try:
         done = regress.run_notebooks(notebooks, profile=profile, parameters=given, out=out)
     except regress.NotebookError as error:
-        typer.echo(f"effnet-lab: {error}", err=True)
+        say(f"effnet-lab: {error}", err=True)
         return 1
     if not done.table.empty:
         show(done.table, as_json=False)
-    typer.echo(f"\nReport: {done.report}")
+    say(f"\nReport: {done.report}")
     return 0
 
 
@@ -61,13 +62,13 @@ def check(results: Results = Path("results"), baselines: Baselines = None, compl
 
     found = regress.check(results, baselines, complete=complete)
     if found.table.empty:
-        typer.echo(f"check: {found.n_compared:,} numbers, every one within its allowance.")
+        say(f"check: {found.n_compared:,} numbers, every one within its allowance.")
         return 0
     show(found.table, as_json=False)
     for sentence in found.suspects:
-        typer.echo(sentence, err=True)
+        say(sentence, err=True)
     moved = f"{len(found.table):,} number{'s' * (len(found.table) != 1)} moved"
-    typer.echo(f"check: {moved}. If they should have: effnet-lab bless --results {results}", err=True)
+    say(f"check: {moved}. If they should have: effnet-lab bless --results {results}", err=True)
     return 1
 
 
@@ -77,8 +78,8 @@ def bless(results: Results = Path("results"), baselines: Baselines = None, compl
 
     changed = regress.bless(results, baselines, complete=complete)
     for path in changed:
-        typer.echo(f"changed: {path}")
-    typer.echo(f"bless: {len(changed)} baseline files changed.")
+        say(f"changed: {path}")
+    say(f"bless: {len(changed)} baseline files changed.")
 
 
 def join_pairs(args: list[str]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from effnet_lab.cli.saying import say
 from effnet_lab.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def as_command(command: Callable[..., Any]) -> Callable[..., Any]:
 def show(table: pd.DataFrame, as_json: bool, columns: Iterable[str] | None = None) -> None:
     """Print a frame: all columns as JSON, or the chosen ones as a table for people."""
     if as_json:
-        typer.echo(json.dumps([_plain(row) for row in table.to_dict("records")], indent=2))
+        say(json.dumps([_plain(row) for row in table.to_dict("records")], indent=2))
         return
     print_table(table, list(columns or _order(table)), wide=_WIDE.get())
 
@@ -55,12 +56,11 @@ def show_all(tables: Mapping[str, pd.DataFrame], as_json: bool) -> None:
     """Print several frames: as JSON an object with a list for each, or the list itself where there is one."""
     if len(tables) == 1 or not as_json:
         for i, table in enumerate(tables.values()):
-            typer.echo("" if i else None, nl=bool(i))
+            if i:
+                say()
             show(table, as_json)
         return
-    typer.echo(
-        json.dumps({name: [_plain(row) for row in t.to_dict("records")] for name, t in tables.items()}, indent=2)
-    )
+    say(json.dumps({name: [_plain(row) for row in t.to_dict("records")] for name, t in tables.items()}, indent=2))
 
 
 def save(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:

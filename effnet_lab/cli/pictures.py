@@ -10,6 +10,7 @@ import typer
 from effnet_lab.cli.inputs import Data, Limit, Split, chosen, takes_input
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, show
+from effnet_lab.cli.saying import say
 
 if TYPE_CHECKING:
     from effnet_lab.images.stated import StatedInput
@@ -66,7 +67,7 @@ def features(
     found = extract(
         images, weights, endpoint, out=out, variant=variant, preprocess=stated, progress=progress("features")
     )
-    typer.echo(f"{out}: {endpoint}, {' x '.join(map(str, found.values.shape))}")
+    say(f"{out}: {endpoint}, {' x '.join(map(str, found.values.shape))}")
 
 
 @takes_input
@@ -93,7 +94,7 @@ def audit_preprocess(
     table = found.table if json else found.table.head(12)
     show(table, json, [str(column) for column in table if column not in hidden])
     for words in (found.sentence, found.ties):
-        typer.echo(words, err=json)
+        say(words, err=json)
 
 
 COMMANDS = (classify, features, audit_preprocess)

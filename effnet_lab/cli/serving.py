@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from effnet_lab.cli.saying import say
+
 Folder = Annotated[Path, typer.Option(help="Your copy of the notebooks; made if it is not there.")]
 Port = Annotated[int, typer.Option(help="The next free one is taken if it is in use.")]
 Browser = Annotated[bool, typer.Option(help="Open a browser.")]
@@ -23,7 +25,7 @@ def lab(folder: Folder = WORK, port: Port = 8888, browser: Browser = True) -> No
     """
     from effnet_lab.regress import serve_lab
 
-    serve_lab(folder, port=port, browser=browser, tell=typer.echo)
+    serve_lab(folder, port=port, browser=browser, tell=say)
 
 
 def app(
@@ -35,7 +37,7 @@ def app(
     """The same notebooks without code, for people who only want to move the controls: this machine only, with a token."""
     from effnet_lab.regress import serve_app
 
-    serve_app(folder, port=port, browser=browser, theme=theme, tell=typer.echo)
+    serve_app(folder, port=port, browser=browser, theme=theme, tell=say)
 
 
 COMMANDS = (lab, app)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import typer
+from effnet_lab.cli.saying import say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,12 +26,12 @@ def print_table(table: pd.DataFrame, names: Sequence[str], *, wide: bool) -> Non
     names = sorted(names, key=lambda name: _says_nothing(table, name))  # stable: the order of importance is kept
     cells = {name: [_cell(table, row, name) for row in range(len(table))] for name in names}
     if len(table) == 1:
-        typer.echo(_as_list({name: cells[name][0] for name in names}, None if wide else terminal_width()))
+        say(_as_list({name: cells[name][0] for name in names}, None if wide else terminal_width()))
         return
     chosen = names if wide else _fitting(cells, terminal_width())
     _print_columns({name: cells[name] for name in chosen}, 10_000 if wide else terminal_width())
     if left_out := len(names) - len(chosen):
-        typer.echo(f"{left_out} more column{'s' * (left_out != 1)} with --wide.", err=True)
+        say(f"{left_out} more column{'s' * (left_out != 1)} with --wide.", err=True)
 
 
 def terminal_width() -> int:
@@ -64,8 +65,6 @@ def _cell(table: pd.DataFrame, row: int, name: str) -> str:
 
 def _as_list(cells: dict[str, str], width: int | None) -> str:
     """One ``name  value`` per line, long values wrapped below themselves."""
-    import textwrap
-
     left = max(map(len, cells), default=0) + 2
     lines = []
     for name, cell in cells.items():
@@ -88,22 +87,20 @@ def _fitting(cells: dict[str, list[str]], width: int) -> list[str]:
 
 
 def _print_columns(cells: dict[str, list[str]], width: int) -> None:
-    """Numbers on the right, text on the left and wrapped."""
-    import sys
-
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
+    """Numbers on the right, text on the left and wrapped where the line would get too long."""
     from effnet_lab.frames import column
 
-    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="", collapse_padding=True)
-    for name in cells:
-        text = column(name).kind == "text" or any(cell[:1].isalpha() for cell in cells[name])
-        shown.add_column(Text(name), justify="left" if text else "right", no_wrap=not text, overflow="fold")
-    for row in zip(*cells.values(), strict=True):
-        shown.add_row(*map(Text, row))
-    console = Console(file=sys.stdout, width=width, highlight=False, markup=False, color_system=None)
-    with console.capture() as said:
-        console.print(shown)
-    typer.echo("\n".join(line.rstrip() for line in said.get().splitlines()))
+    text = {name for name in cells if column(name).kind == "text" or any(cell[:1].isalpha() for cell in cells[name])}
+    widths = {name: max(map(len, (name, *cells[name]))) for name in cells}
+    over = sum(widths.values()) + 2 * (len(cells) - 1) - width
+    for name in sorted(text, key=widths.__getitem__, reverse=True):  # the longest texts give way first
+        narrowest = max(len(name), min(widths[name], TEXT_WIDTH))
+        cut = min(max(over, 0), widths[name] - narrowest)
+        widths[name], over = widths[name] - cut, over - cut
+    rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
+    for row in [{name: name for name in cells}, *rows]:
+        parts = {name: textwrap.wrap(row[name], widths[name]) or [""] for name in cells}
+        for line in range(max(map(len, parts.values()))):
+            shown = [(part[line] if line < len(part) else "", name) for name, part in parts.items()]
+            pieces = (f"{cell:<{widths[name]}}" if name in text else f"{cell:>{widths[name]}}" for cell, name in shown)
+            say("  ".join(pieces).rstrip())

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from effnet_lab.cli.saying import say
+
 
 def train(
     out: Annotated[Path, typer.Option(help="The .safetensors file to write; its card goes beside it.")],
@@ -46,18 +48,18 @@ def train(
         batch_norm=batch_norm, qat=qat, qat_layers=qat_layers, prune=prune, cluster=cluster, resume=resume, progress=_tell,
     )  # fmt: skip
     card = done.card
-    typer.echo(
+    say(
         f"{out}: top-1 {card['top1']:.4f} ({card['top1_lo']:.4f} to {card['top1_hi']:.4f}) on {card['n_images']:,} images"
     )
     if "deflated_bytes" in card:
-        typer.echo(
+        say(
             f"compressed: {card['deflated_bytes']:,} of {card['size_bytes']:,} bytes; before "
             f"{card['deflated_bytes_before']:,}. Depthwise kernels are left as they are."
         )
 
 
 def _tell(epoch: dict[str, Any]) -> None:
-    typer.echo(
+    say(
         f"epoch {epoch['epoch']}/{epoch['epochs']}  loss {epoch['loss']:.4f}  train {epoch['train_top1']:.4f}  "
         f"validation {epoch['validation_top1']:.4f}",
         err=True,

@@ -11,6 +11,7 @@ from effnet_lab.cli.inputs import Data, Inputs, Limit, Split, chosen, takes_inpu
 from effnet_lab.cli.layers import Anyway, say_pairing
 from effnet_lab.cli.networks import Json
 from effnet_lab.cli.output import progress, show
+from effnet_lab.cli.saying import say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +54,7 @@ def verdicts(
         preprocess=stated,
         split=split,
         limit=limit,
-        progress=progress("images"),
+        progress=progress("verdicts"),
     )
     table = found.table
     if json:
@@ -61,24 +62,24 @@ def verdicts(
     else:
         _describe(table, every)
     for name in found.unmatched:
-        typer.echo(f"no counterpart in the float model: {name}", err=True)
+        say(f"no counterpart in the float model: {name}", err=True)
     say_pairing(*found.smallest_correlation, table["pairing"][0])
     for sentence in found.closing:
-        typer.echo(f"\n{sentence}", err=json)
+        say(f"\n{sentence}", err=json)
 
 
 def _describe(table: pd.DataFrame, every: bool) -> None:
     """The table for people: counts, then each layer that is at fault, then those that suffer from it."""
     counts = table["verdict"].value_counts(sort=False)
-    typer.echo(f"{len(table)} layers: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
+    say(f"{len(table)} layers: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
     for row in table.to_dict("records"):
         if every or row["verdict"] not in ("healthy", "upstream") or (row["remedy"] and row["verdict"] == "healthy"):
-            typer.echo(f"\n{row['layer_index']} {row['layer']}: {row['verdict']}\n  {row['sentence']}")
+            say(f"\n{row['layer_index']} {row['layer']}: {row['verdict']}\n  {row['sentence']}")
             for more in (row["remedy"], row["notes"]):
                 if more:
-                    typer.echo(f"  {more}")
+                    say(f"  {more}")
     for culprit, rows in table[table["verdict"] == "upstream"].groupby("culprit", sort=False):
-        typer.echo(f"\nupstream, from {culprit}: {', '.join(rows['layer'])}")
+        say(f"\nupstream, from {culprit}: {', '.join(rows['layer'])}")
 
 
 COMMANDS = (verdicts,)

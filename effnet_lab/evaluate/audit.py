@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +19,7 @@ from effnet_lab.images import ImageSet, Source, Stated, StatedInput, open_sample
 from effnet_lab.images.imageset import spread
 from effnet_lab.intervals import mcnemar, share_row
 from effnet_lab.names import UserError
+from effnet_lab.progress import Progress, counted
 
 SCREEN = 0.3  # share of the images on which candidates are screened
 _FEWEST = 40  # images of the screening, when there are so many
@@ -46,7 +46,7 @@ def audit_preprocess(
     split: str | None = None,
     limit: int | None = None,
     preprocess: Stated = None,
-    progress: Callable[..., Iterable[Any]] | None = None,
+    progress: Progress | None = None,
 ) -> Audit:
     """Rank pipelines by top-1: normalisation x crop x interpolation x channel order x label offset.
 
@@ -102,9 +102,7 @@ def audit_preprocess(
 class _Trial:
     """Which output won on every image, for every pipeline, so far."""
 
-    def __init__(
-        self, predictor: Predictor, images: ImageSet, yours: Pipeline, progress: Callable[..., Iterable[Any]] | None
-    ) -> None:
+    def __init__(self, predictor: Predictor, images: ImageSet, yours: Pipeline, progress: Progress | None) -> None:
         self.predictor, self.images, self.yours, self.progress = predictor, images, yours, progress
         self.order = images.pick(spread(images.labels, len(images)))  # every prefix is balanced over the classes
         self.classes = np.zeros(0, np.int64)  # of the data set, for each output
@@ -115,9 +113,10 @@ class _Trial:
         waiting: dict[int, list[Pipeline]] = {}  # by how many images they saw
         for fed in dict.fromkeys(pipeline.fed for pipeline in pipelines):
             waiting.setdefault(len(self.winners.get(fed, ())), []).append(fed)
-        steps = [(seen, start) for seen in waiting for start in range(seen, n, _CHUNK)]
-        for seen, start in self.progress(steps, total=len(steps)) if self.progress else steps:
-            self._step(waiting[seen], range(start, min(start + _CHUNK, n)))
+        steps = [(seen, range(i, min(i + _CHUNK, n))) for seen in waiting for i in range(seen, n, _CHUNK)]
+        total = sum(len(indices) for _seen, indices in steps)
+        for seen, indices in counted(self.progress, steps, total, lambda step: len(step[1])):
+            self._step(waiting[seen], indices)
 
     def _step(self, pipelines: list[Pipeline], indices: range) -> None:
         pictures = [self.order.read(i) for i in indices]

@@ -12,11 +12,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from effnet_lab import frames
-from effnet_lab.evaluate.image_stream import BATCH, StageClock, stream_batches
+from effnet_lab.evaluate.image_stream import StageClock, stream_batches
 from effnet_lab.evaluate.outputs import probabilities
 from effnet_lab.images import ImageSet, Stated, read_labels
 from effnet_lab.images.decode import SUFFIXES, decode
 from effnet_lab.names import UserError
+from effnet_lab.progress import Progress, counted
 
 if TYPE_CHECKING:
     from effnet_lab.evaluate.predictors import Network
@@ -30,7 +31,7 @@ def classify(
     variant: str | None = None,
     labels: Sequence[str] | Path | str | None = None,
     preprocess: Stated = None,
-    progress: Callable[..., Iterable[Any]] | None = None,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Ranked classes of every picture.
 
@@ -48,7 +49,7 @@ def classify(
     preprocess : StatedInput or Preprocess, optional
         What the network takes, where it is not known.
     progress : callable, optional
-        Wraps the batches, as `tqdm` does.
+        Counts the pictures, as `tqdm` does.
 
     Returns
     -------
@@ -74,7 +75,7 @@ def classify(
 
     rows: list[dict[str, Any]] = []
     batches = stream_batches(read, len(files), shown, StageClock())
-    for batch in progress(batches, total=-(-len(files) // BATCH)) if progress else batches:
+    for batch in counted(progress, batches, len(files)):
         scores = probabilities(predictor.predict(batch))
         if names and len(names) != scores.shape[1]:
             raise UserError(f"{len(names)} labels for {scores.shape[1]} outputs. Give one label per output.")

@@ -12,12 +12,13 @@ from effnet_lab.evaluate.accuracy import accuracy, confusion, per_class, reliabi
 from effnet_lab.evaluate.class_order import class_order
 from effnet_lab.evaluate.compare import compare_predictions, describe_difference, name_of
 from effnet_lab.evaluate.image_stream import StageClock
-from effnet_lab.evaluate.predictions import Predictions, Progress, collect
+from effnet_lab.evaluate.predictions import Predictions, collect
 from effnet_lab.evaluate.predictors import Network, Predictor, open_predictors, settle_predictors
 from effnet_lab.images import ArraySet, ImageSet, Source, Stated, open_samples
 from effnet_lab.images.stated import stated_side, tell
 from effnet_lab.litert import describe
 from effnet_lab.names import UserError
+from effnet_lab.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,7 +70,7 @@ def evaluate(
     preprocess : StatedInput or Preprocess, optional
         What the networks take, where it is not known; a guess is refused where an accuracy would rest on it.
     progress : callable, optional
-        Wraps the batches, as `tqdm` does.
+        Counts the images, as `tqdm` does.
     """
     samples = open_samples(data, split, limit)
     if against is None and not samples.labelled:

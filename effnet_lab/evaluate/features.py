@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from effnet_lab.evaluate.classify import open_pictures
 from effnet_lab.evaluate.file_features import file_features
-from effnet_lab.evaluate.image_stream import BATCH, StageClock, stream_batches
+from effnet_lab.evaluate.image_stream import StageClock, stream_batches
 from effnet_lab.images import ImageSet, Stated
 from effnet_lab.images.stated import stated_side
 from effnet_lab.litert import ModelInfo, settle
 from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
+from effnet_lab.progress import Progress, counted
 
 POOLED = "pooled_features"
 
@@ -46,7 +47,7 @@ def features(
     out: Path | str | None = None,
     variant: str | None = None,
     preprocess: Stated = None,
-    progress: Callable[..., Iterable[Any]] | None = None,
+    progress: Progress | None = None,
 ) -> Features:
     """Features of every picture.
 
@@ -65,7 +66,7 @@ def features(
     preprocess : StatedInput or Preprocess, optional
         What the network takes, where it is not known.
     progress : callable, optional
-        Wraps the batches, as `tqdm` does.
+        Counts the pictures, as `tqdm` does.
     """
     if out is not None and Path(out).suffix != ".npz":
         raise UserError(f"--out must end in .npz. Got {str(out)!r}.")
@@ -84,7 +85,7 @@ def _values(
     n: int,
     variant: str | None,
     preprocess: Stated,
-    progress: Callable[..., Iterable[Any]] | None,
+    progress: Progress | None,
 ) -> NDArray[np.float32]:
     from effnet_lab.models import load_model  # TensorFlow takes 5 s to import, and the pictures are looked for first
     from effnet_lab.models.features import features_model
@@ -102,5 +103,5 @@ def _values(
     assert shown is not None
     network = features_model(model, endpoint)
     batches = stream_batches(read, n, shown, StageClock())
-    steps = progress(batches, total=-(-n // BATCH)) if progress else batches
+    steps = counted(progress, batches, n)
     return np.concatenate([np.asarray(network(batch, training=False)) for batch in steps])

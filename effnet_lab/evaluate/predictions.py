@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +21,9 @@ from effnet_lab.evaluate.predictors import FilePredictor, Network, Predictor, fi
 from effnet_lab.images import ArraySet, ImageSet, Stated
 from effnet_lab.litert import ModelInfo
 from effnet_lab.names import UserError
+from effnet_lab.progress import Progress, counted
 
 SAVE_EVERY_S = 10.0
-Progress = Callable[..., Iterable[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,7 +85,7 @@ def collect_predictions(
     preprocess : StatedInput or Preprocess, optional
         What the network takes, where its file does not say it. A guess is refused where the images are labelled.
     progress : callable, optional
-        Wraps the batches, as `tqdm` does.
+        Counts the images, as `tqdm` does.
     """
     measures = "an accuracy" if images.labelled else ""
     predictor = open_predictor(model, threads, preprocess=preprocess, measures=measures)
@@ -107,11 +107,10 @@ def collect(
         answers = read_answers(path, about)
     run = _Run(predictors, images, answers)
     batches = stream(run.prepare, range(len(answers), len(images)), run.clock, run.batch)
-    total = -(-(len(images) - len(answers)) // run.batch)
     saved = time.monotonic()
     with ended_by_sigterm() if path is not None else nullcontext():
         try:
-            for batch in progress(batches, total=total) if progress else batches:
+            for batch in counted(progress, batches, len(images) - len(answers)):
                 run.answer(batch)
                 if path is not None and time.monotonic() - saved > SAVE_EVERY_S:
                     write_answers(path, about, answers)

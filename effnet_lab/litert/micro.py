@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from effnet_lab.litert.flatbuffer import read_bytes
 from effnet_lab.litert.graph import Graph, read_graph
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.names import UserError
+from effnet_lab.paths import scratch_folder
 
 TIMEOUT_S = 120
 MISSING = "tflite-micro has no wheel for this platform"
@@ -92,8 +92,8 @@ def _ask(model: Path | str | bytes, codes: NDArray[Any] | None) -> tuple[str, ND
     content, graph = read_bytes(model), read_graph(model)
     arena = sum(tensor.size_bytes for tensor in graph.tensors if tensor.data is None) + len(content) + _SPARE_BYTES
     arena = -(-arena // 64) * 64  # an arena with a crooked end loses some bytes at its tail
-    with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder:
-        file, given, answer = (Path(folder) / name for name in ("model.tflite", "codes.npy", "answer.npy"))
+    with scratch_folder() as folder:
+        file, given, answer = (folder / name for name in ("model.tflite", "codes.npy", "answer.npy"))
         file.write_bytes(content)
         if codes is not None:
             np.save(given, codes)

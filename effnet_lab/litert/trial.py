@@ -26,6 +26,7 @@ from effnet_lab.litert.flatbuffer import FileContent, pack, parse
 from effnet_lab.litert.graph import graph_of
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.names import UserError
+from effnet_lab.paths import scratch_folder
 
 START_S = 15.0  # for the interpreter to come up and run a small network, on a busy machine
 MADDS_PER_S = 2e7  # slower than the reference kernels
@@ -122,9 +123,9 @@ def _dies(tree: schema.ModelT, n_ops: int, kernels: str, keep_all: bool) -> bool
     try:
         main.operators, tree.signatureDefs = operators[:n_ops], []
         main.outputs = next((list(op.outputs) for op in reversed(main.operators) if len(op.outputs)), list(main.inputs))
-        with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder:
+        with scratch_folder() as folder:
             part = FileContent(pack(tree))
-            part.path = str(Path(folder) / "part.tflite")
+            part.path = str(folder / "part.tflite")
             Path(part.path).write_bytes(part)
             return bool(FileTrial(part, kernels=kernels, keep_all=keep_all).outcome().death)
     finally:

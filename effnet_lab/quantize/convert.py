@@ -14,6 +14,7 @@ import tf_keras
 from effnet_lab.images import Samples
 from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.names import UserError
+from effnet_lab.paths import scratch_folder
 from effnet_lab.quantize.schemes import Scheme
 from effnet_lab.quiet import quiet
 
@@ -34,13 +35,13 @@ def saved_model(model: LoadedModel) -> Iterator[Path]:
     if model.classes:
         probabilities = tf_keras.layers.Softmax(name="probabilities")(network.output)
         network = tf_keras.Model(network.input, probabilities, name=model.name)
-    with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder:
+    with scratch_folder() as folder:
         try:
             with quiet():
-                _write(network, side, folder)
+                _write(network, side, str(folder))
         except (OSError, tf.errors.OpError) as error:
             raise cannot_write(tempfile.gettempdir(), error) from None
-        yield Path(folder)
+        yield folder
 
 
 def _write(network: tf_keras.Model, side: int, folder: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeGuard, Union
@@ -11,6 +10,7 @@ from effnet_lab.litert import ModelInfo, embed_info, float_twin, read_graph
 from effnet_lab.litert.flatbuffer import parse, read_bytes
 from effnet_lab.litert.metadata import info_of
 from effnet_lab.names import UserError
+from effnet_lab.paths import scratch_folder
 from effnet_lab.quantize.schemes import CONVERTER, FLOAT32
 from effnet_lab.quiet import quiet
 
@@ -142,6 +142,6 @@ def _convert_keras(network: tf_keras.Model) -> bytes:
     module = tf.Module()
     module.network = network
     module.serve = tf.function(lambda images: network(images, training=False), input_signature=[given])
-    with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder, quiet():
-        tf.saved_model.save(module, folder, signatures=module.serve)
-        return bytes(tf.lite.TFLiteConverter.from_saved_model(folder).convert())
+    with scratch_folder() as folder, quiet():
+        tf.saved_model.save(module, str(folder), signatures=module.serve)
+        return bytes(tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert())

@@ -220,7 +220,7 @@ def _contents(
         ranging = ranging.fitted(origin.content, origin.info)
         ranging.require_size(origin.info.preprocess)
         statistics = ranging.measure(origin.content, origin.info.preprocess, progress)
-    for job in progress(jobs) if progress else jobs:
+    for job in progress(jobs, unit=" file") if progress else jobs:
         recipe = job.recipe
         ranges = statistics.ranges(ranging.method) if statistics and job.calibrated and job.backend == AI_EDGE else None
         content = _quantize(origin, job, ranges)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from effnet_lab.names import UserError, lookup, suggest
-from effnet_lab.paths import notebooks_dir, write_atomically
+from effnet_lab.paths import notebooks_dir, scratch_folder, write_atomically
 from effnet_lab.regress.kernel import KERNEL_ENVIRONMENT, sliced_polling
 from effnet_lab.regress.manifest import forget_shown
 from effnet_lab.regress.parameters import Parameter, check_parameters, read_parameters
@@ -123,8 +122,8 @@ def _run(source: Path, values: Mapping[str, object], target: Path, timeout_s: in
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder:
-        draft = Path(folder) / source.name
+    with scratch_folder() as folder:
+        draft = folder / source.name
         failure: Any = None
         try:
             _execute(source, draft, values, timeout_s, progress)
@@ -133,9 +132,14 @@ def _run(source: Path, values: Mapping[str, object], target: Path, timeout_s: in
         _save(draft, target, source.name)
     if failure is None:
         return target
-    if getattr(failure, "ename", "") == UserError.__name__:
+    if getattr(failure, "ename", "") in _user_errors():
         raise UserError(failure.evalue)
     raise NotebookError(f"{_where(failure, target)} (the executed notebook: {target})") from failure
+
+
+def _user_errors(kind: type[UserError] = UserError) -> set[str]:
+    """Names of the errors that are the user's; a kernel hands over no more than the name."""
+    return {kind.__name__, *(name for child in kind.__subclasses__() for name in _user_errors(child))}
 
 
 def _execute(source: Path, draft: Path, values: Mapping[str, object], timeout_s: int | None, progress: bool) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from effnet_lab.frames import FRAMES, Frame, require
 from effnet_lab.names import UserError, lookup
-from effnet_lab.paths import write_atomically
+from effnet_lab.paths import only_one, write_atomically
 from effnet_lab.regress.csv_files import as_read, read_csv, write_csv
 from effnet_lab.versions import version_of
 
@@ -31,7 +31,7 @@ def record(table: pd.DataFrame, frame_name: str, out_dir: str | Path, *, noteboo
     """Add the rows of a table, with their provenance, to ``out_dir/frames/<frame_name>.csv``.
 
     A row with the key of one already there replaces it, so several notebooks may contribute to one frame, and the last
-    one wins. The file is replaced in one step: a crash leaves the old one.
+    one wins. The file is replaced in one step: a crash leaves the old one. Several processes may record at once: they take turns.
 
     Parameters
     ----------
@@ -60,10 +60,10 @@ def record(table: pd.DataFrame, frame_name: str, out_dir: str | Path, *, noteboo
     require(table, frame, caller="record")
     rows = table[list(frame.columns)].assign(notebook=notebook, profile=profile, **versions())
     path = frame_path(out_dir, frame_name)
-    if path.exists():
-        before = read_csv(path)
-        rows = _last_wins(before, as_read(rows), frame)
-    return write_csv(rows, path)
+    with only_one(path):  # two processes that record at once: neither loses a row
+        if path.exists():
+            rows = _last_wins(read_csv(path), as_read(rows), frame)
+        return write_csv(rows, path)
 
 
 def record_figure(figure: go.Figure, name: str, out_dir: str | Path) -> Path:
@@ -113,10 +113,11 @@ def forget(out_dir: str | Path, *, notebook: str, profile: str) -> None:
     for name in FRAMES:
         path = frame_path(out_dir, name)
         if path.exists():
-            rows = read_csv(path)
-            kept = rows[(rows["notebook"] != notebook) | (rows["profile"] != profile)]
-            if len(kept) < len(rows):
-                write_csv(kept, path)
+            with only_one(path):
+                rows = read_csv(path)
+                kept = rows[(rows["notebook"] != notebook) | (rows["profile"] != profile)]
+                if len(kept) < len(rows):
+                    write_csv(kept, path)
 
 
 def frame_path(out_dir: str | Path, name: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from effnet_lab.intervals import share_row
 from effnet_lab.litert import Runner, read_graph, read_info
 from effnet_lab.litert.flatbuffer import read_bytes
 from effnet_lab.names import UserError, lookup
+from effnet_lab.paths import scratch_folder
 
 if TYPE_CHECKING:
     from effnet_lab.models.loaded import LoadedModel
@@ -97,8 +97,8 @@ def calibration_study(
         lookup("calibration method", method, METHODS)
     if len(pool) < 2 or draws < 1:
         raise UserError(f"A study needs at least 2 calibration images and 1 draw. Got {len(pool)} and {draws}.")
-    with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder:
-        source = _float_file(model, Path(folder))
+    with scratch_folder() as folder:
+        source = _float_file(model, folder)
         content, info = read_bytes(source), replace(read_info(source), backend="ai_edge_quantizer")
     statistics = _statistics(content, info.preprocess, pool, statistics, progress)
     choices = list(draw_subsets(statistics.n_images, sizes, draws, methods, seed))

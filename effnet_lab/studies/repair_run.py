@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +17,7 @@ from effnet_lab.images import ImageSet, Source, Stated, open_images
 from effnet_lab.litert import embed_info, settle
 from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError, lookup
+from effnet_lab.paths import scratch_folder
 from effnet_lab.quantize.files import store
 from effnet_lab.quantize.float_file import FloatFile, float_file
 from effnet_lab.quantize.ranges import as_taken, calibration_images
@@ -87,13 +87,13 @@ def repair(
     found = repair_stages(
         source.content, calibrating, source.info.preprocess, quantize, steps=chosen, progress=progress
     )
-    with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder:
+    with scratch_folder() as folder:
         stages: list[RepairStage] = []
         answers: dict[str, Predictions] = {}
         for stage in found:
             if not answers:  # once the network is known to be one that can be repaired
-                answers["float"] = answer(source.content, Path(folder) / "float.tflite")
-            answers[stage.name] = answer(stage.quantized, Path(folder) / "trial.tflite")
+                answers["float"] = answer(source.content, folder / "float.tflite")
+            answers[stage.name] = answer(stage.quantized, folder / "trial.tflite")
             stages.append(stage)
     if out is not None:
         store(Path(out), stages[-1].quantized)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from effnet_lab.models.weights.mapping import reason
-from effnet_lab.names import UserError
+from effnet_lab.names import UserError, WriteError
+from effnet_lab.paths import scratch_folder
 
 SUFFIXES = (".tar.gz", ".tgz", ".tar")
 MOST_MEMBERS = 10_000
@@ -31,14 +32,16 @@ def unpacked(path: Path) -> Iterator[Path]:
     UserError
         If the archive is damaged, too large, or has a member that points out of it or is a link.
     """
-    with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder:
+    with scratch_folder() as folder:
         try:
             with tarfile.open(path) as archive:
                 for member, target in _plan(archive, path).items():
-                    _extract(archive, member, Path(folder) / target)
+                    _extract(archive, member, folder / target)
         except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+            if getattr(error, "errno", None) == errno.ENOSPC:
+                raise WriteError(folder, error) from None  # type: ignore[arg-type]
             raise UserError(f"Cannot unpack {path}: {reason(error)}. It may be cut short: download it again.") from None
-        yield Path(folder)
+        yield folder
 
 
 def _plan(archive: tarfile.TarFile, path: Path) -> dict[tarfile.TarInfo, str]:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pooch
-from filelock import FileLock
 
 from effnet_lab.models.weights.mapping import reason
 from effnet_lab.names import UserError, lookup
-from effnet_lab.paths import cache_dir, write_atomically
+from effnet_lab.paths import cache_dir, only_one, open_beside, write_atomically
 from effnet_lab.scaling import LITE
 
 _OFFICIAL = "https://storage.googleapis.com/cloud-tpu-checkpoints/efficientnet/lite"
@@ -60,7 +56,7 @@ def fetch(name: str, *, progress: bool = True) -> Path:
     target = cache_dir() / remote.filename
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _only_one(target):
+        with only_one(target):
             if not target.exists():
                 _download(remote, target, progress)
             _verify(remote, target)
@@ -72,9 +68,8 @@ def fetch(name: str, *, progress: bool = True) -> Path:
 
 
 def _download(remote: Remote, target: Path, progress: bool) -> None:
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    handle, temporary = open_beside(target)
     os.close(handle)
-    temporary = Path(name)
     try:
         pooch.HTTPDownloader(progressbar=progress, timeout=TIMEOUT_S)(remote.url, str(temporary), None)
         found = pooch.file_hash(str(temporary))
@@ -113,15 +108,3 @@ def _verify(remote: Remote, target: Path) -> None:
 
 def _note(target: Path) -> Path:
     return target.with_name(f"{target.name}.sha256")
-
-
-@contextmanager
-def _only_one(target: Path) -> Iterator[None]:
-    """Wait until no other process is at this file. The lock file goes away with its holder: those who wait make a new one."""
-    path = target.with_name(f".{target.name}.lock")
-    with FileLock(path):
-        try:
-            yield
-        finally:
-            if os.name == "posix":  # Windows removes no open file; there the lock removes it when it is released
-                path.unlink(missing_ok=True)

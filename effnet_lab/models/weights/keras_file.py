@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import tempfile
 import warnings
 import zipfile
 from collections import Counter
@@ -21,7 +20,7 @@ from effnet_lab.models.weights import about, origins
 from effnet_lab.models.weights.assemble import assemble
 from effnet_lab.models.weights.mapping import fit, reason, variable_shapes
 from effnet_lab.names import UserError
-from effnet_lab.paths import write_atomically
+from effnet_lab.paths import scratch_folder, write_atomically
 from effnet_lab.scaling import VARIANTS, NetSpec
 
 SUFFIXES = (".keras", ".weights.h5", ".h5", ".hdf5")
@@ -40,9 +39,9 @@ def save(model: LoadedModel, path: Path) -> None:
         raise UserError(
             f"Keras cannot read a network with fake quantization back. Give a .safetensors. Got {str(path)!r}."
         )
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with scratch_folder() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras calls .h5 legacy
-        file = Path(folder) / f"model{_suffix(path)}"
+        file = folder / f"model{_suffix(path)}"
         (model.keras.save_weights if _suffix(path) == ".weights.h5" else model.keras.save)(str(file))
         text = about.to_json(model).encode()
         if _suffix(path) == ".keras":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from effnet_lab import frames
 from effnet_lab.board.footprint import footprint
 from effnet_lab.images import open_images
 from effnet_lab.litert import Graph, read_graph
+from effnet_lab.paths import scratch_folder
 
 ST = ("st_lc_v1_128", "st_lc_v1_224")
 KERAS = ("mobilenet_v2", "resnet50", "inception_v3")
@@ -44,14 +44,14 @@ def measure_claims(
             rule = {"rule": "parameters, batch-norm statistics included", "tolerance": 0.0, "because": ""}
             rows.append({"model": name, "quantity": "params", "value": model.keras.count_params()} | rule)
             continue
-        with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder:
+        with scratch_folder() as folder:
             how: dict[str, Any] = {
                 "format": "int8",
                 "backend": "ai_edge_quantizer",
                 "io": "uint8",
                 "calibration": calibration,
             }
-            (path,) = export(model, Path(folder) / "st.tflite", **how).files
+            (path,) = export(model, folder / "st.tflite", **how).files
             rows += [{"model": name} | row for row in _numbers(path)]
     return frames.build(frames.MEASURED, rows)
 

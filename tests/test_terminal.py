@@ -1,0 +1,291 @@
+"""What reaches the terminal and the disk: no control characters, no traceback for a closed pipe or a full disk."""
+
+from __future__ import annotations
+
+import ast
+import errno
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from effnet_lab import cli, frames, paths
+from effnet_lab.names import UserError, WriteError, printable
+from effnet_lab.progress import counted
+from effnet_lab.regress import read_frame, record
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMAND = [sys.executable, "-c", "from effnet_lab.cli import main; main()"]
+POSIX = pytest.mark.skipif(os.name != "posix", reason="pipes, signals and /dev/full of POSIX")
+
+
+def start(*words: object, code: str = "", **how) -> subprocess.Popen:
+    command = [sys.executable, "-c", code] if code else [*COMMAND, *map(str, words)]
+    env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}  # unbuffered, Python itself loses half a write
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, **how)
+
+
+# ---- text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x1b[31mred", "a\\x1b[31mred"),
+        ("bell\x07 del\x7f c1\x9b31m", "bell\\x07 del\\x7f c1\\x9b31m"),
+        ("right\u202eto left\u2066", "right\\u202eto left\\u2066"),
+        ("file\udcff", "file\\udcff"),
+        ("tab\there\nand a line", "tab here\nand a line"),
+        ("Größe, 猫, no\u00a0break", "Größe, 猫, no\u00a0break"),
+    ],
+)
+def test_what_controls_a_terminal_is_shown_as_an_escape(text, shown):
+    assert printable(text) == shown
+
+
+def test_names_from_files_do_not_reach_the_terminal_as_they_are(monkeypatch, capsys):
+    from effnet_lab.cli.output import show
+
+    show(pd.DataFrame({"layer": ["a\x1b]0;title\x07", "b"], "op": ["conv", "add"]}), as_json=False)
+    monkeypatch.setattr(sys, "argv", ["effnet-lab", "lint", "no\x1b[2Jfile.tflite"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    said = "".join(capsys.readouterr())
+    assert "\\x1b]0;title\\x07" in said
+    assert "\\x1b[2J" in said
+    assert "\x1b" not in said
+
+
+@pytest.mark.parametrize("width", [40, 80, 132])
+def test_columns_share_the_width(monkeypatch, capsys, width):
+    from effnet_lab.cli.tables import print_table
+
+    monkeypatch.setenv("COLUMNS", str(width))
+    words = "a sentence of several words that is far longer than any column may be in a terminal of this width"
+    table = pd.DataFrame({"layer": [words, "short"], "op": ["conv", words], "params": [1, 1234567]})
+    print_table(table, list(table), wide=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    assert (
+        " ".join(" ".join(line[: lines[0].find("op")].split()) for line in lines[1:]).split()[:3] == words.split()[:3]
+    )
+
+
+# ---- bars
+
+
+def test_a_bar_counts_the_images_of_a_batch():
+    seen, total = [], []
+
+    def bar(items, total):
+        seen.append(total)
+        for item in items:
+            yield item
+            seen.append(item)
+
+    for batch in counted(bar, [[0] * 3, [0] * 2], 5):
+        total += batch
+    assert len(total) == 5
+    assert seen == [5, 0, 1, 2, 3, 4]
+
+
+def test_a_bar_that_is_left_early_is_closed():
+    closed = []
+
+    def bar(items, total):
+        try:
+            yield from items
+        finally:
+            closed.append(total)
+
+    for _ in counted(bar, [[0], [0]], 2):
+        break
+    assert closed == [2]
+    assert list(counted(None, [[1], [2]], 2)) == [[1], [2]]
+
+
+# ---- standard output that is closed or full
+
+
+MUCH = """
+import sys; sys.argv = ["effnet-lab", "variants", "--json"]
+import pandas as pd
+from effnet_lab import scaling
+scaling.variants = lambda classes: pd.DataFrame({"params": range(50_000)})
+from effnet_lab.cli import main; main()
+"""
+
+
+@POSIX
+def test_a_reader_that_goes_away_is_no_error():
+    with start(code=MUCH) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(120) == 141
+        assert process.stderr.read() == ""
+
+
+@POSIX
+@pytest.mark.parametrize(("where", "code", "lines"), [("/dev/full", 2, 1), ("closed", 0, 0)])
+def test_standard_output_that_is_full_or_closed(where, code, lines):
+    redirected = ">&-" if where == "closed" else f"> {where}"
+    words = f"exec '{sys.executable}' -c 'from effnet_lab.cli import main; main()' variants --json {redirected}"
+    done = subprocess.run(
+        ["sh", "-c", words], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert done.returncode == code
+    assert len(done.stderr.splitlines()) == lines, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# ---- files
+
+
+def test_one_way_to_write():
+    """Every file of the user's goes through `write_atomically`, so a full disk is one line at every door."""
+    allowed = {  # in folders of our own, or of the user's with their own check
+        "paths.py": "the way itself", "board/ethosu.py": "scratch", "litert/micro.py": "scratch", "litert/trial.py": "scratch",
+        "studies/repair_run.py": "scratch", "models/weights/keras_file.py": "scratch", "models/weights/archive.py": "scratch",
+        "litert/trial_child.py": "a pipe", "cli/saying.py": "/dev/null",
+    }  # fmt: skip
+    writers = {"write_bytes", "write_text", "to_parquet", "to_excel", "tofile", "dump", "savetxt"}
+    for path in sorted((ROOT / "effnet_lab").rglob("*.py")):
+        home = path.relative_to(ROOT / "effnet_lab").as_posix()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or home in allowed:
+                continue
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            modes = [a.value for a in [*node.args[1:2], *(k.value for k in node.keywords if k.arg == "mode")]
+                     if isinstance(a, ast.Constant) and isinstance(a.value, str)]  # fmt: skip
+            writes = name in writers or (name in ("open", "fdopen") and any(set(mode) & set("wax+") for mode in modes))
+            assert not writes, f"{home}:{node.lineno}: {name}"
+
+
+def test_what_cannot_be_written_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WriteError, match=r"Cannot write .*file/inside\.csv: File exists\. Make room") as caught:
+        paths.write_atomically(tmp_path / "file" / "inside.csv", b"")
+    assert isinstance(caught.value, UserError)
+    assert isinstance(caught.value, OSError)
+    assert caught.value.errno == errno.EEXIST
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    paths.write_atomically(tmp_path / "kept.csv", b"before")
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(WriteError, match="No space left on device"):
+        paths.write_atomically(tmp_path / "kept.csv", b"after")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "kept.csv"]
+    assert (tmp_path / "kept.csv").read_bytes() == b"before"
+
+
+def test_an_error_of_the_system_is_one_line_at_any_command(monkeypatch, capsys):
+    from effnet_lab import scaling
+
+    def refused(**_):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "some/place")
+
+    monkeypatch.setattr(scaling, "variants", refused)
+    monkeypatch.setattr(sys, "argv", ["effnet-lab", "variants"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert (
+        said == "effnet-lab: Cannot go on with some/place: Too many open files. Make room, or choose another place.\n"
+    )
+
+
+def _record(folder: str, first: int) -> None:
+    for i in range(first, first + 8):
+        row = dict.fromkeys(frames.COUNTS.columns, 1) | {"model": "m", "layer": f"layer {i}", "op": "conv"}
+        record(pd.DataFrame([row])[list(frames.COUNTS.columns)], "counts", folder, notebook="n", profile="smoke")
+
+
+def test_processes_that_record_at_once_lose_no_row(tmp_path):
+    """Without a lock, 15 of 80 rows were lost."""
+    context = multiprocessing.get_context("fork" if os.name == "posix" else "spawn")
+    recording = [context.Process(target=_record, args=(str(tmp_path), 8 * i)) for i in range(4)]
+    for process in recording:
+        process.start()
+    for process in recording:
+        process.join(120)
+        assert process.exitcode == 0
+    assert set(read_frame(tmp_path, "counts")["layer"]) == {f"layer {i}" for i in range(32)}
+    assert [path.name for path in (tmp_path / "frames").iterdir()] == ["counts.csv"]
+
+
+# ---- what killed processes leave
+
+
+def test_what_a_killed_process_left_is_removed_at_the_next_start(tmp_path, monkeypatch):
+    (cache := tmp_path / "cache").mkdir()
+    (temporary := tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("EFFNET_LAB_CACHE", str(cache))
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    holds = (
+        "from effnet_lab import paths; from pathlib import Path; import sys, time\n"
+        f"with paths.scratch_folder() as folder, paths.only_one(Path({str(cache)!r}) / 'weights.gz'):\n"
+        "    (folder / 'half').write_text('half')\n"
+        f"    paths.open_beside(Path({str(cache)!r}) / 'weights.gz')\n"
+        "    print('ready', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with start(code=holds) as process:
+        assert process.stdout.readline() == "ready\n"
+        (stranger := temporary / "effnet-lab-notes").mkdir()  # without the mark: not ours to remove
+        assert paths.remove_left_behind() == []  # its owner is alive
+        process.kill()
+    removed = paths.remove_left_behind()
+    assert {path.parent for path in removed} == {cache, temporary}
+    assert list(temporary.iterdir()) == [stranger]
+    assert list(cache.iterdir()) == []
+
+
+# ---- signals
+
+
+@POSIX
+def test_ctrl_c_keeps_the_answers_from_the_first_image_on(tmp_path, files):
+    model, kept = files["static_wi8_ai8 converter"], tmp_path / "answers.npz"
+    code = (
+        "import time, effnet_lab.evaluate.predictions as p, sys\n"
+        "slow = p._Run.answer\n"
+        "def answer(self, batch):\n    slow(self, batch)\n    print(len(self.answers), flush=True)\n    time.sleep(0.05)\n"
+        "p._Run.answer = answer\n"
+        f"sys.argv = ['effnet-lab', 'evaluate', {str(model)!r}, '--data', 'scenes', '--resume', {str(kept)!r}]\n"
+        "from effnet_lab.cli import main; main()\n"
+    )
+    for number, ending in ((signal.SIGINT, (130, 1)), (signal.SIGTERM, (143, 0))):
+        with start(code=code) as process:
+            begun = int(process.stdout.readline())
+            process.send_signal(number)
+            said = process.communicate(timeout=60)[1]
+        assert (process.returncode, len(said.splitlines())) == ending, said
+        with np.load(kept) as stored:
+            assert begun <= len(stored["ranked0"]) < begun + 60
+    assert begun > 1  # the second run went on where the first was stopped
+
+
+@POSIX
+def test_ctrl_c_in_a_run_ends_with_one_line(tmp_path):
+    """The kernel gets the signal, too, as from a terminal."""
+    with start("run", "01_scaling", "--out", tmp_path, start_new_session=True) as process:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not list((tmp_path / "shown").glob("*.json")):
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    lines = [line for line in said.replace("\r", "\n").splitlines() if line.strip() and "cell" not in line]
+    assert process.returncode == 130
+    assert lines == ["effnet-lab: stopped."]
