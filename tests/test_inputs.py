@@ -360,11 +360,11 @@ def test_networks_that_take_no_pictures_are_compared(wild, tmp_path, first, seco
 
 
 def test_what_a_network_was_fed_with_is_said():
-    assert describe(KNOWN) == "32 x 32 px, crop 0.875, bicubic (defaults); 0..255 RGB (input scale)"
+    assert describe(KNOWN) == "32 x 32 px, crop 0.875, Pillow's bicubic (defaults); 0..255 RGB (input scale)"
     assert describe(None) == "arrays, as they are"
     assert (
         describe(replace(GUESS, crop=None, framing="stated"))
-        == "32 x 32 px, no crop, bicubic; (x-127)/128 RGB (a guess)"
+        == "32 x 32 px, no crop, Pillow's bicubic; (x-127)/128 RGB (a guess)"
     )
 
 

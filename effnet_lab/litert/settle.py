@@ -133,7 +133,14 @@ def describe(preprocess: Preprocess | None) -> str:
     crop = "no crop" if preprocess.crop is None else f"crop {preprocess.crop:.4g}"
     default = " (defaults)" if preprocess.framing == "default" else ""
     origin = "a guess" if preprocess.origin == "guessed" else preprocess.origin
-    return f"{height} x {width} px, {crop}, {preprocess.interpolation}{default}; {tone(preprocess)} ({origin})"
+    return f"{height} x {width} px, {crop}, {_resizer(preprocess)}{default}; {tone(preprocess)} ({origin})"
+
+
+def _resizer(preprocess: Preprocess) -> str:
+    """Whose: programs mean different things by the same word, and that is worth half a point of top-1."""
+    if preprocess.interpolation == "bicubic_tf1":
+        return "TensorFlow 1's bicubic"
+    return f"Pillow's {preprocess.interpolation}"
 
 
 def _require_fit(model: str, found: Preprocess, chosen: Preprocess) -> None:

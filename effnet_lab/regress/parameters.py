@@ -6,6 +6,7 @@ import ast
 import io
 import json
 import tokenize
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +97,7 @@ def convert(parameter: Parameter, value: object, notebook: str) -> object:
     """`value` as the type of the parameter, or a `UserError` with both."""
     try:
         return _as_type(parameter.annotation, value)
-    except (ValueError, SyntaxError, TypeError):
+    except (ValueError, SyntaxError, TypeError, OverflowError, RecursionError, MemoryError):
         raise UserError(
             f"Parameter {parameter.name!r} of {notebook} must be {parameter.annotation} "
             f"(its default is {parameter.default!r}). Got {value!r}."
@@ -125,17 +126,28 @@ def _parameters(cells: list[Cell], notebook: str) -> dict[str, Parameter]:
     if len(tagged) != 1:
         raise UserError(f"Notebook {notebook} has {len(tagged)} cells tagged {TAG!r}. Tag exactly one code cell.")
     source = tagged[0].source
+    statements = _parsed(source, notebook).body
     comments = {
         token.start[0]: token.string.lstrip("# ").strip()
         for token in tokenize.generate_tokens(io.StringIO(source).readline)
         if token.type == tokenize.COMMENT
     }
     found = {}
-    for statement in ast.parse(source).body:
+    for statement in statements:
         parameter = _parameter(statement, comments, notebook)
         convert(parameter, parameter.default, notebook)
         found[parameter.name] = parameter
     return found
+
+
+def _parsed(source: str, notebook: str) -> ast.Module:
+    """What Python reads in a cell."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of escapes in texts, for example
+            return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # a null byte; brackets without end
+        said = getattr(error, "msg", None) or str(error) or type(error).__name__
+        raise UserError(f"A cell of {notebook} is no Python ({said}): {source.strip()[:60]!r}. Mend it.") from None
 
 
 def _parameter(statement: ast.stmt, comments: Mapping[int, str], notebook: str) -> Parameter:
@@ -149,7 +161,7 @@ def _parameter(statement: ast.stmt, comments: Mapping[int, str], notebook: str) 
             default=ast.literal_eval(statement.value),
             comment=comments.get(statement.end_lineno or 0, ""),
         )
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError, MemoryError):
         raise UserError(
             f"Parameters cell of {notebook}: {ast.unparse(statement)!r} is not `name: type = literal  # comment`. "
             "Move what is computed to the next cell."
@@ -160,7 +172,7 @@ def _is_read(name: str, cells: list[Cell]) -> bool:
     """Whether a later cell reads the name before one overwrites it."""
     for cell in cells:
         lines = ("" if line.lstrip().startswith(("%", "!")) else line for line in cell.source.splitlines())
-        for statement in ast.parse("\n".join(lines)).body:
+        for statement in _parsed("\n".join(lines), "the notebook").body:
             uses = {type(node.ctx) for node in ast.walk(statement) if isinstance(node, ast.Name) and node.id == name}
             if ast.Load in uses:
                 return True

@@ -37,6 +37,8 @@ MUTANTS = {  # how many a whole run tries; 2,000 of .tflite, 500 of every other 
     "bench": 100, "features": 100, "export": 100, "baseline": 400, "results": 100, "labels": 250, "labels.json": 250,
 }  # fmt: skip
 OTHERS = 500
+QUICK = ("lint", "footprint", "classify", "evaluate", "layer-error", "explain", "safetensors", "statistics", "answers",
+         "notebook", "baseline", "labels.json", "pictures in a tar", "png", "tfrecord", "h5")  # fmt: skip
 LATE_S, MOST_BYTES = 20.0, 2 << 30
 RENEW = 150  # commands after which a process is replaced, so that one mutant does not pay for those before it
 GOOD = ("done", "refused")
@@ -216,7 +218,7 @@ def main() -> int:
     parser.add_argument("--write", type=Path, help="page of the documentation whose table is replaced")
     asked = parser.parse_args()
     attack = Attack(seed=asked.seed, keep=asked.keep)
-    attack.run(asked.door or list(DOORS), asked.share, asked.seconds)
+    attack.run(asked.door or [door for door in DOORS if door != "planted"], asked.share, asked.seconds)
     print(attack.table())
     if asked.write:
         write_page(asked.write, attack.table())

@@ -1,0 +1,116 @@
+"""Damaged files at every command, for two minutes: no traceback, no death, nothing slow or large, nothing outside the folder."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from effnet_lab.images.labels import read_labels
+from effnet_lab.litert import read_graph
+from effnet_lab.names import UserError
+from effnet_lab.quantize import Statistics
+from effnet_lab.regress import check_parameters
+
+FUZZ = Path(__file__).parent / "fuzz"
+BUDGET_S = 120
+
+
+@pytest.fixture(scope="module")
+def fuzz():
+    """The script `make fuzz`, as a module."""
+    sys.path.insert(0, str(FUZZ))
+    spec = importlib.util.spec_from_file_location("fuzz_run", FUZZ / "run.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["fuzz_run"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_two_minutes_of_damaged_files(fuzz, tmp_path):
+    attack = fuzz.Attack(seed=1, keep=tmp_path)
+    attack.run(fuzz.QUICK, share=0.05, seconds=BUDGET_S)
+    assert attack.faults == []
+    assert attack.counts.keys() == set(fuzz.QUICK)
+    outcomes = sum(attack.counts.values(), start=type(attack.counts["lint"])())
+    assert outcomes["refused"] > 20
+    assert outcomes["done"] > 5
+
+
+def test_a_fault_is_noticed(fuzz, tmp_path):
+    """Deaths, hangs, memory, writing elsewhere, tracebacks and long refusals, each planted in a command."""
+    attacked = fuzz.Attacked(tmp_path, tmp_path)
+    try:
+        planted = {
+            "traceback": "1 / 0", "late": "import time; time.sleep(30)", "memory": "b'x' * (3 << 30)",
+            "outside": f"open({str(tmp_path.parent / 'outside')!r}, 'w').close()",
+            "badly said": "from effnet_lab.names import UserError; raise UserError('x' * 400)",
+            "died": "import os; os.abort()",
+        }  # fmt: skip
+        for outcome, code in planted.items():
+            answer = attacked.ask({"door": "planted", "file": code, "out": ""}, late_s=3.0)
+            assert answer["outcome"].startswith(outcome), answer
+            if attacked.process.poll() is not None:
+                attacked.close()
+                attacked = fuzz.Attacked(tmp_path, tmp_path)
+    finally:
+        attacked.close()
+
+
+# ---- whatever the bytes are: read, or refused in one line
+
+CARELESS = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+)
+
+
+NESTED = st.recursive(st.none() | st.integers(), st.lists).map(lambda tree: repr(tree).replace("None", "null").encode())
+
+
+def refused_at_most(read, path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with contextlib.suppress(UserError):
+        read(path)
+
+
+@CARELESS
+@given(content=st.binary(max_size=200).map(lambda raw: b"\x1c\0\0\0TFL3" + raw))
+def test_any_bytes_as_a_tflite_file(tmp_path, content):
+    refused_at_most(read_graph, tmp_path / "m.tflite", content)
+
+
+@CARELESS
+@given(content=NESTED | st.binary(max_size=80) | st.text().map(lambda text: text.encode("utf-8", "replace")))
+def test_any_bytes_as_labels(tmp_path, content):
+    refused_at_most(lambda path: read_labels(path, 10), tmp_path / "labels", content)
+
+
+@CARELESS
+@given(content=st.binary(max_size=300), kind=st.sampled_from(["", "PK\x03\x04"]))
+def test_any_bytes_as_statistics(tmp_path, content, kind):
+    refused_at_most(Statistics.load, tmp_path / "s.npz", kind.encode() + content)
+
+
+@CARELESS
+@given(array=st.sampled_from([np.zeros(3), np.array("{}"), np.zeros((0, 2), "U3"), np.full((1, 1), np.nan)]),
+       name=st.sampled_from(["about", "low", "counts", "x"]))  # fmt: skip
+def test_any_arrays_as_statistics(tmp_path, array, name):
+    np.savez(buffer := io.BytesIO(), **{name: array})
+    refused_at_most(Statistics.load, tmp_path / "s.npz", buffer.getvalue())
+
+
+@CARELESS
+@given(source=st.text(max_size=60))
+def test_any_source_as_parameters_of_a_notebook(tmp_path, source):
+    import json
+
+    cell = {"cell_type": "code", "source": source, "metadata": {"tags": ["parameters"]}, "outputs": []}
+    content = json.dumps({"cells": [cell, cell | {"metadata": {}}], "nbformat": 4, "nbformat_minor": 5, "metadata": {}})
+    refused_at_most(lambda path: check_parameters(path, {}), tmp_path / "n.ipynb", content.encode())
