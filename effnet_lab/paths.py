@@ -61,6 +61,24 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
+def require_room(path: Path) -> None:
+    """Refuse a place that cannot be written to before anything slow begins; nothing is left there.
+
+    Raises
+    ------
+    WriteError
+        If the disk is full, or the nearest folder that exists cannot be written to.
+    """
+    nearest = path.parent if path.is_file() else path
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    try:
+        with tempfile.TemporaryFile(dir=nearest) as trial:
+            trial.write(b"\0" * 4096)
+    except OSError as error:
+        raise WriteError(path, error) from None
+
+
 def open_beside(path: Path) -> tuple[int, Path]:
     """An open file for what will become `path`, and its name."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=PART)

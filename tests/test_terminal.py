@@ -188,6 +188,22 @@ def test_what_cannot_be_written_is_one_line(tmp_path, monkeypatch):
     assert (tmp_path / "kept.csv").read_bytes() == b"before"
 
 
+def test_a_place_without_room_is_found_before_the_work(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    paths.require_room(tmp_path / "new" / "folder" / "out.csv")
+    paths.require_room(tmp_path / "file")  # will be replaced
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["effnet-lab", "evaluate", "none.tflite", "--data", "scenes", "--out", str(tmp_path / "file" / "x")],
+    )
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith(f"effnet-lab: Cannot write {tmp_path / 'file' / 'x'}: Not a directory")
+
+
 def test_an_error_of_the_system_is_one_line_at_any_command(monkeypatch, capsys):
     from effnet_lab import scaling
 
@@ -259,7 +275,7 @@ def test_what_a_killed_process_left_is_removed_at_the_next_start(tmp_path, monke
 def test_ctrl_c_keeps_the_answers_from_the_first_image_on(tmp_path, files):
     model, kept = files["static_wi8_ai8 converter"], tmp_path / "answers.npz"
     code = (
-        "import time, effnet_lab.evaluate.predictions as p, sys\n"
+        "import sys, time; from effnet_lab.evaluate import predictions as p\n"
         "slow = p._Run.answer\n"
         "def answer(self, batch):\n    slow(self, batch)\n    print(len(self.answers), flush=True)\n    time.sleep(0.05)\n"
         "p._Run.answer = answer\n"

@@ -26,7 +26,7 @@ from effnet_lab.cli import (
     verdicts,
 )
 from effnet_lab.cli.output import as_command
-from effnet_lab.cli.saying import HUNG_UP, flush_or_drop, open_streams, refuse
+from effnet_lab.cli.saying import HUNG_UP, STOPPED, flush_or_drop, open_streams, refuse
 from effnet_lab.names import UserError
 from effnet_lab.paths import remove_left_behind
 
@@ -56,9 +56,6 @@ for room in (
 ):
     for command in room.COMMANDS:
         app.command(command.__name__.rstrip("_").replace("_", "-"))(as_command(command))
-
-
-STOPPED = 130  # exit code after Ctrl-C
 
 
 def _print_version(wanted: bool) -> None:

@@ -10,7 +10,7 @@ import typer
 from effnet_lab.cli.inputs import Data, Inputs, Limit, Split, chosen, takes_input
 from effnet_lab.cli.networks import Json
 from effnet_lab.cli.output import progress, save_table, show
-from effnet_lab.cli.saying import say
+from effnet_lab.cli.saying import STOPPED, say
 
 if TYPE_CHECKING:
     from effnet_lab.images.stated import StatedInput
@@ -66,8 +66,6 @@ def layer_error(
         progress=progress("layer-error", "layer" if {"effect", "split"} & set(wanted) else "image"),
     )  # fmt: skip
     table = found.table
-    if out is not None:
-        save_table(table, out)
     first, last = _ALWAYS
     show(table, json, [*first, *(column for name in wanted for column in _COLUMNS[name]), *last])
     for names, what in (
@@ -85,8 +83,11 @@ def layer_error(
             f"XNNPACK refuses the file; {table['kernels'][0]} kernels ran it. `effnet-lab lint` names the op.", err=True
         )
     say_pairing(*found.smallest_correlation, table["pairing"][0])
+    if out is not None:  # last: a full disk takes no answer away
+        save_table(table, out)
     if found.interrupted:
         say(f"stopped: the table holds the first {table['n_images'][0]} images.", err=True)
+        raise typer.Exit(STOPPED)
 
 
 def say_pairing(layer: str, correlation: float, pairing: str) -> None:

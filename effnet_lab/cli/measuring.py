@@ -64,14 +64,14 @@ def evaluate(
         "outputs": found.outputs,
     }
     tables = {name: table for name, table in named.items() if len(table) and (name != "per_class" or classes or out)}
-    if out is not None:
-        save(tables | {"confusion": found.confusion, "reliability": found.reliability}, out)
     show_all(tables, json)
     if found.sentence:
         say(found.sentence, err=json)
     for line in found.fed:
         say(f"fed with {line}", err=True)
     say(f"{found.clock.images_per_s:.0f} images/s; slowest stage: {found.clock.slowest}", err=True)
+    if out is not None:  # last: a full disk takes no answer away
+        save(tables | {"confusion": found.confusion, "reliability": found.reliability}, out)
 
 
 def bench(

@@ -15,11 +15,17 @@ import typer
 
 from effnet_lab.cli.saying import say
 from effnet_lab.cli.tables import print_table
+from effnet_lab.paths import require_room
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Wide = Annotated[bool, typer.Option("--wide", help="All columns of a table, however long its lines get.")]
+_WRITES = (
+    "out",
+    "resume",
+    "html",
+)  # options that name a place to write to; a full disk is found before the work is done
 _WIDE: ContextVar[bool] = ContextVar("wide", default=False)
 
 
@@ -32,6 +38,9 @@ def as_command(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def run(*args: Any, **options: Any) -> Any:
         _WIDE.set(options.pop("wide") if shows else False)
+        for place in (options.get(name) for name in _WRITES):
+            if isinstance(place, str | Path):
+                require_room(Path(place))
         try:
             return command(*args, **options)
         except KeyboardInterrupt:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 
 import typer
 
 from effnet_lab.names import printable
 
 LONGEST = 300  # characters of an error
+STOPPED = 130  # exit code after Ctrl-C
 HUNG_UP = 141  # exit code after the reader of standard output went away: 128 + SIGPIPE, as other programs
 
 
@@ -48,6 +50,8 @@ def open_streams() -> None:
         reconfigure = getattr(getattr(sys, name), "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+    if not sys.warnoptions:  # numpy's remarks on infinities and NaN: the tables say inf and "not measured"
+        warnings.filterwarnings("ignore", category=RuntimeWarning)
     log = logging.getLogger("effnet_lab")
     if not any(isinstance(handler, _Told) for handler in log.handlers):
         log.addHandler(_Told())

@@ -11,7 +11,7 @@ from effnet_lab.cli.inputs import Data, Inputs, Limit, Split, chosen, takes_inpu
 from effnet_lab.cli.layers import Anyway, say_pairing
 from effnet_lab.cli.networks import Json
 from effnet_lab.cli.output import progress, show
-from effnet_lab.cli.saying import say
+from effnet_lab.cli.saying import STOPPED, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,6 +66,9 @@ def verdicts(
     say_pairing(*found.smallest_correlation, table["pairing"][0])
     for sentence in found.closing:
         say(f"\n{sentence}", err=json)
+    if found.interrupted:
+        say(f"stopped: the verdicts rest on the first {found.errors['n_images'].iloc[0]} images.", err=True)
+        raise typer.Exit(STOPPED)
 
 
 def _describe(table: pd.DataFrame, every: bool) -> None:

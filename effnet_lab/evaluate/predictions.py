@@ -19,6 +19,7 @@ from effnet_lab.evaluate.kept_answers import TOP, Answer, Answers, ended_by_sigt
 from effnet_lab.evaluate.outputs import OutputErrors, probabilities
 from effnet_lab.evaluate.predictors import FilePredictor, Network, Predictor, fitted, open_predictor, outputs_of
 from effnet_lab.images import ArraySet, ImageSet, Stated
+from effnet_lab.images.stated import tell
 from effnet_lab.litert import ModelInfo
 from effnet_lab.names import UserError
 from effnet_lab.progress import Progress, counted
@@ -117,7 +118,7 @@ def collect(
                     saved = time.monotonic()
         finally:
             if path is not None:
-                write_answers(path, about, answers)
+                _keep(path, about, answers, complete=len(answers) == len(images))
     return [
         Predictions(
             info=predictor.info, images=images, ranked=ranked, confidence=confidence, clock=run.clock,
@@ -125,6 +126,16 @@ def collect(
         )
         for predictor, (ranked, confidence) in zip(predictors, map(answers.arrays, range(len(predictors))), strict=True)
     ]  # fmt: skip
+
+
+def _keep(path: Path, about: list[dict[str, Any]], answers: Answers, *, complete: bool) -> None:
+    """Write the answers; where that fails after the last one, what was computed is shown all the same."""
+    try:
+        write_answers(path, about, answers)
+    except UserError as error:
+        if not complete:
+            raise
+        tell(str(error))
 
 
 class _Run:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from effnet_lab.models.catalog import embedded_models, require_source
 from effnet_lab.names import UserError, lookup
+from effnet_lab.paths import require_room
 from effnet_lab.scaling import STYLES, VARIANTS, get_spec
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def train(
     )  # fmt: skip
     _check(variant, start, how, out, resume)
     if out is not None:
-        _require_room(out)
+        require_room(out)  # before the first epoch, not after the last
     if start is None:
         from effnet_lab.training.recipes import train_variant
 
@@ -142,16 +142,6 @@ def _check(variant: str | None, start: Network | None, how: Further, out: Path |
         get_spec(variant)
     if start is not None:
         require_source(start)
-
-
-def _require_room(out: Path) -> None:
-    """Refuse a folder that cannot be written to before the first epoch, not after the last."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out.parent) as trial:
-            trial.write(b"\0" * 4096)
-    except OSError as error:
-        raise UserError(f"Cannot write to {out.parent}: {error.strerror}. Choose another --out.") from None
 
 
 def _further(

@@ -39,8 +39,9 @@ MUTANTS = {  # how many a whole run tries; 2,000 of .tflite, 500 of every other 
 OTHERS = 500
 QUICK = ("lint", "footprint", "classify", "evaluate", "layer-error", "explain", "safetensors", "statistics", "answers",
          "notebook", "baseline", "labels.json", "pictures in a tar", "png", "tfrecord", "h5")  # fmt: skip
-LATE_S, MOST_BYTES = 20.0, 2 << 30
-RENEW = 150  # commands after which a process is replaced, so that one mutant does not pay for those before it
+LATE_S, MOST_BYTES = 20.0, 2 << 30  # of processor time: other programs may keep the machine busy
+PATIENCE = 8  # wall seconds for one of these
+RENEW = 400  # commands after which a process is replaced, so that one mutant does not pay for those before it
 GOOD = ("done", "refused")
 
 
@@ -54,7 +55,7 @@ class Attacked:
         }  # fmt: skip
         for name in ("tmp", "cache"):
             (home / name).mkdir(parents=True, exist_ok=True)
-        self.count = 0
+        self.count, self.healthy = 0, healthy
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "doors.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             text=True, env=env, cwd=home,
@@ -66,7 +67,7 @@ class Attacked:
         ended: list[str] = []
         most, done = [0], threading.Event()
         watcher = threading.Thread(target=self._watch, args=(late_s, ended, most, done))
-        start = time.monotonic()
+        start, before = time.monotonic(), _cpu_s([psutil.Process(self.process.pid)])
         watcher.start()
         try:
             self.process.stdin.write(json.dumps(question) + "\n")
@@ -81,18 +82,24 @@ class Attacked:
             if line
             else {"outcome": ended[0] if ended else f"died ({self.process.wait()})", "said": ""}
         )
-        return answer | {"seconds": time.monotonic() - start, "bytes": most[0]}
+        try:
+            seconds = _cpu_s([psutil.Process(self.process.pid)]) - before
+        except (psutil.Error, ValueError):
+            seconds = time.monotonic() - start
+        return answer | {"seconds": seconds, "bytes": most[0]}
 
     def _watch(self, late_s: float, ended: list[str], most: list[int], done: threading.Event) -> None:
         """End the process when it takes too long or too much."""
         start, whole = time.monotonic(), psutil.Process(self.process.pid)
+        used = _cpu_s([whole])
         while not done.wait(0.1):
             try:
                 family = [whole, *whole.children(recursive=True)]
                 most[0] = max(most[0], sum(one.memory_info().rss for one in family))
+                busy = _cpu_s(family) - used
             except psutil.Error:
                 continue
-            if time.monotonic() - start > late_s:
+            if busy > late_s or time.monotonic() - start > PATIENCE * late_s:
                 ended.append("late")
             elif most[0] > MOST_BYTES:
                 ended.append("memory")
@@ -108,12 +115,18 @@ class Attacked:
         self.process.stdout.close()
 
 
+def _cpu_s(family: list[psutil.Process]) -> float:
+    """Processor time of a process and of those that it has started, the ended ones, too."""
+    return sum(sum(one.cpu_times()[:4]) for one in family)
+
+
 @dataclass(kw_only=True)
 class Attack:
     """What is counted."""
 
     seed: int
-    keep: Path | None = None
+    keep: Path | None = None  # folder for the mutants that show a fault
+    healthy: Path | None = None  # folder of the healthy files, made where it is empty
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     slowest: dict[str, float] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
@@ -123,11 +136,14 @@ class Attack:
         deadline = time.monotonic() + seconds
         with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
             home = Path(name)
-            (healthy := home / "healthy").mkdir()
+            healthy = self.healthy or home / "healthy"
             attacked = Attacked(home, healthy)
             try:
-                made = attacked.ask({"make": str(healthy)}, late_s=600.0)
-                contents = {form: Path(made[form]).read_bytes() for form in made if form in formats.DAMAGE}
+                if not (notes := healthy / "made.json").exists():
+                    healthy.mkdir(parents=True, exist_ok=True)
+                    made = attacked.ask({"make": str(healthy)}, late_s=600.0)
+                    notes.write_text(json.dumps({form: made[form] for form in formats.DAMAGE}), encoding="utf-8")
+                contents = {form: Path(path).read_bytes() for form, path in json.loads(notes.read_text()).items()}
                 for place, door in enumerate(doors):
                     until = time.monotonic() + (deadline - time.monotonic()) / (len(doors) - place)
                     attacked = self._door(door, contents[DOORS[door][0]], attacked, home, share, until)
@@ -138,8 +154,6 @@ class Attack:
         form, name, _words = DOORS[door]
         rng = np.random.default_rng([self.seed, zlib.crc32(door.encode())])
         counts = self.counts.setdefault(door, Counter())
-        attacked.close()
-        attacked = Attacked(home, home / "healthy")
         self._healthy(door, content, attacked, home)
         for number in range(max(1, round(share * MUTANTS.get(door, OTHERS)))):
             if time.monotonic() > until:
@@ -153,7 +167,7 @@ class Attack:
                 self._fault(door, number, mutant, name, answer)
             if attacked.process.poll() is not None or attacked.count >= RENEW:
                 attacked.close()
-                attacked = Attacked(home, home / "healthy")
+                attacked = Attacked(home, attacked.healthy)
                 self._healthy(door, content, attacked, home)
         return attacked
 
@@ -215,9 +229,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--door", action="append", choices=list(DOORS))
     parser.add_argument("--keep", type=Path, help="folder for the mutants that show a fault")
+    parser.add_argument("--healthy", type=Path, help="folder of the healthy files, to be used again")
     parser.add_argument("--write", type=Path, help="page of the documentation whose table is replaced")
     asked = parser.parse_args()
-    attack = Attack(seed=asked.seed, keep=asked.keep)
+    attack = Attack(seed=asked.seed, keep=asked.keep, healthy=asked.healthy and asked.healthy.resolve())
     attack.run(asked.door or [door for door in DOORS if door != "planted"], asked.share, asked.seconds)
     print(attack.table())
     if asked.write:
