@@ -19,7 +19,7 @@ CELLS = (
     "import view_frames as made\nfrom effnet_lab.view import LayerErrorView, ScalingView, TradeoffView",
     "ScalingView(made.count, made.variants())",
     "LayerErrorView(made.errors(), made.histogram)",
-    "TradeoffView(made.tradeoffs(), made.on_front, made.choose)",
+    "TradeoffView(made.tradeoffs(), made.standing, made.choose)",
 )
 STACK, FAMILY, COUNTS, CURVE, VALUES, PARETO = range(6)  # plots from the top of the page
 

@@ -30,7 +30,7 @@ from effnet_lab.litert import ModelInfo, Runner, read_graph
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.names import UserError
 from effnet_lab.scaling import get_spec, totals
-from effnet_lab.studies import on_front, tradeoffs
+from effnet_lab.studies import standing, tradeoffs
 from effnet_lab.studies.tradeoffs import Needs, choose
 
 INT8 = "static_wi8_ai8 converter"
@@ -405,7 +405,7 @@ def test_front_by_brute_force():
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"p50_ms": rng.integers(0, 9, 60).astype(float), "top1": rng.integers(0, 9, 60) / 9})
     table.loc[5, "top1"] = np.nan
-    front = on_front(table, "p50_ms", "top1")
+    front = standing(table, "p50_ms", "top1")["on_front"]
     for i, row in table.iterrows():
         beaten = any(
             other.p50_ms <= row.p50_ms
@@ -414,20 +414,6 @@ def test_front_by_brute_force():
             for other in table.itertuples()
         )
         assert front[i] == (not beaten and not np.isnan(row.top1))
-
-
-def test_a_point_is_beaten_only_for_certain():
-    table = pd.DataFrame(
-        {
-            "p50_ms": [1.0, 2.0, 2.0, 5.0], "p50_lo_ms": [0.9, 1.8, 1.8, 4.8], "p50_hi_ms": [1.1, 2.2, 2.2, 5.2],
-            "top1": [0.80, 0.79, 0.70, 0.70], "top1_lo": [0.78, 0.77, 0.68, 0.68], "top1_hi": [0.82, 0.81, 0.72, 0.72],
-            "size_bytes": [10, 10, 9, 20],
-        }
-    )  # fmt: skip
-    # the second is slower for certain, but its accuracy may be the better one; the third is beaten in both
-    assert on_front(table, "p50_ms", "top1").tolist() == [True, True, False, False]
-    assert on_front(table, "size_bytes", "top1").tolist() == [True, True, True, False]  # a size has no interval
-    assert on_front(table[["p50_ms", "top1"]], "p50_ms", "top1").tolist() == [True, False, False, False]
 
 
 def budget_table():
@@ -465,11 +451,6 @@ def test_needs_are_checked():
         Needs(min_top1=90)
     with pytest.raises(UserError, match="max_ms must be > 0"):
         Needs(max_ms=0)
-
-
-def test_front_knows_its_axes():
-    with pytest.raises(UserError, match="Did you mean 'p50_ms'"):
-        on_front(pd.DataFrame({"p50": [1.0]}), "p50", "top1")
 
 
 @pytest.mark.real

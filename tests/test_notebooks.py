@@ -50,13 +50,23 @@ QUICK = {  # states that a hand would reach with a control, and smaller numbers 
         "recipe": "int8; op:dense=float32",
         "n_images": "40",
         "n_runs": "3",
+        "format": "float32",
+        "device": "pico",
         "accelerator": "ethos-u55-128",
     },
     "07_claims": {"model": "lite0", "verdict": "contradicted", "measure_arena": "False"},
     "08_calibration": {"model": "micro0", "sizes": "[1, 4]", "draws": "1", "n_calibration": "8", "n_answers": "40"},
     "09_repair": {"target": "int8", "n_calibration": "8", "n_answers": "40"},
     "10_why_lite": {"styles": "['micro1']", "widenings": "[1]", "n_calibration": "8", "n_answers": "40"},
-    "04_classify": {"weights": "micro0", "n_images": "40", "endpoint": "block_1/expansion_output", "top": "3"},
+    "04_classify": {
+        "weights": "micro0",
+        "n_images": "40",
+        "n_calibration": "20",
+        "number": "3",
+        "n_gallery": "2",
+        "endpoint": "block_1/expansion_output",
+        "top": "3",
+    },
 }
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from effnet_lab import frames
 from effnet_lab.names import UserError
-from effnet_lab.studies.tradeoffs import Needs, choose, on_front, tradeoffs
+from effnet_lab.studies.fronts import standing
+from effnet_lab.studies.tradeoffs import Needs, choose, tradeoffs
 
 FILE = {"model": "net", "scheme": "int8", "backend": ""}
 
@@ -53,39 +54,125 @@ def words(table: pd.DataFrame, **needs: float) -> str:
 )
 def test_the_usual_front(points, front):
     table = pd.DataFrame(points, columns=["p50_ms", "top1"], index=list("ab"))
-    on = on_front(table, "p50_ms", "top1")
+    on = standing(table, "p50_ms", "top1")["on_front"]
     assert on.tolist() == front
     assert list(on.index) == ["a", "b"]
 
 
 def test_lower_is_better_for_sizes_and_higher_for_accuracy():
     table = pd.DataFrame({"size_bytes": [10, 20], "params": [5, 4], "top1": [0.9, 0.8]})
-    assert on_front(table, "size_bytes", "params").tolist() == [True, True]
-    assert on_front(table, "size_bytes", "top1").tolist() == [True, False]
+    assert on_front(table, "size_bytes", "params") == [True, True]
+    assert on_front(table, "size_bytes", "top1") == [True, False]
+
+
+def on_front(table: pd.DataFrame, x: str, y: str, pairs: pd.DataFrame | None = None) -> list[bool]:
+    return standing(table, x, y, pairs)["on_front"].tolist()
+
+
+def near_ties(table: pd.DataFrame, x: str, y: str, pairs: pd.DataFrame | None = None) -> list[bool]:
+    return standing(table, x, y, pairs)["near_tie"].tolist()
+
+
+def measured(*points: tuple[float, float], half_ms: float = 0.0, half: float = 0.02) -> pd.DataFrame:
+    """Files a, b, c ... with (ms, top-1) and their intervals."""
+    rows = [row("abcdefgh"[i], top1, ms, 1, 1, half=half) for i, (ms, top1) in enumerate(points)]
+    table = table_of(*rows)
+    return table.assign(p50_lo_ms=table["p50_ms"] - half_ms, p50_hi_ms=table["p50_ms"] + half_ms)
+
+
+def pair(first: str, second: str, difference: float, p_value: float) -> dict:
+    return FILE | {
+        "model": first,
+        "against": f"{second} int8",
+        "data": "d",
+        "difference": difference,
+        "p_value": p_value,
+    }
 
 
 @pytest.mark.parametrize(
     ("second", "front"),
     [
-        ((0.70, 0.68, 0.72), [True, False]),  # below for certain
-        ((0.79, 0.77, 0.81), [True, True]),  # the intervals overlap: it may be the better one
-        ((0.77, 0.76, 0.78), [True, False]),  # they touch: at best as accurate, and slower
-        ((0.70, np.nan, np.nan), [True, False]),  # without an interval the number itself counts
+        ((0.83, 0.79, 0.87), [True, False]),  # slower, and the intervals overlap: not distinguishably better
+        ((0.84, 0.82, 0.86), [True, False]),  # they touch
+        ((0.85, 0.83, 0.87), [True, True]),  # better for certain
+        ((0.81, np.nan, np.nan), [True, False]),  # without an interval the number itself counts: within the other's
+        ((0.83, np.nan, np.nan), [True, True]),
     ],
 )
-def test_a_row_is_beaten_only_for_certain(second, front):
+def test_slower_and_not_distinguishably_better_is_off(second, front):
     table = pd.DataFrame([(1.0, 0.80, 0.78, 0.82), (2.0, *second)], columns=["p50_ms", "top1", "top1_lo", "top1_hi"])
-    assert on_front(table, "p50_ms", "top1").tolist() == front
+    assert on_front(table, "p50_ms", "top1") == front
+    assert on_front(table, "top1", "p50_ms") == front
 
 
 def test_half_an_interval_is_none():
-    table = pd.DataFrame({"p50_ms": [1.0, 2.0], "top1": [0.8, 0.79], "top1_hi": [0.82, 0.9]})
-    assert on_front(table, "p50_ms", "top1").tolist() == [True, False]
+    table = pd.DataFrame({"p50_ms": [1.0, 2.0], "top1": [0.8, 0.81], "top1_hi": [0.82, 0.9]})
+    assert on_front(table, "p50_ms", "top1") == [True, True]
+
+
+@pytest.mark.parametrize(("p_value", "front"), [(0.049, [True, True]), (0.05, [True, False])])
+def test_files_that_saw_the_same_images_are_compared_as_a_pair(p_value, front):
+    table = measured((1.0, 0.80), (2.0, 0.81))  # the intervals overlap; the pairs know better
+    for known in (pair("b", "a", 0.01, p_value), pair("a", "b", -0.01, p_value)):
+        assert on_front(table, "p50_ms", "top1", pd.DataFrame([known])) == front
+        assert on_front(table.iloc[::-1], "p50_ms", "top1", pd.DataFrame([known])) == front[::-1]
+    apart = measured((1.0, 0.80), (2.0, 0.90))
+    assert on_front(apart, "p50_ms", "top1", pd.DataFrame([pair("b", "a", 0.1, p_value)])) == front
+    assert on_front(apart, "p50_ms", "top1", pd.DataFrame([pair("b", "z", 0.1, p_value)])) == [True, True]
+
+
+def test_only_a_file_on_the_front_puts_others_off():
+    steps = pd.DataFrame([pair("b", "a", 0.01, 0.4), pair("c", "b", 0.01, 0.4), pair("c", "a", 0.02, 0.01)])
+    table = measured((1.0, 0.90), (2.0, 0.91), (3.0, 0.92))
+    assert on_front(table, "p50_ms", "top1", steps) == [True, False, True]  # b is off, so it does not keep c away
+
+
+def test_as_fast_and_distinguishably_worse_is_off_although_its_number_is_smaller():
+    table = measured((1.0, 0.80), (1.01, 0.90), half_ms=0.05)
+    assert on_front(table, "p50_ms", "top1") == [False, True]
+    assert near_ties(table, "p50_ms", "top1") == [False, False]
+
+
+def test_near_ties_are_told_apart_on_neither_axis():
+    table = measured((1.0, 0.90), (1.02, 0.91), (1.5, 0.91), (1.03, 0.70), half_ms=0.03)
+    assert on_front(table, "p50_ms", "top1") == [True, False, False, False]
+    assert near_ties(table, "p50_ms", "top1") == [False, True, False, False]  # as good, as fast; slower; worse
+    sizes = table.assign(size_bytes=[1000, 1019, 1021, 1000])
+    assert near_ties(sizes, "size_bytes", "top1") == [False, True, False, False]  # within 2 %
+
+
+def test_what_was_not_measured_is_nowhere():
+    table = measured((1.0, 0.90), (np.nan, 0.90))
+    assert on_front(table, "p50_ms", "top1") == [True, False]
+    assert near_ties(table, "p50_ms", "top1") == [False, False]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_along_a_front_both_numbers_rise_and_everybody_else_is_beaten(seed):
+    rng = np.random.default_rng(seed)
+    n = 8
+    table = measured(*zip(rng.uniform(1, 2, n), rng.uniform(0.8, 0.9, n), strict=True), half_ms=0.1)
+    value = table["top1"].to_numpy()
+    pairs = pd.DataFrame([
+        pair("abcdefgh"[i], "abcdefgh"[j], value[i] - value[j], rng.choice([0.01, 0.5])) for i in range(n) for j in range(i)
+    ])  # fmt: skip
+    front = table[on_front(table, "p50_ms", "top1", pairs)].sort_values("p50_ms")
+    assert len(front)
+    assert front["top1"].is_monotonic_increasing
+    assert on_front(front, "p50_ms", "top1", pairs) == [True] * len(front)
+
+
+def test_a_ring_of_three_leaves_the_cheapest():
+    # as fast as each other in a row only, so that each beats the next: a and b, b and c are tied in time, a and c are not
+    table = measured((1.0, 0.90), (1.15, 0.91), (1.3, 0.92), half_ms=0.1)
+    ring = pd.DataFrame([pair("b", "a", 0.01, 0.01), pair("c", "b", 0.01, 0.01), pair("c", "a", 0.02, 0.5)])
+    assert on_front(table, "p50_ms", "top1", ring) == [True, False, False]
 
 
 def test_a_front_knows_its_axes():
     with pytest.raises(UserError, match="Did you mean 'p50_ms'"):
-        on_front(pd.DataFrame({"p50": [1.0]}), "p50", "top1")
+        standing(pd.DataFrame({"p50": [1.0]}), "p50", "top1")
 
 
 def test_rows_that_all_three_tables_have():
@@ -188,6 +275,12 @@ def test_a_smaller_one_that_the_images_cannot_tell_apart_is_named():
     )  # not smaller
     smallest = table_of(row("best", 0.92, 4.0, 9, 400), row("a", 0.915, 1.0, 9, 90), row("b", 0.91, 2.0, 9, 80))
     assert "b int8 is not told apart" in words(smallest)
+
+
+def test_the_smaller_one_is_told_apart_by_the_pair():
+    told = [pair("large", "middle", 0.01, 0.01), pair("large", "small", 0.11, 0.2)]
+    assert "told apart" not in choose(THREE, pairs=pd.DataFrame(told[:1]))[1]
+    assert "small int8 is not told apart" in choose(THREE, pairs=pd.DataFrame(told))[1]
 
 
 def test_where_nothing_fits_the_nearest_is_named():

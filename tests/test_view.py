@@ -49,7 +49,14 @@ def trace(figure, name):
     return next(t for t in figure.data if t.name == name)
 
 
-PICTURES = {"plot_audit", "plot_endpoint", "plot_image", "plot_top"}  # in test_view_pictures.py
+PICTURES = {
+    "plot_answers",
+    "plot_audit",
+    "plot_endpoint",
+    "plot_gallery",
+    "plot_image",
+    "plot_top",
+}  # in test_view_pictures.py
 
 
 def test_every_figure_is_in_the_table():
@@ -191,7 +198,7 @@ def test_histogram_of_two_layers_is_refused():
 
 def test_tradeoffs_have_intervals_symbols_and_a_front():
     table = made.tradeoffs()
-    figure = view.plot_tradeoffs(table, on_front=made.on_front(table, "p50_ms", "top1"))
+    figure = view.plot_tradeoffs(table, standing=made.standing(table, "p50_ms", "top1"))
     floats = trace(figure, "float32, converter")
     assert list(floats.x) == [1.0, 3.0]
     assert list(floats.error_y.array) == pytest.approx([0.02, 0.02])
@@ -207,7 +214,7 @@ def test_tradeoffs_have_intervals_symbols_and_a_front():
 
 def test_front_steps_the_other_way_when_more_of_x_is_better():
     table = made.tradeoffs()
-    figure = view.plot_tradeoffs(table, "top1", "size_bytes", made.on_front(table, "top1", "size_bytes"))
+    figure = view.plot_tradeoffs(table, "top1", "size_bytes", made.standing(table, "top1", "size_bytes"))
     assert trace(figure, "front").line.shape == "vh"
     assert trace(figure, "float32, converter").error_y.array is None
 
@@ -219,7 +226,7 @@ def test_a_name_on_the_front_stands_once_and_never_over_the_edge():
         ("p50_ms", "top1", ("bottom right", "top left")),
         ("top1", "p50_ms", ("top right", "bottom left")),
     ):
-        front = trace(view.plot_tradeoffs(table, x, y, made.on_front(table, x, y)), "front")
+        front = trace(view.plot_tradeoffs(table, x, y, made.standing(table, x, y)), "front")
         assert len(front.x) > 1
         assert [text.strip() for text in front.text if text] == ["tiny0"]
         assert (front.textposition[0], front.textposition[-1]) == ends
@@ -408,7 +415,7 @@ def test_layer_error_view_with_a_frame_says_when_a_layer_has_no_histogram():
 
 
 def test_tradeoff_view_switches_axes():
-    widget = TradeoffView(made.tradeoffs(), made.on_front, made.choose)
+    widget = TradeoffView(made.tradeoffs(), made.standing, made.choose)
     before = shown(widget.canvas)
     assert "3 of 4 files" in widget.text.value
     assert "1 without both numbers" in widget.text.value
@@ -420,7 +427,7 @@ def test_tradeoff_view_switches_axes():
 
 
 def test_tradeoff_view_rings_the_file_to_take_on_every_axis():
-    widget = TradeoffView(made.tradeoffs(), made.on_front, made.choose)
+    widget = TradeoffView(made.tradeoffs(), made.standing, made.choose)
     assert "<b>Take &lt;tiny1 float32&gt;.</b>" in widget.text.value
     widget.budgets["max_ms"].value = 0.9
     assert "<b>Take &lt;tiny0 static_wi8_ai8&gt;.</b>" in widget.text.value
@@ -432,7 +439,7 @@ def test_tradeoff_view_rings_the_file_to_take_on_every_axis():
 
 
 def test_every_budget_is_a_line_on_its_axis():
-    widget = TradeoffView(made.tradeoffs(), made.on_front, made.choose, max_ms=0.9, min_top1=0.8, max_flash_kib=100)
+    widget = TradeoffView(made.tradeoffs(), made.standing, made.choose, max_ms=0.9, min_top1=0.8, max_flash_kib=100)
     assert [(line.x0, line.x1, line.y0, line.y1) for line in widget.figure.layout.shapes] == [
         (0.9, 0.9, 0, 1), (0, 1, 0.8, 0.8),
     ]  # fmt: skip
@@ -441,41 +448,41 @@ def test_every_budget_is_a_line_on_its_axis():
 
 
 def test_nothing_fits_means_no_ring():
-    widget = TradeoffView(made.tradeoffs(), made.on_front, made.choose, max_flash_kib=1)
+    widget = TradeoffView(made.tradeoffs(), made.standing, made.choose, max_flash_kib=1)
     assert widget.chosen.empty
     assert "take this" not in [trace.name for trace in widget.figure.data]
     with pytest.raises(UserError, match="min_top1"):
-        TradeoffView(made.tradeoffs(), made.on_front, made.choose, min_top1=90)
+        TradeoffView(made.tradeoffs(), made.standing, made.choose, min_top1=90)
 
 
-def test_the_line_never_turns_back_and_near_ties_are_faint():
+def test_the_line_joins_the_front_and_near_ties_are_faint_and_named():
     table = made.tradeoffs().iloc[[1, 0, 2]].reset_index(drop=True).assign(top1=[0.875, 0.870, 0.960])
-    everything = pd.Series(True, index=table.index)  # the middle one is beaten, but not for certain
-    figure = view.plot_tradeoffs(table, on_front=everything)
+    standing = pd.DataFrame({"on_front": [True, False, True], "near_tie": [False, True, False]})
+    figure = view.plot_tradeoffs(table, standing=standing)
     assert list(trace(figure, "front").x) == [0.8, 3.0]
-    assert list(trace(figure, "front").y) == sorted(trace(figure, "front").y)
+    assert list(trace(figure, "near ties").text) == ["tiny0"]
+    off = view.plot_tradeoffs(table, standing=standing.assign(near_tie=False))
     faint, full = trace(figure, "float32, converter").marker.opacity
-    assert faint < full == 1.0
-    assert (
-        "Near ties</b>, beaten by no more than chance: tiny0 float32 (converter)"
-        in TradeoffView(table, lambda *_: everything, made.choose).text.value
-    )
+    fainter, _full = trace(off, "float32, converter").marker.opacity
+    assert fainter < faint < full == 1.0
+    said = TradeoffView(table, lambda *_: standing, made.choose).text.value
+    assert "Near ties</b>, not told apart from one of these: tiny0 float32 (converter)" in said
 
 
 def test_tradeoff_view_swaps_axes_instead_of_showing_one_twice():
-    widget = TradeoffView(made.tradeoffs(), made.on_front, made.choose)
+    widget = TradeoffView(made.tradeoffs(), made.standing, made.choose)
     widget.x.value = "top1"
     assert (widget.x.value, widget.y.value) == ("top1", "p50_ms")
     assert widget.figure.layout.yaxis.title.text == "latency p50 (ms, this host)"
 
 
 def test_tradeoff_view_offers_what_was_measured():
-    widget = TradeoffView(made.tradeoffs(), made.on_front, made.choose)
+    widget = TradeoffView(made.tradeoffs(), made.standing, made.choose)
     assert "peak_activation_bytes" not in [name for _label, name in widget.x.options]
     with pytest.raises(UserError, match="not measured"):
-        TradeoffView(made.tradeoffs(), made.on_front, made.choose, x="peak_activation_bytes")
+        TradeoffView(made.tradeoffs(), made.standing, made.choose, x="peak_activation_bytes")
     with pytest.raises(UserError, match="must differ"):
-        TradeoffView(made.tradeoffs(), made.on_front, made.choose, x="top1")
+        TradeoffView(made.tradeoffs(), made.standing, made.choose, x="top1")
 
 
 @pytest.mark.parametrize(
@@ -486,7 +493,7 @@ def test_tradeoff_view_offers_what_was_measured():
         (lambda: LayerErrorView(made.errors(), made.histogram, backend="convertor"), "converter"),
         (lambda: LayerErrorView(made.errors(), made.histogram, layer="haed/Relu6"), "head/Relu6"),
         (lambda: LayerErrorView(made.errors(), made.histogram, metric="weight_sqnr"), "weight_sqnr_db"),
-        (lambda: TradeoffView(made.tradeoffs(), made.on_front, made.choose, y="top_1"), "top1"),
+        (lambda: TradeoffView(made.tradeoffs(), made.standing, made.choose, y="top_1"), "top1"),
         (lambda: ScalingView(made.count, made.variants(), mode="multiplier"), "multipliers"),
         (lambda: ScalingView(made.count, made.variants(), column="madd"), "madds"),
     ],

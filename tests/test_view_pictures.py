@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import io
 
 import numpy as np
@@ -11,8 +12,18 @@ import pytest
 from PIL import Image
 
 from effnet_lab import frames
+from effnet_lab.images.decode import decode
 from effnet_lab.names import UserError
-from effnet_lab.view import EndpointView, plot_audit, plot_endpoint, plot_image, plot_top
+from effnet_lab.view import (
+    AnswerView,
+    EndpointView,
+    plot_answers,
+    plot_audit,
+    plot_endpoint,
+    plot_gallery,
+    plot_image,
+    plot_top,
+)
 from effnet_lab.view.widgets.canvas import PLOTLY_MIME
 
 FILE = {"model": "tiny0", "scheme": "float32", "backend": "keras"}
@@ -42,6 +53,34 @@ def audit(yours: int = 3) -> pd.DataFrame:
             | {"top1": top1, "top1_lo": top1 - 0.05, "top1_hi": top1 + 0.04}
         )
     return frames.build(frames.AUDIT, rows)
+
+
+def both(*labels: str) -> pd.DataFrame:
+    """The classes of one picture in float (tench, crane, drake), and in int8 as given, best first."""
+    classes = ["tench", "crane", "drake", "eel"]
+    rows = [
+        {**FILE, "scheme": scheme, "file": "a.png", "rank": rank, "class_index": classes.index(label), "label": label}
+        | {"score": 0.6 / rank}
+        for scheme, answer in (("float32", classes[:3]), ("int8", labels))
+        for rank, label in enumerate(answer, start=1)
+    ]
+    return frames.build(frames.CLASSIFICATION, rows)
+
+
+def changed(n: int) -> pd.DataFrame:
+    """Images whose answer changed from tench to crane; the second one shows a crane."""
+    rows = [
+        {
+            **FILE,
+            "against": "tiny0 int8",
+            "data": "scenes",
+            "image_index": 7 * i,
+            "label": "crane" if i == 1 else "tench",
+        }
+        | {"predicted": "tench", "against_predicted": "crane", "confidence": 0.5, "against_confidence": 0.4}
+        for i in range(n)
+    ]
+    return frames.build(frames.CHANGED, rows)
 
 
 def trace(figure, name):
@@ -197,3 +236,62 @@ def test_endpoint_view_takes_a_mapping_and_refuses_other_names():
     assert EndpointView(maps).endpoint.value == "stem"
     with pytest.raises(UserError, match="Did you mean 'stem'"):
         EndpointView(maps, endpoint="stern")
+
+
+def test_what_int8_ranks_otherwise_is_marked():
+    figure = plot_answers(np.zeros((30, 40, 3), np.uint8), both("crane", "tench", "eel"))
+    assert figure.layout.title.text == "a.png: tench (60%) becomes crane (60%)"
+    texts = [note.text for note in figure.layout.annotations]
+    assert sum("was 2 in float32" in text for text in texts) == 1
+    assert sum("not among the first 3 in float32" in text for text in texts) == 1
+    bars = {bar.name: bar for bar in figure.data if bar.type == "bar"}
+    assert len(set(bars["int8"].marker.color)) == 1  # every one of them moved
+    assert set(bars["int8"].marker.color).isdisjoint(bars["float32"].marker.color)
+    assert bars["int8"].x[0] == 0.6
+    assert all(trace.hovertemplate for trace in figure.data)
+    assert "window" not in [shape.name for shape in figure.layout.shapes]
+
+
+def test_the_same_answers_are_not_marked():
+    figure = plot_answers(np.zeros((30, 40, 3), np.uint8), both("tench", "crane", "drake"), (5, 5, 20, 20))
+    assert figure.layout.title.text == "a.png: both say tench"
+    floats, quantized = (bar for bar in figure.data if bar.type == "bar")
+    assert floats.marker.color == quantized.marker.color
+    assert [shape.name for shape in figure.layout.shapes] == ["window"]
+    with pytest.raises(UserError, match="two networks"):
+        plot_answers(np.zeros((30, 40, 3), np.uint8), classification())
+
+
+def test_the_gallery_has_a_tile_and_a_caption_for_each_picture():
+    figure = plot_gallery(changed(8), [np.full((20, 30, 3), 9, np.uint8)] * 7)
+    assert figure.layout.title.text == "8 images whose answer changed, 7 of them shown"
+    assert len(figure.layout.images) == len(figure.layout.annotations) == 7
+    assert "tench, image 0<br>tench 50%<br><b>→ crane 40%</b>" in figure.layout.annotations[0].text
+    assert len({(tile.x, tile.y) for tile in figure.layout.images}) == 7
+    assert "same answer on every one" in plot_gallery(changed(0), []).layout.annotations[0].text
+
+
+def test_a_picture_is_chosen_or_uploaded():
+    asked = []
+
+    def answer(picture, name):
+        asked.append((picture.shape, name))
+        return both("tench", "crane", "eel").assign(file=name)
+
+    grey = np.full((10, 12, 3), 90, np.uint8)
+    pictures = {"one": lambda: grey, "two": lambda: grey[:5]}
+    widget = AnswerView(answer, pictures, decode, window=lambda picture: (0, 0, 4, 4), chosen="two")
+    widget.picture.value = "one"
+    assert asked == [((5, 12, 3), "two"), ((10, 12, 3), "one")]
+    assert widget.figure.layout.title.text.startswith("one: ")
+    content = io.BytesIO()
+    Image.fromarray(grey[:, :7]).save(content, "PNG")
+    file = {"name": "mine.png", "type": "image/png", "size": 1, "content": memoryview(content.getvalue())}
+    widget.upload.value = ({**file, "last_modified": dt.datetime.now(dt.UTC)},)
+    assert asked[-1] == ((10, 7, 3), "mine.png")
+    assert widget.figures["answers"].layout.title.text.startswith("mine.png: ")
+    widget.upload.value = ({**file, "content": memoryview(b"no"), "last_modified": dt.datetime.now(dt.UTC)},)
+    assert "Cannot decode mine.png" in widget.text.value
+    assert len(asked) == 3
+    with pytest.raises(UserError, match="Did you mean 'two'"):
+        AnswerView(answer, pictures, decode, chosen="tow")

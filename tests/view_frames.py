@@ -168,11 +168,12 @@ def tradeoffs() -> pd.DataFrame:
     return frames.build(frames.TRADEOFFS, rows)
 
 
-def on_front(table: pd.DataFrame, x: str, y: str) -> pd.Series:
+def standing(table: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
     """Slow and obvious: top1 is better high, everything else low; what was not measured is not on the front."""
     costs = table[[x, y]].mul([-1 if name == "top1" else 1 for name in (x, y)])
     beaten = [((costs <= row).all(axis=1) & (costs < row).any(axis=1)).any() for _, row in costs.iterrows()]
-    return costs.notna().all(axis=1) & ~pd.Series(beaten, index=table.index)
+    front = costs.notna().all(axis=1) & ~pd.Series(beaten, index=table.index)
+    return pd.DataFrame({"on_front": front, "near_tie": False})
 
 
 def stages_of(counts: pd.DataFrame) -> list[int]:

@@ -15,7 +15,7 @@ from effnet_lab.analysis.pairs import Pair
 from effnet_lab.analysis.twins import Twins
 from effnet_lab.images import ArraySet, ImageSet, Source, Stated, open_samples
 from effnet_lab.litert import read_info
-from effnet_lab.names import UserError
+from effnet_lab.names import lookup
 
 if TYPE_CHECKING:  # the rooms behind them load TensorFlow
     from effnet_lab.quantize.float_file import Network
@@ -30,23 +30,38 @@ class HistogramOf:
     Each pair of files is opened when it is first asked about, and stays open.
     """
 
-    def __init__(self, twins: Sequence[TwinFiles], images: ImageSet | ArraySet) -> None:
+    def __init__(
+        self,
+        twins: Sequence[TwinFiles],
+        images: ImageSet | ArraySet,
+        *,
+        kernels: str = "xnnpack",
+        preprocess: Stated = None,
+    ) -> None:
         self._images = images
+        self._how: dict[str, Any] = {"kernels": kernels, "preprocess": preprocess}
         self._files = {tuple(read_info(files.quantized).key.values()): files for files in twins}
         self._open: dict[TwinFiles, Twins] = {}
 
     def __call__(self, model: str, scheme: str, backend: str, layer: str) -> pd.DataFrame:
         """HISTOGRAM frame of one layer of one file."""
-        files = self.files(model, scheme, backend)
-        if files not in self._open:
-            self._open[files] = Twins(files.quantized, files.float_model)
-        return histogram(self._open[files], self._images, [layer])
+        return histogram(self.open(self.files(model, scheme, backend)), self._images, [layer])
 
-    def files(self, model: str, scheme: str, backend: str) -> TwinFiles:
-        """The float and the quantized file that these name."""
-        if (model, scheme, backend) not in self._files:
-            raise UserError(f"No file of {model} in {scheme} by {backend or 'an unknown tool'} was given.")
-        return self._files[model, scheme, backend]
+    def open(self, files: TwinFiles) -> Twins:
+        """Both files, open; the same each time."""
+        if files not in self._open:
+            self._open[files] = Twins(files.quantized, files.float_model, **self._how)
+        return self._open[files]
+
+    def files(self, model: str = "", scheme: str = "", backend: str = "") -> TwinFiles:
+        """The float and the quantized file that these name; the first that fits where a name is empty."""
+        wanted, known = (model, scheme, backend), list(self._files)
+        for i, (kind, name) in enumerate(zip(frames.MODEL_FILE, wanted, strict=True)):
+            names = dict.fromkeys(key[i] for key in known)
+            if name:
+                lookup(kind, name, names)
+            known = [key for key in known if not name or key[i] == name]
+        return self._files[known[0]]
 
 
 def layer_histogram(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from effnet_lab.analysis.measuring import NOTIONS, Measuring
-from effnet_lab.analysis.twins import Twins
+from effnet_lab.analysis.twins import Twins, as_twins
 from effnet_lab.images import ArraySet, ImageSet, Source, Stated, open_samples
 from effnet_lab.litert.runner import DelegateError
 from effnet_lab.names import UserError, lookup
@@ -34,7 +34,7 @@ class LayerErrors:
 
 
 def layer_error(
-    quantized: Path | str,
+    quantized: Path | str | Twins,
     images: Source,
     *,
     float_model: Network | bytes | None = None,
@@ -51,8 +51,8 @@ def layer_error(
 
     Parameters
     ----------
-    quantized : path
-        A quantized .tflite file, of any tool; its metadata say the preprocessing.
+    quantized : path, or Twins
+        A quantized .tflite file, of any tool; its metadata say the preprocessing. Or a pair that is open already.
     images : ImageSet, or what `open_samples` takes with `split` and `limit`
         Streamed in chunks of bounded memory; the sums run over all elements of all images.
     float_model : path, Keras model or LoadedModel, optional
@@ -107,7 +107,7 @@ def layer_error(
     if local_inputs == "quantized" and {"effect", "split"} & set(notions):
         raise UserError("The effect on the logits starts from the float graph. Use local_inputs 'float' with it.")
     chosen = open_samples(images, split=split, limit=limit)
-    twins = Twins(quantized, float_model, kernels=kernels, anyway=anyway, preprocess=preprocess)
+    twins = as_twins(quantized, float_model, kernels=kernels, anyway=anyway, preprocess=preprocess)
     try:
         return errors_of(twins, chosen, notions, local_inputs, progress)
     except DelegateError:

@@ -243,6 +243,15 @@ class Twins:
             )
 
 
+def as_twins(quantized: Path | str | bytes | Twins, float_model: Network | bytes | None = None, **how: Any) -> Twins:
+    """Two files opened as `Twins` says; what is open already comes back as it is."""
+    if not isinstance(quantized, Twins):
+        return Twins(quantized, float_model, **how)
+    if float_model is not None or how.get("preprocess"):
+        raise UserError("The files are open already: the float model and the input are settled.")
+    return quantized
+
+
 def _require_no_state(source: Source, model: Path | str | bytes) -> None:
     """A network that remembers what it saw before cannot be taken apart into ops that are run alone."""
     if source.graph.keeps_state:

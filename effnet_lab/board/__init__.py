@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from effnet_lab.board.boards import BOARDS, Board, boards
 from effnet_lab.board.delegates import delegates
 from effnet_lab.board.ethosu import ACCELERATORS, Compiled, ethosu
 from effnet_lab.board.footprint import Footprint, footprint
@@ -9,8 +10,11 @@ from effnet_lab.board.memory import measure_memory
 
 __all__ = [
     "ACCELERATORS",
+    "BOARDS",
+    "Board",
     "Compiled",
     "Footprint",
+    "boards",
     "delegates",
     "ethosu",
     "footprint",

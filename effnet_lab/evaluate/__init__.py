@@ -5,11 +5,12 @@ from __future__ import annotations
 from effnet_lab.evaluate.accuracy import accuracy, confusion, per_class, reliability
 from effnet_lab.evaluate.audit import Audit, audit_preprocess
 from effnet_lab.evaluate.classify import classify
-from effnet_lab.evaluate.compare import compare_predictions, describe_difference
+from effnet_lab.evaluate.compare import compare_all, compare_predictions, describe_difference
 from effnet_lab.evaluate.evaluation import Evaluation, compare, evaluate
 from effnet_lab.evaluate.features import Features, features
 from effnet_lab.evaluate.predictions import Predictions, collect_predictions
 from effnet_lab.evaluate.predictors import FilePredictor, KerasPredictor, Predictor, open_predictor, open_predictors
+from effnet_lab.evaluate.side_by_side import SideBySide, changed_answers
 
 __all__ = [
     "Audit",
@@ -19,11 +20,14 @@ __all__ = [
     "KerasPredictor",
     "Predictions",
     "Predictor",
+    "SideBySide",
     "accuracy",
     "audit_preprocess",
+    "changed_answers",
     "classify",
     "collect_predictions",
     "compare",
+    "compare_all",
     "compare_predictions",
     "confusion",
     "describe_difference",

@@ -16,6 +16,7 @@ from effnet_lab.evaluate.image_stream import StageClock, stream_batches
 from effnet_lab.evaluate.outputs import probabilities
 from effnet_lab.images import ImageSet, Stated, read_labels
 from effnet_lab.images.decode import SUFFIXES, decode
+from effnet_lab.litert import ModelInfo
 from effnet_lab.names import UserError
 from effnet_lab.progress import Progress, counted
 
@@ -80,15 +81,22 @@ def classify(
         if names and len(names) != scores.shape[1]:
             raise UserError(f"{len(names)} labels for {scores.shape[1]} outputs. Give one label per output.")
         for row in scores:
-            ranked = np.argsort(-row, kind="stable")[:top]
-            file = files[len(rows) // len(ranked)]
-            rows += [
-                predictor.info.key
-                | {"file": file, "rank": rank, "class_index": int(index), "score": float(row[index])}
-                | {"label": names[index] if names else str(index)}
-                for rank, index in enumerate(ranked, start=1)
-            ]
+            file = files[len(rows) // min(top, len(row))]
+            rows += ranked_rows(predictor.info, file, row, names, top)
     return frames.build(frames.CLASSIFICATION, rows)
+
+
+def ranked_rows(
+    info: ModelInfo, file: str, scores: NDArray[Any], names: Sequence[str], top: int
+) -> list[dict[str, Any]]:
+    """Rows of a CLASSIFICATION frame: the `top` best classes of one picture, from its probabilities (classes,)."""
+    ranked = np.argsort(-scores, kind="stable")[:top]
+    return [
+        info.key
+        | {"file": file, "rank": rank, "class_index": int(index), "score": float(scores[index])}
+        | {"label": names[index] if names else str(index)}
+        for rank, index in enumerate(ranked, start=1)
+    ]
 
 
 def open_pictures(

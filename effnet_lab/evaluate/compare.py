@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -64,6 +66,17 @@ def compare_predictions(first: Predictions, second: Predictions) -> pd.DataFrame
     }
     row |= difference
     return frames.build(frames.COMPARISON, [row])
+
+
+def compare_all(answers: Sequence[Predictions]) -> pd.DataFrame:
+    """COMPARISON frame with a row for every pair of networks that saw the same images."""
+    same = [
+        (first, second)
+        for first, second in itertools.combinations(answers, 2)
+        if first.images.fingerprint == second.images.fingerprint and len(first) == len(second)
+    ]
+    tables = [compare_predictions(first, second) for first, second in same]
+    return pd.concat(tables, ignore_index=True) if tables else frames.build(frames.COMPARISON, [])
 
 
 def name_of(info: ModelInfo) -> str:

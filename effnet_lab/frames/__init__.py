@@ -9,6 +9,7 @@ from effnet_lab.frames import answers, costs, errors, networks
 from effnet_lab.frames.answers import (
     ACCURACY,
     AUDIT,
+    CHANGED,
     CLASSIFICATION,
     COMPARISON,
     CONFUSION,
@@ -19,6 +20,7 @@ from effnet_lab.frames.answers import (
 from effnet_lab.frames.columns import COLUMNS, DECLARED, PROVENANCE, column
 from effnet_lab.frames.costs import (
     ARENA,
+    BOARDS,
     DELEGATION,
     ETHOSU,
     ETHOSU_LAYERS,
@@ -62,9 +64,11 @@ __all__ = [
     "ACTIVATION_STYLE",
     "ARENA",
     "AUDIT",
+    "BOARDS",
     "CALIBRATION_ACCURACY",
     "CALIBRATION_RANGES",
     "CANDIDATES",
+    "CHANGED",
     "CHANNEL_RANGES",
     "CLAIMS",
     "CLASSIFICATION",

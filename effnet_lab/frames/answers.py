@@ -44,6 +44,12 @@ CLASSIFICATION = Frame(  # one row per picture and rank, best first; score is a 
     first=("file", "rank", "label", "score"),
     values=("class_index", "label", "score"),
 )
+CHANGED = Frame(  # one row per image whose first class is another for the other file; the surest answers first
+    name="changed",
+    keys=(*MODEL_FILE, "against", "data", "image_index"),
+    first=("image_index", "label", "predicted", "against_predicted", "confidence", "against_confidence"),
+    values=("label", "predicted", "against_predicted", "confidence", "against_confidence"),
+)
 AUDIT = Frame(  # one row per preprocessing tried; mark A is the best, B the stated one; p_value against the best
     name="audit",
     keys=(*MODEL_FILE, "data", "normalisation", "crop", "interpolation", "channels", "label_offset"),

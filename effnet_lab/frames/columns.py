@@ -41,7 +41,7 @@ def _latency(name: str, title: str) -> Column:
 
 
 _FILE = (
-    _text("model"), _text("scheme"), _text("backend", "back end"), _text("layer"), _text("op"), _text("kernels"),
+    _text("model"), _text("scheme"), _text("backend", "back end"), _text("layer"), _text("layers"), _text("op"), _text("kernels"),
     _text("data"), _text("file"), _text("method"), _text("type", "number type"), _text("granularity"), _text("steps"),
     _count("layer_index", "layer number"), _count("run_index", "position in the run"), _count("tensor_index", "tensor"),
     _count("channel"), _count("n_images", "images"), _count("n_channels", "channels"),
@@ -89,6 +89,7 @@ _VERDICTS = (
     _number("bits_lost", "bits lost", better="low", digits=".2f"),
     _text("part"), _count("position"), _number("low", "low end"), _number("high", "high end"),
     _text("id", "rule"), _text("severity"),
+    _text("worst_layer", "layer with the lowest SQNR"), _decibel("worst_sqnr_db", "lowest accumulated SQNR"),
 )  # fmt: skip
 _INTEGER = (
     _count("n_values", "values"), _count("n_different", "values that differ", better="low"),
@@ -113,7 +114,10 @@ _ACCURACY = (
     _number("p_value", "p (McNemar)", digits=".2g"), Column("tied", "flag", "not told apart"),
     _text("against"), _count("n_only_this", "only this is right"), _count("n_only_other", "only the other is right"),
     _count("n_images_needed", "images needed"),
-    _text("label"), _text("predicted"), _text("taken_for"), _count("n_taken_for", "times"), _count("class_index", "class"),
+    _text("against_predicted", "the other's answer"), _count("image_index", "image"),
+    _fraction("against_confidence", "probability of the other's answer", "", digits=".1%"),
+    _text("label"), _text("predicted", "answer"), _text("taken_for"), _count("n_taken_for", "times"),
+    _count("class_index", "class"),
     _count("rank"), _text("mark"), _text("normalisation"), _text("crop"), _text("interpolation"), _text("channels"),
     _count("label_offset"),
     _count("epoch"), _number("loss", "loss", "cross-entropy, nats", better="low", digits=".4f"),
@@ -130,6 +134,8 @@ _TIME = (
     _text("published_source"), _text("published_conditions"), _text("published_ms_source"), _text("published_ms_conditions"),
 )  # fmt: skip
 _BOARD = (
+    _text("board"), _text("processor"), _count("board_flash_bytes", "flash of the board", "bytes"),
+    _count("board_ram_bytes", "RAM of the board", "bytes"),
     _bytes("arena_bytes", "arena of a microcontroller"), _bytes("arena_head_bytes", "arena, activations"),
     _bytes("arena_tail_bytes", "arena, the interpreter's own"), _bytes("graph_bytes", "graph without weights"),
     _bytes("planned_bytes", "arena, planned"), _bytes("planned_head_bytes", "arena, activations, planned"),

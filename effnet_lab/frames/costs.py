@@ -40,6 +40,11 @@ FOOTPRINT = Frame(  # one row per file on a microcontroller; the arena is measur
         "arena_source", "peak_activation_bytes", "planned_bytes", "planned_head_bytes",
     ),
 )  # fmt: skip
+BOARDS = Frame(  # one row per microcontroller board
+    name="boards",
+    keys=("board",),
+    values=("processor", "board_flash_bytes", "board_ram_bytes", "source"),
+)
 ARENA = Frame(  # one row per computed tensor: its place, and the first and last op that need it
     name="arena",
     keys=(*MODEL_FILE, "tensor_index"),

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from effnet_lab.images import ImageSet
+from effnet_lab.images import ImageSet, Stated
 from effnet_lab.litert import float_twin
-from effnet_lab.models import load_model
 from effnet_lab.paths import write_atomically
 from effnet_lab.quantize.backends import ALL, targets
 from effnet_lab.quantize.schemes import CONVERTER, FLOAT32
@@ -31,6 +30,7 @@ def export_twins(
     *,
     backends: Sequence[str] | str = ALL,
     calibration: ImageSet | None = None,
+    preprocess: Stated = None,
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> list[TwinFiles]:
     """Export each model in float32 and, with every back end, in one scheme.
@@ -46,13 +46,18 @@ def export_twins(
         By default every one that can.
     calibration : ImageSet, optional
         Needed by static schemes.
+    preprocess : StatedInput or Preprocess, optional
+        What the networks take, where it is not known.
     progress : callable, optional
         Wraps the models, as `tqdm` does.
     """
+    from effnet_lab.models import load_model  # TensorFlow takes seconds to load, and one's own files need none
+
     wanted = [(FLOAT32, CONVERTER), *targets([scheme], backends)]
     twins = []
     for name in progress(models) if progress else models:
-        float_model, *quantized = write_files(load_model(name), wanted, folder, calibration=calibration)
+        given = {"calibration": calibration, "preprocess": preprocess}
+        float_model, *quantized = write_files(load_model(name), wanted, folder, **given)
         twins += [TwinFiles(float_model=float_model, quantized=path) for path in quantized]
     return twins
 

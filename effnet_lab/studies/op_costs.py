@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from effnet_lab.bench import profile
-from effnet_lab.models import load_model
 from effnet_lab.quantize import export
 from effnet_lab.scaling import layer_counts
 
@@ -45,6 +44,8 @@ def measure_op_costs(models: Sequence[str], folder: Path | str, *, format: str =
     n_runs : int
         Runs of each file.
     """
+    from effnet_lab.models import load_model  # TensorFlow takes seconds to load
+
     parts = []
     for name in models:
         model = load_model(name)

@@ -9,11 +9,9 @@ import numpy as np
 import pandas as pd
 
 from effnet_lab import frames
-from effnet_lab.names import UserError, lookup
+from effnet_lab.names import UserError
+from effnet_lab.studies.fronts import not_told_apart
 
-BETTER = {  # which way is better, for every axis that a trade-off can have
-    name: better for name in frames.TRADEOFFS.columns if (better := frames.column(name).better)
-}
 KIB = 1024
 
 
@@ -22,39 +20,6 @@ def tradeoffs(accuracy: pd.DataFrame, latency: pd.DataFrame, memory: pd.DataFram
     keys = list(frames.MODEL_FILE)
     table = accuracy.merge(latency, on=keys, validate="one_to_one").merge(memory, on=keys, validate="one_to_one")
     return frames.require(table[list(frames.TRADEOFFS.columns)], frames.TRADEOFFS, caller="tradeoffs")
-
-
-def on_front(table: pd.DataFrame, x: str, y: str) -> pd.Series:
-    """Which rows no other row certainly beats.
-
-    A row is beaten by another that is at least as good on both axes and better on one, each for certain: where a number has
-    an interval, the whole of the other's interval must lie on the better side. Without intervals that is the usual front.
-
-    Parameters
-    ----------
-    table : DataFrame
-        With columns `x` and `y`, each a name of `BETTER`, and the ends of their intervals where there are some. A row with
-        NaN on either axis is never on the front.
-    """
-    as_good, better = np.ones((len(table),) * 2, bool), np.zeros((len(table),) * 2, bool)
-    for axis in (x, y):
-        best, worst = _ends(table, axis)
-        as_good &= worst[None] <= best[:, None]  # row, beaten by column
-        better |= worst[None] < best[:, None]
-    beaten = (as_good & better).any(axis=1)
-    return pd.Series(~beaten & table[[x, y]].notna().all(axis=1).to_numpy(), index=table.index)
-
-
-def _ends(table: pd.DataFrame, axis: str) -> tuple[np.ndarray, np.ndarray]:
-    """Best and worst case of every row as a cost; the number itself where it has no interval."""
-    sign = -1 if lookup("axis", axis, BETTER) == "high" else 1
-    ends = [name for name in frames.column(axis).ends if name in table]
-    value = sign * table[axis].to_numpy(float)
-    if len(ends) < 2:
-        return value, value
-    costs = sign * table[ends].to_numpy(float)
-    costs = np.where(np.isnan(costs), value[:, None], costs)
-    return costs.min(axis=1), costs.max(axis=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,11 +75,13 @@ def choose(
     max_ram_kib: float | None = None,
     max_flash_kib: float | None = None,
     min_top1: float | None = None,
+    pairs: pd.DataFrame | None = None,
 ) -> tuple[pd.Series, str]:
     """Which row of a TRADEOFFS frame to take for `needs`, or for limits that are given one by one: a bool Series, and why.
 
-    The most accurate of those that meet the needs; of those whose top-1 intervals overlap with its own, the smallest and
-    fastest are named too, since the images cannot tell them apart.
+    The most accurate of those that meet the needs; of those whose accuracy the images cannot tell from its own, the smallest
+    is named too. Files that saw the same images are told apart by the paired test in `pairs`, a COMPARISON frame; others
+    where their intervals do not overlap.
     """
     needs = needs or Needs(max_ms=max_ms, max_ram_kib=max_ram_kib, max_flash_kib=max_flash_kib, min_top1=min_top1)
     missed: dict[Any, list[tuple[str, float]]] = {index: needs.missed(row) for index, row in table.iterrows()}
@@ -130,7 +97,7 @@ def choose(
         f"n = {best['n_images']:,.0f}), {best['p50_ms']:.3g} ms, {_ram(best) / KIB:,.0f} KiB of RAM, "
         f"{best['size_bytes'] / KIB:,.0f} KiB of flash."
     )
-    alike = rows.iloc[1:][rows.iloc[1:]["top1_hi"] >= best["top1_lo"]]
+    alike = rows[not_told_apart(rows, pairs)].drop(index=best.name)
     smaller = alike[alike["size_bytes"] < best["size_bytes"]]
     if len(smaller):
         other = smaller.sort_values("size_bytes").iloc[0]

@@ -11,7 +11,7 @@ from effnet_lab import frames
 from effnet_lab.evaluate.accuracy import accuracy
 from effnet_lab.evaluate.compare import compare_predictions
 from effnet_lab.evaluate.predictions import collect_predictions
-from effnet_lab.images import ImageSet
+from effnet_lab.images import ImageSet, Stated
 from effnet_lab.names import UserError
 
 
@@ -24,7 +24,9 @@ class TwinAccuracy:
     reason: str  # why there are no rows; "" if there are
 
 
-def twin_accuracy(quantized: Path | str, float_model: Path | str, images: ImageSet) -> TwinAccuracy:
+def twin_accuracy(
+    quantized: Path | str, float_model: Path | str, images: ImageSet, *, preprocess: Stated = None
+) -> TwinAccuracy:
     """Top-1 of a quantized file and of its float twin on the same labelled images, and the difference.
 
     Parameters
@@ -33,10 +35,16 @@ def twin_accuracy(quantized: Path | str, float_model: Path | str, images: ImageS
         Two .tflite files of one network.
     images : ImageSet
         Images without labels, or whose classes are not those of the network, give no rows and a reason.
+    preprocess : StatedInput or Preprocess, optional
+        What both take, where it is not known.
     """
     reason = "" if getattr(images, "labelled", True) else f"{images.name} has no class folders, so there is no top-1."
     try:
-        answers = [] if reason else [collect_predictions(file, images) for file in (quantized, float_model)]
+        answers = (
+            []
+            if reason
+            else [collect_predictions(file, images, preprocess=preprocess) for file in (quantized, float_model)]
+        )
     except UserError as error:
         answers, reason = [], f"There is no top-1: {error}"
     tables = [accuracy(found).assign(model=answers[0].info.key["model"]) for found in answers]  # of one network

@@ -2,33 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
-from effnet_lab.frames import ACTIVATION_STYLE, CLAIMS, COMPARISON, REPAIR, VERDICTS, require
+from effnet_lab.frames import (
+    ACTIVATION_STYLE,
+    CHANGED,
+    CLAIMS,
+    COMPARISON,
+    ETHOSU,
+    FOOTPRINT,
+    REPAIR,
+    VERDICTS,
+    require,
+)
 from effnet_lab.view.text import short_layer
 
+KIB = 1024
 SIGNIFICANT = 0.05  # p-values below it tell two files apart
 NOT_AT_FAULT = ("healthy", "upstream")
+
+
+def worst_layer(verdicts: pd.DataFrame) -> str:
+    """The layer that a VERDICTS frame of one file says most about: the gravest fault, else the largest error; "" if unknown."""
+    rows = require(verdicts, VERDICTS, caller="worst_layer")
+    faulty = rows[~rows["verdict"].isin(NOT_AT_FAULT)]
+    if len(faulty):
+        return str(faulty.sort_values(["bits_lost", "sqnr_accumulated_db"], ascending=[False, True])["layer"].iloc[0])
+    known = rows.dropna(subset="sqnr_accumulated_db").sort_values("sqnr_accumulated_db", kind="stable")
+    return str(known["layer"].iloc[0]) if len(known) else ""
 
 
 def worst_layer_sentence(verdicts: pd.DataFrame) -> str:
     """Which layer is worst and why, of a VERDICTS frame of one file."""
     rows = require(verdicts, VERDICTS, caller="worst_layer_sentence")
     file = " ".join(filter(None, rows[["model", "scheme", "backend"]].iloc[0]))
-    faulty = rows[~rows["verdict"].isin(NOT_AT_FAULT)]
-    if len(faulty):
-        worst = faulty.sort_values(["bits_lost", "sqnr_accumulated_db"], ascending=[False, True]).iloc[0]
-        more = f" {len(faulty) - 1} more {_layers(len(faulty) - 1)} at fault." if len(faulty) > 1 else ""
-        words = f"{short_layer(worst['layer'], 60)} of {file} is {worst['verdict']}. {worst['sentence']}{more}"
-        return " ".join(words.split())
-    known = rows.dropna(subset="sqnr_accumulated_db")
-    if known.empty:
+    if not (name := worst_layer(rows)):
         return f"No layer of {file} is at fault."
-    worst = known.sort_values("sqnr_accumulated_db", kind="stable").iloc[0]
-    return (
-        f"No layer of {file} is at fault. The error is largest in {short_layer(worst['layer'], 60)}, "
-        f"{worst['sqnr_accumulated_db']:.1f} dB, by roundings that add up."
-    )
+    worst = rows[rows["layer"] == name].iloc[0]
+    n_faulty = int((~rows["verdict"].isin(NOT_AT_FAULT)).sum())
+    if not n_faulty:
+        return (
+            f"No layer of {file} is at fault. The error is largest in {short_layer(name, 60)}, "
+            f"{worst['sqnr_accumulated_db']:.1f} dB, by roundings that add up."
+        )
+    more = f" {n_faulty - 1} more {_layers(n_faulty - 1)} at fault." if n_faulty > 1 else ""
+    return " ".join(f"{short_layer(name, 60)} of {file} is {worst['verdict']}. {worst['sentence']}{more}".split())
 
 
 def cost_sentence(comparison: pd.DataFrame, model: str) -> str:
@@ -47,6 +68,51 @@ def cost_sentence(comparison: pd.DataFrame, model: str) -> str:
         return f"No int8 file of {model} was compared with its float file."
     float_top1, n = rows["against_top1"].iloc[0], int(rows["n_images"].iloc[0])
     return f"{model}: quantization {'; it '.join(parts)}. In float its top-1 is {float_top1:.1%} on {n:,} images."
+
+
+def changed_sentence(changed: pd.DataFrame, n_images: int) -> str:
+    """On how many images two networks differ, and who is right there; of a CHANGED frame of one pair."""
+    rows = require(changed, CHANGED, caller="changed_sentence")
+    same = n_images - len(rows)
+    words = f"The answer stays the same on {same:,} of {n_images:,} images."
+    if rows.empty or not rows["label"].any():
+        return words
+    before, after = (int((rows[name] == rows["label"]).sum()) for name in ("predicted", "against_predicted"))
+    neither = len(rows) - before - after
+    return (
+        f"{words} Of the {len(rows):,} that change, float alone is right on {before:,}, the quantized file alone on {after:,}, "
+        f"and neither on {neither:,}."
+    )
+
+
+def fit_sentence(footprint: pd.DataFrame, board: Mapping[str, Any]) -> str:
+    """Whether a file has room on a board, of a FOOTPRINT frame with one row and a row of a BOARDS frame."""
+    row = require(footprint, FOOTPRINT, caller="fit_sentence").iloc[0]
+    has = {"flash": board["board_flash_bytes"], "RAM": board["board_ram_bytes"]}
+    needs = {"flash": row["flash_bytes"], "RAM": row["arena_bytes"]}
+    cells = [f"{needs[kind] / KIB:,.0f} of {has[kind] / KIB:,.0f} KiB of {kind}" for kind in has]
+    short = [kind for kind in has if needs[kind] > has[kind]]
+    verdict = f"does not fit: too little {' and '.join(short)}" if short else "fits"
+    return (
+        f"{row['model']} {row['scheme']} {verdict} on {board['board']} ({board['processor']}). It takes {' and '.join(cells)}; "
+        "the program itself comes on top."
+    )
+
+
+def npu_sentence(ethosu: pd.DataFrame) -> str:
+    """What an NPU takes of a file, of an ETHOSU frame with one row."""
+    row = require(ethosu, ETHOSU, caller="npu_sentence").iloc[0]
+    if not row["npu_ops"]:
+        return f"{row['accelerator']} takes none of the {row['cpu_ops']:,.0f} ops of {row['model']} {row['scheme']}."
+    left = (
+        f"{row['cpu_ops']:,.0f} stay on the CPU, so this is a lower bound"
+        if row["cpu_ops"]
+        else "none stays on the CPU"
+    )
+    return (
+        f"{row['accelerator']} takes {row['npu_ops']:,.0f} ops of {row['model']} {row['scheme']}, {left}: "
+        f"{row['inference_ms']:.3g} ms estimated, {row['sram_used_bytes'] / KIB:,.0f} KiB of SRAM."
+    )
 
 
 def repair_sentence(gain: pd.DataFrame) -> str:

@@ -118,12 +118,13 @@ def table(
     return Table(rows=rows, columns=tuple(columns or filled), title=title, frame=frame, name=name, empty=empty)
 
 
-def one_row(rows: pd.DataFrame, *, title: str = "", name: str = "") -> Table:
+def one_row(rows: pd.DataFrame, *, title: str = "", name: str = "", empty: str = "No row.") -> Table:
     """The first row as a list, a line per quantity that was measured: for a row that is wider than a page."""
-    known = [name for name in rows.columns if pd.notna(rows[name].iloc[0]) and rows[name].iloc[0] != ""]
-    cells = [write_value(name, rows[name].iloc[0]) for name in known]
+    first = rows.iloc[0] if len(rows) else pd.Series(dtype=object)
+    known = [name for name in first.index if pd.notna(first[name]) and first[name] != ""]
+    cells = [write_value(name, first[name]) for name in known]
     listed = pd.DataFrame({"quantity": [heading(name) for name in known], "value": cells})
-    return Table(rows=listed, columns=("quantity", "value"), title=title, name=name)
+    return Table(rows=listed, columns=("quantity", "value"), title=title, name=name, empty=empty)
 
 
 def heading(name: str) -> str:

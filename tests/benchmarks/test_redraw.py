@@ -38,7 +38,7 @@ def layer():
 
 
 def budget():
-    widget = TradeoffView(made.tradeoffs(), made.on_front, made.choose)
+    widget = TradeoffView(made.tradeoffs(), made.standing, made.choose)
     return widget.budgets["max_ms"], [0.5 + 0.1 * i for i in range(N)]
 
 

@@ -14,7 +14,7 @@ from effnet_lab import frames
 from effnet_lab.analysis.ends import EndLoss, EndWatcher
 from effnet_lab.analysis.error_sums import Watcher
 from effnet_lab.analysis.measuring import Measuring
-from effnet_lab.analysis.twins import Twins
+from effnet_lab.analysis.twins import Twins, as_twins
 from effnet_lab.analysis.verdicts.assign import examine_all
 from effnet_lab.analysis.verdicts.case import LayerCase
 from effnet_lab.analysis.verdicts.closing import closing
@@ -48,7 +48,7 @@ class LayerVerdicts:
 
 
 def verdicts(
-    quantized: Path | str,
+    quantized: Path | str | Twins,
     images: Source,
     *,
     float_model: Network | bytes | None = None,
@@ -82,7 +82,7 @@ def verdicts(
         - "healthy".
     """
     chosen = open_samples(images, split=split, limit=limit)
-    twins = Twins(quantized, float_model, kernels=kernels, anyway=anyway, preprocess=preprocess)
+    twins = as_twins(quantized, float_model, kernels=kernels, anyway=anyway, preprocess=preprocess)
     try:
         return judge(twins, chosen, progress)
     except DelegateError:

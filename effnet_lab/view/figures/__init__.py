@@ -2,6 +2,7 @@
 
 from effnet_lab.view.figures.accuracy import plot_confusion, plot_reliability
 from effnet_lab.view.figures.activation_style import plot_activation_style
+from effnet_lab.view.figures.answers import plot_answers, plot_gallery
 from effnet_lab.view.figures.calibration import (
     plot_calibration_accuracy,
     plot_calibration_methods,
@@ -23,10 +24,10 @@ from effnet_lab.view.figures.training import plot_history
 from effnet_lab.view.figures.verdicts import plot_evidence, plot_verdicts
 
 __all__ = [
-    "plot_activation_style", "plot_arena", "plot_audit", "plot_calibration_accuracy", "plot_calibration_methods",
+    "plot_activation_style", "plot_answers", "plot_arena", "plot_audit", "plot_calibration_accuracy", "plot_calibration_methods",
     "plot_calibration_ranges", "plot_candidates", "plot_channel_ranges", "plot_claims",
     "plot_confusion", "plot_counts", "plot_delegates", "plot_endpoint", "plot_ethosu", "plot_evidence", "plot_family",
-    "plot_formats", "plot_histogram", "plot_history", "plot_image", "plot_layer_error",
+    "plot_formats", "plot_gallery", "plot_histogram", "plot_history", "plot_image", "plot_layer_error",
     "plot_notions", "plot_profile",
     "plot_published", "plot_reliability", "plot_repair", "plot_rivals", "plot_stages", "plot_top", "plot_tradeoffs",
     "plot_verdicts",

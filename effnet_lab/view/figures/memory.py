@@ -14,17 +14,20 @@ from effnet_lab.view import theme
 from effnet_lab.view.text import file_label, records, short_layer
 
 KIB = 1024
+FAR = 2  # a limit beyond this many times the arena would squeeze the figure
 _CHARACTER = 0.02  # height of a letter of an upright label, as a share of the arena
 _LABELLED_OPS = 0.04
 
 
-def plot_arena(arena: pd.DataFrame, high_water: pd.DataFrame) -> go.Figure:
+def plot_arena(arena: pd.DataFrame, high_water: pd.DataFrame, *, ram_bytes: int | None = None) -> go.Figure:
     """Every tensor as a box: the ops that it is kept for across, the bytes of the arena that it takes upwards.
 
     Parameters
     ----------
     arena, high_water : DataFrame
         ARENA and HIGH_WATER frame of one file. What is alive in the fullest op is blue.
+    ram_bytes : int, optional
+        What a board has; a dashed line, where it is within reach of the arena.
     """
     require(arena, ARENA, caller="plot_arena")
     require(high_water, HIGH_WATER, caller="plot_arena")
@@ -59,6 +62,11 @@ def plot_arena(arena: pd.DataFrame, high_water: pd.DataFrame) -> go.Figure:
                 x=(row['first_op'] + row['last_op']) / 2, y=(row['offset_bytes'] + row['size_bytes'] / 2) / KIB,
                 text=escape(text), showarrow=False, textangle=-90, font_color="white", font_size=10,
             )  # fmt: skip
+    if ram_bytes is not None and ram_bytes <= FAR * top:
+        fig.add_hline(
+            y=ram_bytes / KIB, line={"dash": "dash", "color": theme.VERMILION, "width": 1.5},
+            annotation_text=f"RAM of the board: {ram_bytes / KIB:,.0f} KiB", annotation_position="top right",
+        )  # fmt: skip
     fig.update_layout(barmode="overlay", bargap=0)
     fig.update_xaxes(title_text="op, in the order they run")
     return fig.update_yaxes(title_text="place in the arena (KiB)", rangemode="tozero")

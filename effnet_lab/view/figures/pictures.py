@@ -40,7 +40,7 @@ def plot_image(
     picture.thumbnail((LARGEST_PX, LARGEST_PX))
     fig = theme.new_figure("").update_layout(margin_t=theme.BARE_TOP_PX)
     fig.add_image(
-        source=_data_uri(picture), name="picture", dx=width / picture.width, dy=height / picture.height,
+        source=data_uri(picture), name="picture", dx=width / picture.width, dy=height / picture.height,
         hovertemplate="x %{x:.0f}, y %{y:.0f} px<extra></extra>",
     )  # fmt: skip
     title += f": {width} x {height} px"
@@ -62,7 +62,7 @@ def _require_image(image: NDArray[Any]) -> tuple[int, int]:
     return image.shape[:2]
 
 
-def _data_uri(picture: Image.Image) -> str:
+def data_uri(picture: Image.Image) -> str:
     """Small pictures keep every pixel; a photograph as PNG would be ten times as large."""
     kind, content = "PNG" if max(picture.size) <= LOSSLESS_PX else "JPEG", io.BytesIO()
     picture.save(content, kind, quality=90)

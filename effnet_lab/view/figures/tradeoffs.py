@@ -28,7 +28,7 @@ def plot_tradeoffs(
     tradeoffs: pd.DataFrame,
     x: str = "p50_ms",
     y: str = "top1",
-    on_front: pd.Series | None = None,
+    standing: pd.DataFrame | None = None,
     chosen: pd.Series | None = None,
     limits: Mapping[str, float] | None = None,
 ) -> go.Figure:
@@ -40,9 +40,9 @@ def plot_tradeoffs(
         TRADEOFFS frame.
     x, y : str
         Columns of the frame; error bars where it has the ends of their intervals.
-    on_front : Series of bool, optional
-        Same index; the rows that no other certainly beats. Those that nothing beats in the numbers themselves are joined by
-        a step line and named; the others are near ties of those, and fainter.
+    standing : DataFrame, optional
+        Same index, bool columns ``on_front`` and ``near_tie``. The rows on the front are joined by a step line and named;
+        near ties of those are fainter and named too; the others are fainter still.
     chosen : Series of bool, optional
         Same index; the rows to take for a budget get a ring.
     limits : mapping of str to float, optional
@@ -52,10 +52,11 @@ def plot_tradeoffs(
     x_axis, y_axis = choose(x, TRADEOFF_AXES), choose(y, TRADEOFF_AXES)
     fig = theme.new_figure(f"{capital(_words(y_axis))} against {_words(x_axis)}")
     opacity = pd.Series(0.9, index=tradeoffs.index)
-    if on_front is not None:
-        front, ties = front_and_ties(tradeoffs, on_front, x, y)
+    if standing is not None:
+        front, ties = standing["on_front"], standing["near_tie"]
         opacity = front.map({True: 1.0, False: FAINT_OFF}).where(~ties, FAINT_TIE)
         _add_front(fig, tradeoffs[front], x, y, x_axis)
+        _add_ties(fig, tradeoffs[ties], x, y, tradeoffs[front])
     symbols = theme.assign(tradeoffs["model"], theme.SYMBOLS)
     kinds = tradeoffs["scheme"] + ", " + tradeoffs["backend"]
     colors = theme.assign(kinds, theme.PALETTE)
@@ -65,21 +66,8 @@ def plot_tradeoffs(
     if chosen is not None and ringed:
         _add_ring(fig, tradeoffs[chosen.to_numpy(bool)], x, y)
     _add_limits(fig, limits or {}, x, y)
-    _add_symbol_legend(fig, symbols, len(colors) + (on_front is not None) + ringed)
+    _add_symbol_legend(fig, symbols, len(colors) + (standing is not None) + ringed)
     return fig.update_xaxes(**x_axis.layout(tradeoffs[x])).update_yaxes(**y_axis.layout(tradeoffs[y]))
-
-
-def front_and_ties(table: pd.DataFrame, on_front: pd.Series, x: str, y: str) -> tuple[pd.Series, pd.Series]:
-    """Of the rows on a front: those that nothing beats in the numbers themselves, and the near ties of those.
-
-    Along the first the line never turns back; a near tie is beaten in both numbers, but not by more than chance.
-    """
-    signs = [-1 if axis(name).better == "high" else 1 for name in (x, y)]
-    costs = table.loc[on_front.to_numpy(bool), [x, y]].mul(signs).sort_values([x, y], kind="stable")
-    best_before = costs[y].cummin().shift()
-    better = best_before.isna() | (costs[y] < best_before)
-    front = pd.Series(table.index.isin(costs.index[better]), index=table.index)
-    return front, on_front.astype(bool) & ~front
 
 
 def _add_marks(
@@ -124,7 +112,7 @@ def _add_front(fig: go.Figure, front: pd.DataFrame, x: str, y: str, x_axis: Axis
     Names stand outside the line, each once; that of the point nearest the edge of the figure stands inside, where there is room.
     """
     front, low = front.sort_values(x), x_axis.better == "low"
-    labels = front["model"] + front["scheme"].map({"float32": "", INT8: " int8"}).fillna(" " + front["scheme"])
+    labels = _short(front)
     labels = (BESIDE_MARK + labels + BESIDE_MARK).mask(labels.duplicated(keep="first" if low else "last"), "")
     others = ["top left" if low else "top right"] * (len(front) - 1)
     places = ["bottom right", *others] if low else [*others, "bottom left"]
@@ -132,6 +120,21 @@ def _add_front(fig: go.Figure, front: pd.DataFrame, x: str, y: str, x_axis: Axis
         x=front[x], y=front[y], mode="lines+text", name="front", hoverinfo="skip", text=labels.tolist(),
         textposition=places, textfont_size=11, cliponaxis=False,
         line={"shape": "hv" if low else "vh", "color": theme.RULE, "width": 2},
+    )  # fmt: skip
+
+
+def _short(rows: pd.DataFrame) -> pd.Series:
+    """A name that fits beside a mark: without the back end, and without the scheme where it is float."""
+    return rows["model"] + rows["scheme"].map({"float32": "", INT8: " int8"}).fillna(" " + rows["scheme"])
+
+
+def _add_ties(fig: go.Figure, ties: pd.DataFrame, x: str, y: str, front: pd.DataFrame) -> None:
+    """Names of near ties, below their marks; not where the front says the same name already."""
+    labels = _short(ties)
+    labels = labels.mask(labels.isin(_short(front)) | labels.duplicated(), "")
+    fig.add_scatter(
+        x=ties[x], y=ties[y], mode="text", name="near ties", hoverinfo="skip", showlegend=False, text=labels.tolist(),
+        textposition="bottom center", textfont={"size": 10, "color": theme.GREY}, cliponaxis=False,
     )  # fmt: skip
 
 

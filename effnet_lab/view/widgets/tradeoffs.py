@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from effnet_lab.frames import TRADEOFFS, require
 from effnet_lab.names import UserError
-from effnet_lab.view.figures.tradeoffs import TRADEOFF_AXES, front_and_ties, plot_tradeoffs
+from effnet_lab.view.figures.tradeoffs import TRADEOFF_AXES, plot_tradeoffs
 from effnet_lab.view.text import file_label
 from effnet_lab.view.widgets.canvas import Canvas
 from effnet_lab.view.widgets.controls import Note, menu, named, pick, row
@@ -28,11 +28,11 @@ _WORDS = {
 N_STEPS = 200
 
 
-class OnFront(Protocol):
-    """TRADEOFFS frame, x, y -> bool per row: no other row certainly beats it."""
+class Standing(Protocol):
+    """TRADEOFFS frame, x, y -> which rows are on the front, and which are near ties of one that is."""
 
-    def __call__(self, table: pd.DataFrame, x: str, y: str, /) -> pd.Series:
-        """Bool Series with the index of the table."""
+    def __call__(self, table: pd.DataFrame, x: str, y: str, /) -> pd.DataFrame:
+        """Bool columns ``on_front`` and ``near_tie``, with the index of the table."""
 
 
 class Choose(Protocol):
@@ -58,7 +58,7 @@ class TradeoffView(ipw.VBox):
     ----------
     tradeoffs : DataFrame
         TRADEOFFS frame.
-    on_front : OnFront
+    standing : Standing
     choose : Choose
     x, y : str
         Start values of the axes; choosing on one axis what the other shows swaps them.
@@ -67,11 +67,11 @@ class TradeoffView(ipw.VBox):
     """
 
     def __init__(
-        self, tradeoffs: pd.DataFrame, on_front: OnFront, choose: Choose, *, x: str = "p50_ms", y: str = "top1",
+        self, tradeoffs: pd.DataFrame, standing: Standing, choose: Choose, *, x: str = "p50_ms", y: str = "top1",
         max_ms: float = 0.0, max_ram_kib: float = 0.0, max_flash_kib: float = 0.0, min_top1: float = 0.0,
     ) -> None:  # fmt: skip
         self._tradeoffs = require(tradeoffs, TRADEOFFS, caller="TradeoffView").reset_index(drop=True)
-        self._on_front, self._choose = on_front, choose
+        self._standing, self._choose = standing, choose
         for name in (pick("axis", x, TRADEOFF_AXES), pick("axis", y, TRADEOFF_AXES)):
             if tradeoffs[name].isna().all():
                 raise UserError(
@@ -122,13 +122,13 @@ class TradeoffView(ipw.VBox):
 
     def _draw(self) -> None:
         table, x, y = self._tradeoffs, self.x.value, self.y.value
-        on_front = self._on_front(table, x, y)
+        standing = self._standing(table, x, y)
         chosen, why = self._taken()
         limits = {
             BUDGETS[name][0]: slider.value * BUDGETS[name][1] for name, slider in self.budgets.items() if slider.value
         }
-        self.canvas.show(plot_tradeoffs(table, x, y, on_front, chosen, limits))
-        self.text.say(f"<b>{escape(why)}</b><br>{_standing(table, on_front, x, y)}")
+        self.canvas.show(plot_tradeoffs(table, x, y, standing, chosen, limits))
+        self.text.say(f"<b>{escape(why)}</b><br>{_front_words(table, standing, x, y)}")
 
 
 def _slider(name: str, value: float, table: pd.DataFrame) -> ipw.FloatSlider:
@@ -145,13 +145,13 @@ def _slider(name: str, value: float, table: pd.DataFrame) -> ipw.FloatSlider:
     )  # fmt: skip
 
 
-def _standing(table: pd.DataFrame, on_front: pd.Series, x: str, y: str) -> str:
+def _front_words(table: pd.DataFrame, standing: pd.DataFrame, x: str, y: str) -> str:
     """Which files are on the front, which nearly are, and how many could not be judged."""
-    front, ties = front_and_ties(table, on_front, x, y)
+    front, ties = standing["on_front"], standing["near_tie"]
     missing = int(table[[x, y]].isna().any(axis=1).sum())
     words = f"<b>On the front</b> ({int(front.sum())} of {len(table)} files): {_names(table[front], x)}."
     if ties.any():
-        words += f" <b>Near ties</b>, beaten by no more than chance: {_names(table[ties], x)}."
+        words += f" <b>Near ties</b>, not told apart from one of these: {_names(table[ties], x)}."
     return words + (f" {missing} without both numbers." if missing else "") + " 0 on a slider is no limit."
 
 

@@ -1,0 +1,46 @@
+"""Findings of the lint as a person reads them: what is said of many layers is said once, with their names."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from effnet_lab.frames import FINDINGS, MODEL_FILE, require
+from effnet_lab.view.text import short_layer
+
+N_NAMED = 4  # layers of one finding
+WHOLE_FILE = "the file as a whole"
+COLUMNS = ("severity", "evidence", "layers", "remedy")
+
+
+def findings_by_kind(findings: pd.DataFrame) -> pd.DataFrame:
+    """One row per file and kind of finding: how grave, in words, on which layers, and what to do.
+
+    Parameters
+    ----------
+    findings : DataFrame
+        FINDINGS frame, gravest first.
+    """
+    require(findings, FINDINGS, caller="findings_by_kind")
+    rows = []
+    for key, group in findings.groupby([*MODEL_FILE, "id"], sort=False):
+        first = group.iloc[0]
+        row = dict(zip(MODEL_FILE, key[:-1], strict=True))
+        row |= {"severity": first["severity"], "evidence": _evidence(group["evidence"].tolist())}
+        rows.append(row | {"layers": _layers(group["layer"].tolist()), "remedy": first["remedy"]})
+    return pd.DataFrame(rows, columns=[*MODEL_FILE, *COLUMNS])
+
+
+def _evidence(said: list[str]) -> str:
+    """What is said of all; of several sentences the first, marked as an example."""
+    if len(set(said)) == 1:
+        return said[0]
+    title, _, example = said[0].partition(": ")
+    return f"{title}, for example {example}" if example else said[0]
+
+
+def _layers(names: list[str]) -> str:
+    named = [short_layer(name, 40) for name in dict.fromkeys(names) if name]
+    if not named:
+        return WHOLE_FILE
+    more = f" and {len(named) - N_NAMED} more" if len(named) > N_NAMED else ""
+    return ", ".join(named[:N_NAMED]) + more
