@@ -5,6 +5,7 @@ For any test of a notebook in a browser. Selectors and the retry were found by t
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,10 +13,12 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -106,6 +109,33 @@ def address(url: str, path: str) -> str:
     """Another page of the same server, with the token."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}/{path}{'&' if '?' in path else '?'}{parts.query}"
+
+
+def share_kernel(url: str, name: str, kernel: str = "") -> str:
+    """Give a notebook a session with a kernel that runs already, or a new one (""); the kernel's id.
+
+    Notebooks that are opened after that find their session: packages are loaded once for all of them.
+    """
+    session = {
+        "path": name,
+        "name": name,
+        "type": "notebook",
+        "kernel": {"id": kernel} if kernel else {"name": "python3"},
+    }
+    return str(ask(url, "api/sessions", "POST", session)["kernel"]["id"])
+
+
+def ask(url: str, path: str, method: str, content: object) -> Any:
+    """One request to the server, past any proxy; its answer as JSON, None where it is empty."""
+    request = urllib.request.Request(
+        address(url, path),
+        data=json.dumps(content).encode(),
+        method=method,
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+        text = answer.read()
+    return json.loads(text) if text else None
 
 
 def open_notebook(page: Page, url: str, name: str) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
+from PIL import Image
 from test_notebooks import QUICK
 
 from effnet_lab.paths import notebooks_dir
@@ -24,6 +25,7 @@ RESTING = {  # states of QUICK from which a hand below would have nothing to mov
     "01_scaling": {"mode": "multipliers", "width": "1.0", "column": "madds", "y": "params"},
     "02_quantization_error": {"layer": "", "notions": "['accumulated']"},
     "03_tradeoffs": {"x": "p50_ms", "max_flash_kib": "0", "min_top1": "0"},
+    "06_deploy": {"format": "int8", "device": "nrf52840"},
 }
 
 
@@ -53,11 +55,16 @@ def browser() -> Iterator:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory) -> Iterator[tuple[str, Path]]:
-    """JupyterLab from `effnet-lab lab` on its work folder, the notebooks made quick: (address, folder)."""
+    """JupyterLab from `effnet-lab lab` on its work folder, the notebooks made quick: (address, folder).
+
+    All notebooks have one kernel, so that TensorFlow is loaded once.
+    """
     folder = tmp_path_factory.mktemp("lab") / "work"
     url, process = lab.start_server("lab", folder)
-    for path in folder.glob("*.ipynb"):
+    kernel = ""
+    for path in sorted(folder.glob("*.ipynb")):
         make_quick(path)
+        kernel = lab.share_kernel(url, path.name, kernel)
     yield url, folder
     lab.stop_server(process)
 
@@ -104,15 +111,57 @@ def open_a_layer(page) -> None:
 
 
 def switch_axes(page) -> None:
-    """The menu of 03 changes what is on the x axis."""
+    """The menu of 03 changes what is on the x axis; a budget that nothing keeps takes the ring away and says so."""
     before = lab.plots(page)
     front = find(before, "Top-1 accuracy against")
     choose(page, "x axis", "file size (bytes)")
     after = lab.wait_for_change(page, front, before, timeout_s=30)
     assert after[front]["xaxis"] == "file size (bytes)"
+    assert "take this" in names(after[front])
+    page.locator(".widget-slider", has_text="at most KiB flash").locator(".noUi-handle").press("ArrowRight")
+    lab.wait_for_change(page, front, after, timeout_s=30)
+    page.get_by_text("nothing fits").first.wait_for(timeout=30_000)
+    assert "take this" not in names(lab.plots(page)[front])
 
 
-HANDS = {"01_scaling": move_width, "02_quantization_error": open_a_layer, "03_tradeoffs": switch_axes}
+def choose_and_upload(page) -> None:
+    """The menu of 04 opens another picture, the button one from the disk."""
+    before = lab.plots(page)
+    answers = next(i for i, plot in enumerate(before) if "picture" in names(plot))
+    menu = page.locator(".widget-dropdown", has_text="picture").locator("select").first
+    menu.select_option(index=5)
+    after = lab.wait_for_change(page, answers, before, timeout_s=30)
+    assert {"picture", "float32", "static_wi8_ai8"} <= names(after[answers])
+    content = io.BytesIO()
+    Image.new("RGB", (90, 60), "teal").save(content, "PNG")
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="your picture").click()
+    chooser.value.set_files({"name": "mine.png", "mimeType": "image/png", "buffer": content.getvalue()})
+    mine = lab.wait_for_change(page, answers, after, timeout_s=30)
+    assert mine[answers]["title"].startswith("mine.png: ")
+
+
+def change_device(page) -> None:
+    """The menus of 06: another board is held against the same numbers, another format has other numbers."""
+    before = lab.plots(page)
+    arena = next(i for i, plot in enumerate(before) if "alive in the fullest op" in names(plot))
+    page.get_by_text(re.compile("fits on nrf52840")).first.wait_for(timeout=30_000)
+    choose(page, "board", "stm32h747")
+    page.get_by_text(re.compile("fits on stm32h747")).first.wait_for(timeout=30_000)
+    choose(page, "format", "float32")
+    after = lab.wait_for_change(page, arena, before, timeout_s=60)
+    assert "float32" in after[arena]["title"]
+    page.get_by_text(re.compile("takes none of the")).first.wait_for(timeout=60_000)
+
+
+def names(plot: dict) -> set[str]:
+    return {trace["name"] for trace in plot["traces"]}
+
+
+HANDS = {
+    "01_scaling": move_width, "02_quantization_error": open_a_layer, "03_tradeoffs": switch_axes,
+    "04_classify": choose_and_upload, "06_deploy": change_device,
+}  # fmt: skip
 
 
 def test_lab_opens_the_first_steps_without_an_announcement(server, browser):
@@ -153,18 +202,12 @@ def test_dark_jupyterlab_has_dark_figures(server, browser):
     assert page.get_attribute("body", "data-jp-theme-light") == "false"
     assert brightness(page) < 0.3
     set_theme(url, "JupyterLab Light")
-    page.wait_for_timeout(500)
     assert (traffic.foreign, traffic.errors) == ([], [])
     page.close()
 
 
 def set_theme(url: str, theme: str) -> None:
-    request = urllib.request.Request(
-        lab.address(url, "lab/api/settings/@jupyterlab/apputils-extension:themes"),
-        data=json.dumps({"raw": json.dumps({"theme": theme})}).encode(), method="PUT",
-    )  # fmt: skip
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
-        assert answer.status == 204
+    lab.ask(url, "lab/api/settings/@jupyterlab/apputils-extension:themes", "PUT", {"raw": json.dumps({"theme": theme})})
 
 
 def brightness(page) -> float:

@@ -41,7 +41,7 @@ def _latency(name: str, title: str) -> Column:
 
 
 _FILE = (
-    _text("model"), _text("scheme"), _text("backend", "back end"), _text("layer"), _text("layers"), _text("op"), _text("kernels"),
+    _text("model"), _text("scheme"), _text("backend", "back end"), _text("layer"), _text("op"), _text("kernels"),
     _text("data"), _text("file"), _text("method"), _text("type", "number type"), _text("granularity"), _text("steps"),
     _count("layer_index", "layer number"), _count("run_index", "position in the run"), _count("tensor_index", "tensor"),
     _count("channel"), _count("n_images", "images"), _count("n_channels", "channels"),
@@ -89,7 +89,6 @@ _VERDICTS = (
     _number("bits_lost", "bits lost", better="low", digits=".2f"),
     _text("part"), _count("position"), _number("low", "low end"), _number("high", "high end"),
     _text("id", "rule"), _text("severity"),
-    _text("worst_layer", "layer with the lowest SQNR"), _decibel("worst_sqnr_db", "lowest accumulated SQNR"),
 )  # fmt: skip
 _INTEGER = (
     _count("n_values", "values"), _count("n_different", "values that differ", better="low"),

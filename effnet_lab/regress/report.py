@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from effnet_lab.frames import FRAMES, MODEL_FILE, PROVENANCE
+from effnet_lab.frames import FRAMES, MODEL_FILE, PROVENANCE, column
 from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
 from effnet_lab.regress.baselines import Checked, check
@@ -30,6 +30,8 @@ FIRST = ("Which network for the budget?", "What does int8 cost it?", "Which laye
 COLUMNS = (
     "model", "scheme", "backend", "params", "size_bytes", "top1", "n_images", "p50_ms", "worst_layer", "worst_sqnr_db",
 )  # fmt: skip
+
+_WORST = {"worst_layer": "layer with the lowest SQNR", "worst_sqnr_db": "its accumulated SQNR (dB)"}
 
 
 def write_report(out: str | Path, *, moved: Checked | None = None) -> Path:
@@ -116,14 +118,18 @@ def _figures(out: Path, chapters: list[Chapter]) -> dict[str, dict[str, Any]]:
 def _summary(out: Path) -> str:
     """The summary as HTML; a file whose latency was measured against several references stands there once."""
     from effnet_lab.view.table import table
+    from effnet_lab.view.text import short_layer
 
     rows = summary(out)
     if rows.empty:
         return ""
     several = [extra for extra in ("data", "threads") if len(rows[extra].dropna().unique()) > 1]
     once = rows.drop_duplicates([*MODEL_FILE, *several])
-    filled = [column for column in (*COLUMNS, *several) if once[column].notna().any()]
-    return table(once, filled).html()
+    filled = [name for name in (*COLUMNS, *several) if once[name].notna().any()]
+    shown = once.rename(columns=_WORST).assign(
+        **{_WORST["worst_layer"]: once["worst_layer"].map(short_layer, na_action="ignore")}
+    )
+    return table(shown, [_WORST.get(name, name) for name in filled]).html()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,7 +163,8 @@ def _comparison(out: Path, moved: Checked | None) -> _Comparison | None:
 def _provenance(frames: dict[str, pd.DataFrame]) -> list[tuple[str, str]]:
     """Where the numbers come from: what the rows say, then what the writer of the report knows."""
     rows = pd.concat([rows[list(PROVENANCE)] for rows in frames.values()]) if frames else pd.DataFrame([versions()])
-    lines = [(column, ", ".join(sorted(set(rows[column])))) for column in ("profile", *versions()) if column in rows]
+    known = [name for name in ("profile", *versions()) if name in rows]
+    lines = [(column(name).title, ", ".join(sorted(set(rows[name])))) for name in known]
     lines += [(name, version(name)) for name in ("plotly", "papermill")]
     if "latency" in frames:
         latency = frames["latency"]

@@ -44,7 +44,9 @@ def plot_answers(
     files = list(answers[list(MODEL_FILE)].drop_duplicates().itertuples(index=False, name=None))
     if len(files) != 2 or len(answers["file"].unique()) != 1:
         raise UserError(f"plot_answers draws one picture and two networks. Got {len(files)} networks.")
-    first, second = (answers[(answers[list(MODEL_FILE)] == list(file)).all(axis=1)].sort_values("rank") for file in files)
+    first, second = (
+        answers[(answers[list(MODEL_FILE)] == list(file)).all(axis=1)].sort_values("rank") for file in files
+    )
     names = [_short(file, files) for file in files]
     fig = make_subplots(1, 3, column_widths=[0.28, 0.36, 0.36], horizontal_spacing=0.02)
     fig.update_layout(
