@@ -29,8 +29,8 @@ _PAGE_STYLE = """
 .effnet-table table { border-collapse: collapse; width: auto; margin: 0; font-size: 13px; line-height: 1.4;
   font-variant-numeric: tabular-nums; text-align: left; background: transparent; color: inherit; }
 .effnet-table thead th { position: sticky; top: 0; background: var(--ground); color: var(--soft); font-weight: 600;
-  vertical-align: bottom; cursor: pointer; border-bottom: 2px solid var(--line); padding: 4px 10px; max-width: 11rem; }
-.effnet-table tbody td { padding: 4px 10px; border: 0; border-bottom: 1px solid var(--line); vertical-align: top;
+  vertical-align: bottom; cursor: pointer; border-bottom: 2px solid var(--line); padding: 4px 8px; max-width: 9rem; }
+.effnet-table tbody td { padding: 4px 8px; border: 0; border-bottom: 1px solid var(--line); vertical-align: top;
   overflow-wrap: break-word; background: transparent; }
 .effnet-table .gt_right { text-align: right; } .effnet-table .gt_left { text-align: left; }
 .effnet-table td.gt_right { white-space: nowrap; }
