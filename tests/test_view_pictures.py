@@ -266,7 +266,7 @@ def test_the_gallery_has_a_tile_and_a_caption_for_each_picture():
     figure = plot_gallery(changed(8), [np.full((20, 30, 3), 9, np.uint8)] * 7)
     assert figure.layout.title.text == "8 images whose answer changed, 7 of them shown"
     assert len(figure.layout.images) == len(figure.layout.annotations) == 7
-    assert "tench, image 0<br>tench 50%<br><b>→ crane 40%</b>" in figure.layout.annotations[0].text
+    assert "shows tench (image 0)<br>tench (50%)<br><b>→ crane (40%)</b>" in figure.layout.annotations[0].text
     assert len({(tile.x, tile.y) for tile in figure.layout.images}) == 7
     assert "same answer on every one" in plot_gallery(changed(0), []).layout.annotations[0].text
 

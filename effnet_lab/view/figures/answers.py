@@ -48,7 +48,7 @@ def plot_answers(
         answers[(answers[list(MODEL_FILE)] == list(file)).all(axis=1)].sort_values("rank") for file in files
     )
     names = [_short(file, files) for file in files]
-    fig = make_subplots(1, 3, column_widths=[0.28, 0.36, 0.36], horizontal_spacing=0.02)
+    fig = make_subplots(1, 3, column_widths=[0.28, 0.36, 0.36], horizontal_spacing=0.045)
     fig.update_layout(
         template=theme.TEMPLATE, height=theme.DETAIL_HEIGHT_PX + 40, margin={"t": 72, "r": 40}, bargap=0.35, showlegend=False,
         title_text=f"{escape(str(answers['file'].iloc[0]))}: {answer_words(answers)}",
@@ -108,11 +108,10 @@ def plot_gallery(changed: pd.DataFrame, pictures: Sequence[NDArray[np.uint8]]) -
 
 
 def _caption(row: dict[str, object]) -> str:
-    truth = (
-        f"{escape(_cut(row['label']))}, image {row['image_index']}" if row["label"] else f"image {row['image_index']}"
-    )
-    was = f"{escape(_cut(row['predicted']))} {row['confidence']:.0%}"
-    now = f"{escape(_cut(row['against_predicted']))} {row['against_confidence']:.0%}"
+    image = f"image {row['image_index']}"
+    truth = f"shows {escape(_cut(row['label']))} ({image})" if row["label"] else image
+    was = f"{escape(_cut(row['predicted']))} ({row['confidence']:.0%})"
+    now = f"{escape(_cut(row['against_predicted']))} ({row['against_confidence']:.0%})"
     return f"{truth}<br>{was}<br><b>→ {now}</b>"
 
 
