@@ -54,14 +54,7 @@ def plot_arena(arena: pd.DataFrame, high_water: pd.DataFrame, *, ram_bytes: int 
         x=high_water["layer_index"], y=high_water["alive_bytes"] / KIB, name="sum of what is alive", mode="lines",
         line={"color": theme.INK, "width": 1.5, "shape": "hvh"}, hoverinfo="skip",
     )  # fmt: skip
-    for row in records(arena):
-        long_enough = row["last_op"] - row["first_op"] + 1 >= _LABELLED_OPS * len(high_water)
-        text = short_layer(row["layer"], 18)
-        if long_enough and row["size_bytes"] >= _CHARACTER * len(text) * top:
-            fig.add_annotation(
-                x=(row['first_op'] + row['last_op']) / 2, y=(row['offset_bytes'] + row['size_bytes'] / 2) / KIB,
-                text=escape(text), showarrow=False, textangle=-90, font_color="white", font_size=10,
-            )  # fmt: skip
+    _name_boxes(fig, arena, len(high_water), top)
     if ram_bytes is not None and ram_bytes <= FAR * top:
         fig.add_hline(
             y=ram_bytes / KIB, line={"dash": "dash", "color": theme.VERMILION, "width": 1.5},
@@ -70,6 +63,18 @@ def plot_arena(arena: pd.DataFrame, high_water: pd.DataFrame, *, ram_bytes: int 
     fig.update_layout(barmode="overlay", bargap=0)
     fig.update_xaxes(title_text="op, in the order they run")
     return fig.update_yaxes(title_text="place in the arena (KiB)", rangemode="tozero")
+
+
+def _name_boxes(fig: go.Figure, arena: pd.DataFrame, n_ops: int, top: float) -> None:
+    """Names of the layers in the boxes that have room for them."""
+    for row in records(arena):
+        long_enough = row["last_op"] - row["first_op"] + 1 >= _LABELLED_OPS * n_ops
+        text = short_layer(row["layer"], 18)
+        if long_enough and row["size_bytes"] >= _CHARACTER * len(text) * top:
+            fig.add_annotation(
+                x=(row['first_op'] + row['last_op']) / 2, y=(row['offset_bytes'] + row['size_bytes'] / 2) / KIB,
+                text=escape(text), showarrow=False, textangle=-90, font_color="white", font_size=10,
+            )  # fmt: skip
 
 
 def _box(row: dict[str, Any]) -> str:
