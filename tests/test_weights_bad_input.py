@@ -471,3 +471,36 @@ def test_archive_put_there_by_hand(shared, tmp_path, monkeypatch):
     (tmp_path / name).write_bytes((shared / "fixtures/original" / name).read_bytes())
     assert load_model("imagenet", "lite0", classes=3).keras.output_shape == (None, 3)
     assert (tmp_path / f"{name}.sha256").is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"name": 7}, "name = '7'"),
+        ({"name": ["a"]}, "name ="),
+        ({"depth": True}, "depth = 'True'"),
+        ({"dropout": float("nan")}, "dropout = 'nan'"),
+        ({"stem": "32"}, "stem = '32'"),
+        ({"stages": [{"kernel": 3.5, "stride": 1, "expansion": 1, "channels": 8, "repeats": 1}]}, "kernel = '3.5'"),
+    ],
+)
+def test_a_specification_of_other_types_is_refused(change, says):
+    from dataclasses import asdict
+
+    from effnet_lab.models.weights import about
+    from effnet_lab.scaling import get_spec
+
+    spec = {"spec": asdict(get_spec("micro0")) | change, "name": "n", "classes": [], "preprocess": {"size_px": 32}}
+    with pytest.raises(UserError, match=says):
+        about.from_json(json.dumps(spec), "file")
+
+
+def test_a_models_name_does_not_lead_out_of_the_folder(tmp_path):
+    from effnet_lab.quantize.files import file_name, paths_of
+    from effnet_lab.quantize.schemes import get_scheme
+
+    (path,) = paths_of("../../out/side\x1b", [(get_scheme("int8"), "converter")], tmp_path)
+    assert path.parent == tmp_path
+    assert path.name == "_.._out_side_.static_wi8_ai8.converter.tflite"
+    assert file_name("../..") == "_.."
+    assert file_name("") == "model"

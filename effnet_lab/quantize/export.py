@@ -169,6 +169,7 @@ class _Asked:
             return self._told(write_each(self.weights, self.wanted, out, **options))
         from effnet_lab.images.stated import stated_side
         from effnet_lab.models.resize import at_size
+        from effnet_lab.quantize.files import file_name
         from effnet_lab.quantize.float_file import open_weights
         from effnet_lab.quantize.saved_models import export_saved_model
 
@@ -180,7 +181,7 @@ class _Asked:
         files, _none, said = self._told(write_each(model, self.wanted, out, **options) if self.wanted else [])
         folders = []
         for kind in self.kinds:
-            folder = out if self.kinds == [kind] and not self.wanted else out / f"{model.name}.{kind}"
+            folder = out if self.kinds == [kind] and not self.wanted else out / f"{file_name(model.name)}.{kind}"
             folders.append(export_saved_model(model, folder, kind))
         notes = [f"{folder}: {KINDS[kind]}" for folder, kind in zip(folders, self.kinds, strict=True)]
         return files, folders, said + notes

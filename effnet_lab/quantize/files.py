@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from effnet_lab.quantize.recipes import Recipe
 from effnet_lab.quantize.schemes import Scheme
 from effnet_lab.versions import version_of
 
+_UNSAFE = re.compile(r"[^\w.+-]")  # in a name of a file
 Target = tuple[Scheme | Recipe, str]  # what to write, and the back end that writes it
 _TOOLS = {
     "effnet_lab": "effnet-lab",
@@ -25,10 +27,15 @@ def tool_versions() -> dict[str, str]:
     return {name: version_of(distribution) or "" for name, distribution in _TOOLS.items()}
 
 
+def file_name(name: str) -> str:
+    """A model's name as the beginning of a file name: it may come from a file, and must not lead out of the folder."""
+    return _UNSAFE.sub("_", name)[:100].lstrip(".") or "model"
+
+
 def paths_of(name: str, wanted: Sequence[Target], out: Path) -> list[Path]:
     """Where each target goes."""
     if out.suffix != ".tflite":
-        return [out / f"{name}.{scheme.name}.{backend}.tflite" for scheme, backend in wanted]
+        return [out / f"{file_name(name)}.{scheme.name}.{backend}.tflite" for scheme, backend in wanted]
     if len(wanted) != 1:
         raise UserError(f"{str(out)!r} is one file, and {len(wanted)} were asked for. Give a folder.")
     return [out]

@@ -48,6 +48,8 @@ DOORS: dict[str, tuple[str, str, Door]] = {  # name: format, file name of the mu
     "export": ("tflite", "m.tflite", ["export", "--weights", "{file}", "--format", "int8", "--backend", "ai_edge_quantizer",
                                       "--limit", "2", "--out", "{out}/e.tflite", *FEED]),
     "safetensors": ("safetensors", "m.safetensors", ["classify", PHOTO, "--weights", "{file}"]),
+    "export of weights": ("safetensors", "m.safetensors", ["export", "--weights", "{file}", "--format", "float32",
+                                                           "--out", "{out}/x"]),
     "keras": ("keras", "m.keras", ["classify", PHOTO, "--weights", "{file}"]),
     "h5": ("h5", "m.h5", ["classify", PHOTO, "--weights", "{file}"]),
     "weights archive": ("checkpoint.tar", "m.tar", ["classify", PHOTO, "--weights", "{file}"]),
@@ -177,7 +179,7 @@ def attempt(door: str, file: str, out: str) -> dict[str, Any]:
         outcome = "noise"
     if OUTSIDE:
         outcome, text = "outside", f"{OUTSIDE}\n{text}"
-    return {"outcome": outcome, "said": text[-4000:]}
+    return {"outcome": outcome, "said": text if len(text) < 6000 else f"{text[:2000]}\n...\n{text[-4000:]}"}
 
 
 OUTSIDE: list[str] = []  # files that were written where nothing may be
@@ -210,7 +212,14 @@ def main() -> None:
     os.dup2(2, 1)
     home = os.environ["HOME"]
     _watch(
-        (home, str(ROOT / "effnet_lab"), "/dev/", "/proc/", *(path for path in sys.path if path.endswith("-packages")))
+        (
+            home,
+            str(ROOT / "effnet_lab"),
+            sys.base_prefix,
+            "/dev/",
+            "/proc/",
+            *(path for path in sys.path if path.endswith("-packages")),
+        )
     )
     for line in sys.stdin:
         asked = json.loads(line)

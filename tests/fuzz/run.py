@@ -34,7 +34,8 @@ from doors import DOORS
 
 MUTANTS = {  # how many a whole run tries; 2,000 of .tflite, 500 of every other format
     "lint": 400, "footprint": 200, "classify": 400, "evaluate": 250, "layer-error": 200, "verdicts": 150, "explain": 150,
-    "bench": 100, "features": 100, "export": 100, "baseline": 400, "results": 100, "labels": 250, "labels.json": 250,
+    "export of weights": 50, "bench": 100, "features": 100, "export": 100, "baseline": 400,
+    "results": 100, "labels": 250, "labels.json": 250,
 }  # fmt: skip
 OTHERS = 500
 QUICK = ("lint", "footprint", "classify", "evaluate", "layer-error", "explain", "safetensors", "statistics", "answers",
@@ -143,6 +144,8 @@ class Attack:
                     healthy.mkdir(parents=True, exist_ok=True)
                     made = attacked.ask({"make": str(healthy)}, late_s=600.0)
                     notes.write_text(json.dumps({form: made[form] for form in formats.DAMAGE}), encoding="utf-8")
+                    attacked.close()
+                    attacked = Attacked(home, healthy)
                 contents = {form: Path(path).read_bytes() for form, path in json.loads(notes.read_text()).items()}
                 for place, door in enumerate(doors):
                     until = time.monotonic() + (deadline - time.monotonic()) / (len(doors) - place)
