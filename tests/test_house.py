@@ -136,7 +136,7 @@ def commands() -> list[tuple[str, ast.FunctionDef, ast.Module]]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
         for node in tree.body:
-            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "COMMANDS":
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in ("COMMANDS", "STUDIES"):
                 found += [(name.id.rstrip("_"), functions[name.id], tree) for name in node.value.elts]
     return found
 
@@ -233,7 +233,7 @@ def test_what_is_loaded(statement, absent):
 QUESTIONS = {  # `import effnet_lab as el` offers them all, and nothing else but `open_images`
     "variants", "search", "build_model", "load_model", "save_model", "train", "export", "calibrate", "layer_error",
     "verdicts", "lint", "explain", "repair", "evaluate", "compare", "classify", "features", "audit_preprocess", "bench",
-    "profile", "footprint", "ethosu", "tradeoffs", "choose", "run_notebooks", "check", "bless",
+    "profile", "footprint", "ethosu", "tradeoffs", "choose", "scaling_study", "run_notebooks", "check", "bless",
 }  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from effnet_lab.cli import (
     pictures,
     repairing,
     serving,
+    studying,
     training,
     verdicts,
 )
@@ -56,6 +57,13 @@ for room in (
 ):
     for command in room.COMMANDS:
         app.command(command.__name__.rstrip("_").replace("_", "-"))(as_command(command))
+
+study = typer.Typer(
+    help="Experiments of many runs, which take hours and may be stopped at any moment.", no_args_is_help=True
+)
+for command in studying.STUDIES:
+    study.command(command.__name__)(as_command(command))
+app.add_typer(study, name="study")
 
 
 def _print_version(wanted: bool) -> None:

@@ -36,24 +36,35 @@ def search(
     max_flash: Annotated[float | None, typer.Option(help="Bytes of int8 weights and int32 biases.")] = None,
     classes: Annotated[int, typer.Option(help="Outputs of the classifier.")] = 1000,
     scale_ends: Annotated[bool, typer.Option(help="Let stem, head and the end stages scale too (below lite0).")] = True,
+    by: Annotated[
+        str, typer.Option(help="evenness, or accuracy: the top-1 expected by a law fitted to --task.")
+    ] = "evenness",
+    task: Annotated[str, typer.Option(help="With --by accuracy: the study that the law is fitted to.")] = "scenes",
     limit: Annotated[int, typer.Option(min=1, help="How many of the best to print.")] = 10,
     json: Json = False,
 ) -> None:
-    """The networks that fit a budget, the most evenly scaled first.
+    """The networks that fit a budget: the most evenly scaled first, or those that should recognise most.
 
     All combinations of width, depth and resolution that differ after rounding are counted, more than 200,000.
 
-    Example: effnet-lab search --max-arena 262144 --max-flash 1e6 --classes 10
+    Example: effnet-lab search --max-arena 262144 --max-flash 1e6 --classes 10 --by accuracy
     """
     from effnet_lab import scaling
 
     found = scaling.search(
         max_params=max_params, max_madds=max_madds, max_arena=max_arena, max_flash=max_flash, classes=classes,
-        scale_ends=scale_ends,
+        scale_ends=scale_ends, by=by, task=task,
     )  # fmt: skip
     show(found.head(limit), json)
     if not json:
         say(f"{len(found):,} networks fit, counted with {classes:,} classes; phi counts from lite0.", err=True)
+        if "inside" in found:
+            n = int(found["inside"].sum())
+            say(
+                f"Top-1 is what a law fitted to {task!r} expects of that task, with its 95 % prediction interval. {n:,} of the "
+                "networks lie inside what was trained for it; the others stand last.",
+                err=True,
+            )
 
 
 def fetch(

@@ -49,7 +49,21 @@ from effnet_lab.frames.errors import (
     VERDICTS,
 )
 from effnet_lab.frames.kinds import Column
-from effnet_lab.frames.networks import CANDIDATES, CLAIMS, COUNTS, HISTORY, MEASURED, PUBLISHED, VARIANTS
+from effnet_lab.frames.networks import (
+    CANDIDATES,
+    CLAIMS,
+    COEFFICIENTS,
+    COUNTS,
+    EXPECTED_CANDIDATES,
+    HISTORY,
+    LEFT_OUT,
+    MEASURED,
+    PUBLISHED,
+    SCALING,
+    SCALING_GAIN,
+    SCALING_STUDY,
+    VARIANTS,
+)
 from effnet_lab.frames.tables import MODEL_FILE, Frame, build, require
 
 FRAMES = {
@@ -72,6 +86,7 @@ __all__ = [
     "CHANNEL_RANGES",
     "CLAIMS",
     "CLASSIFICATION",
+    "COEFFICIENTS",
     "COLUMNS",
     "COMPARISON",
     "CONFUSION",
@@ -81,6 +96,7 @@ __all__ = [
     "ETHOSU",
     "ETHOSU_LAYERS",
     "EVIDENCE",
+    "EXPECTED_CANDIDATES",
     "FINDINGS",
     "FOOTPRINT",
     "FRAMES",
@@ -91,6 +107,7 @@ __all__ = [
     "INTEGER_STEPS",
     "LATENCY",
     "LAYER_ERROR",
+    "LEFT_OUT",
     "MEASURED",
     "MEMORY",
     "MODEL_FILE",
@@ -103,6 +120,9 @@ __all__ = [
     "RELIABILITY",
     "REPAIR",
     "RIVALS",
+    "SCALING",
+    "SCALING_GAIN",
+    "SCALING_STUDY",
     "TRADEOFFS",
     "VARIANTS",
     "VERDICTS",

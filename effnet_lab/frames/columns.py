@@ -165,13 +165,27 @@ _RANGES = (
     _count("n_calibration", "calibration images"), _count("draw"), _text("drawn"),
     _number("relative_width", "width / that of all images", digits=".3g"),
 )  # fmt: skip
+_SCALING = (  # studies of what scaling buys
+    _text("base"), _text("direction"), _text("cost"), Column("inside", "flag", "inside what was measured"),
+    _number("level", "MAdds / the base's, asked for", digits=".3g"),
+    _number("madds_ratio", "MAdds / the base's", digits=".3f"),
+    _number("alpha", "alpha (depth)", digits=".3g"), _number("beta", "beta (width)", digits=".3g"),
+    _number("gamma", "gamma (resolution)", digits=".3g"), _count("seed"), _count("n_seeds", "seeds"),
+    _count("n_train", "training images"), _count("epochs"), _number("learning_rate", "learning rate", digits=".3g"),
+    _fraction("expected_top1", "top-1 accuracy, expected", interval=True),
+    _fraction("error", "measured less expected", "", interval=False),
+    _fraction("gain", "top-1 per doubling of the cost", interval=True),
+    _number("p_adjusted", "p, adjusted for the number of tests", digits=".2g"),
+    _text("float_hits", "images recognised, float"), _text("int8_hits", "images recognised, int8"),
+)  # fmt: skip
 _PROVENANCE = (
     _text("notebook"), _text("profile"), _text("effnet_lab", "effnet-lab"), _text("tensorflow", "TensorFlow"),
     _text("litert", "LiteRT"), _text("quantizer", "AI Edge Quantizer"),
 )  # fmt: skip
 
 DECLARED = (
-    *_FILE, *_NETWORK, *_LAYER_ERROR, *_VERDICTS, *_INTEGER, *_ACCURACY, *_TIME, *_BOARD, *_CLAIMS, *_RANGES, *_PROVENANCE,
+    *_FILE, *_NETWORK, *_LAYER_ERROR, *_VERDICTS, *_INTEGER, *_ACCURACY, *_TIME, *_BOARD, *_CLAIMS, *_RANGES, *_SCALING,
+    *_PROVENANCE,
 )  # fmt: skip
 COLUMNS = {part.name: part for column in DECLARED for part in column.parts()}
 PROVENANCE = tuple(column.name for column in _PROVENANCE)  # what `record` adds to every row: where it came from

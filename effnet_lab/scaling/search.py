@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from effnet_lab import frames
-from effnet_lab.names import UserError
+from effnet_lab.names import UserError, lookup
 from effnet_lab.scaling.compound import Compound
 from effnet_lab.scaling.counts import totals
+from effnet_lab.scaling.law import features_of, law_of
 from effnet_lab.scaling.rounding import scaled_channels, scaled_repeats
 from effnet_lab.scaling.specs import NetSpec
 from effnet_lab.scaling.variants import get_spec
@@ -42,6 +43,7 @@ class Grid:
 
 
 GRID, PAPER = Grid(), Compound()
+EVENNESS, ACCURACY = ORDERS = ("evenness", "accuracy")
 
 
 def search(
@@ -55,12 +57,16 @@ def search(
     grid: Grid = GRID,
     compound: Compound = PAPER,
     classes: int = 1000,
+    by: str = "evenness",
+    task: str = "scenes",
 ) -> pd.DataFrame:
     """Every network of the grid that fits the limits: CANDIDATES frame, the most evenly scaled first.
 
-    They are ordered by `phi`, the compound coefficient that width, depth and resolution have *all* reached, counted from
-    `base`: without training anything, the most that theory says is to spend a budget on the three together. More MAdds,
-    then fewer parameters, break ties. Multipliers that round to the same network are one candidate: the largest pair.
+    By evenness they are ordered by `phi`, the compound coefficient that width, depth and resolution have *all* reached,
+    counted from `base`: without training anything, the most that theory says is to spend a budget on the three together.
+    More MAdds, then fewer parameters, break ties. Multipliers that round to the same network are one candidate: the
+    largest pair. By accuracy it is the EXPECTED_CANDIDATES frame, ordered by the top-1 that the law of a study expects on
+    its task, those inside of what was measured first: what lies outside is a guess.
 
     Parameters
     ----------
@@ -74,6 +80,10 @@ def search(
         Whether stem, head and the end stages scale too, as they must below lite0.
     classes : int
         Outputs of the classifier.
+    by : str
+        "evenness" or "accuracy".
+    task : str
+        Images of the study that the law is fitted to, see `law_of`; by accuracy only.
 
     Raises
     ------
@@ -85,6 +95,7 @@ def search(
     >>> search(max_params=1e5, classes=10, grid=Grid(widths=(0.1, 0.2), depths=(0.5,), resolutions=(64,)))["width"].tolist()
     [0.2, 0.1]
     """
+    lookup("order", by, ORDERS)
     budget = Budget(params=max_params, madds=max_madds, peak_activation_bytes=max_arena, flash_bytes=max_flash)
     start = replace(get_spec(base) if isinstance(base, str) else base, fixed_ends=not scale_ends)
     sides = np.array(sorted(grid.resolutions), dtype=np.int64)
@@ -98,7 +109,19 @@ def search(
     whole = [name for name in table if frames.column(str(name)).kind == "count"]
     table = table.astype(dict.fromkeys(whole, "int64"))
     table = table.sort_values(["phi", "madds", "params"], ascending=[False, False, True], ignore_index=True)
-    return frames.require(table, frames.CANDIDATES, caller="search")
+    if by == EVENNESS:
+        return frames.require(table, frames.CANDIDATES, caller="search")
+    table = pd.concat([table, law_of(task).expect(_features(table, start))], axis=1)
+    table = table.sort_values(["inside", "expected_top1"], ascending=False, kind="stable", ignore_index=True)
+    return frames.require(table, frames.EXPECTED_CANDIDATES, caller="search")
+
+
+def _features(table: pd.DataFrame, start: NetSpec) -> np.ndarray:
+    """`features_of` every row: width decides the first, depth the second, the side the third."""
+    widths = {w: features_of(replace(start, width=w))[0] for w in table["width"].unique()}
+    depths = {d: features_of(replace(start, depth=d))[1] for d in table["depth"].unique()}
+    parts = (table["width"].map(widths), table["depth"].map(depths), np.log2(table["resolution_px"]))
+    return np.stack([np.asarray(part, float) for part in parts], axis=1)
 
 
 def _fitting(

@@ -11,6 +11,7 @@ from effnet_lab.studies.op_costs import OpCosts, fit_op_costs, measure_op_costs
 from effnet_lab.studies.repair_gain import repair_gain
 from effnet_lab.studies.repair_run import Repaired, repair
 from effnet_lab.studies.rivals import rivals
+from effnet_lab.studies.scaling_study import ScalingStudy, scaling_study
 from effnet_lab.studies.tradeoffs import Needs, choose, tradeoffs
 from effnet_lab.studies.twin_accuracy import TwinAccuracy, twin_accuracy
 
@@ -21,6 +22,7 @@ __all__ = [
     "Needs",
     "OpCosts",
     "Repaired",
+    "ScalingStudy",
     "TwinAccuracy",
     "activation_style",
     "calibration_study",
@@ -33,6 +35,7 @@ __all__ = [
     "repair",
     "repair_gain",
     "rivals",
+    "scaling_study",
     "standing",
     "tradeoffs",
     "twin_accuracy",

@@ -1,0 +1,210 @@
+"""Expected top-1 of a network that nobody trained: a law in width, depth and resolution, fitted to a study."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from effnet_lab import frames
+from effnet_lab.names import UserError, lookup
+from effnet_lab.paths import data_dir
+from effnet_lab.scaling.rounding import scaled_channels, scaled_repeats
+from effnet_lab.scaling.specs import NetSpec
+from effnet_lab.scaling.variants import get_spec
+
+LEVEL = 0.95
+DIMENSIONS = ("width", "depth", "resolution")
+# What grows by one when the MAdds double along one dimension: they go with the square of channels and of pixels.
+_PER_DOUBLING = {"width": 0.5, "depth": 1.0, "resolution": 0.5}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Law:
+    """Logit of top-1 as a polynomial in log2 of channels, blocks and pixels, by least squares over the networks of a study."""
+
+    form: str  # of FORMS
+    result: Any  # statsmodels' RegressionResults
+    centre: NDArray[np.float64]  # features of the base
+    low: NDArray[np.float64]  # smallest features seen
+    high: NDArray[np.float64]
+    leverage: float  # the largest among the networks seen
+    task: str
+    n_networks: int
+    n_seeds: int
+
+    def expect(self, features: NDArray[np.float64]) -> pd.DataFrame:
+        """Columns expected_top1 with the ends of its 95 % prediction interval, and whether the network lies inside.
+
+        Inside means: no feature beyond those seen, and no further from their middle than the furthest network that was
+        seen (its leverage), so that a corner of the box where nothing was trained is outside.
+
+        Parameters
+        ----------
+        features : float (n, 3)
+            Rows of `features_of`.
+        """
+        terms = _terms(features - self.centre, self.form)
+        found = self.result.get_prediction(terms).summary_frame(alpha=1 - LEVEL)
+        leverage = np.einsum("ij,jk,ik->i", terms, self.result.normalized_cov_params, terms)
+        boxed = ((features >= self.low - 1e-9) & (features <= self.high + 1e-9)).all(axis=1)
+        columns = {"": "mean", "_lo": "obs_ci_lower", "_hi": "obs_ci_upper"}
+        values = {f"expected_top1{end}": _share(found[name].to_numpy()) for end, name in columns.items()}
+        return pd.DataFrame(values | {"inside": boxed & (leverage <= self.leverage + 1e-9)})
+
+    def gain(self, spec: NetSpec) -> pd.DataFrame:
+        """Where the next MAdd is best spent: columns direction, gain, gain_lo, gain_hi, points of top-1 per doubling of MAdds.
+
+        The slope of the law at the network along each dimension, with the 95 % interval of the slope.
+        """
+        from scipy.stats import t
+
+        at = (features_of(spec) - self.centre)[None]
+        expected = _share(_terms(at, self.form) @ self.result.params)[0]
+        half, rows = float(t.ppf((1 + LEVEL) / 2, self.result.df_resid)), []
+        for i, dimension in enumerate(DIMENSIONS):
+            step = np.zeros_like(at)
+            step[0, i] = 1e-4
+            slope = (_terms(at + step, self.form) - _terms(at - step, self.form))[0] / 2e-4 * _PER_DOUBLING[dimension]
+            slope = slope * expected * (1 - expected)
+            gain, error = float(slope @ self.result.params), float(np.sqrt(slope @ self.result.cov_params() @ slope))
+            rows.append(
+                {"direction": dimension, "gain": gain, "gain_lo": gain - half * error, "gain_hi": gain + half * error}
+            )
+        return pd.DataFrame(rows)
+
+
+FORMS = {"linear": 4, "quadratic": 7, "interactions": 10}  # and how many coefficients each has
+
+
+def features_of(spec: NetSpec) -> NDArray[np.float64]:
+    """log2 of the geometric mean of the channels, of the blocks and of the side, as they are after rounding; float (3,)."""
+    return np.array(
+        [
+            np.log2(scaled_channels(spec)).mean(),
+            np.log2(sum(scaled_repeats(spec))),
+            np.log2(spec.resolution),
+        ]
+    )
+
+
+def fit_law(study: pd.DataFrame, form: str | None = None) -> Law:
+    """Fit a law to the float top-1 of a study.
+
+    Without a form it is the simplest whose squared error on networks left out lies within one standard error of the least.
+    Source of the rule: Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning", section 7.10.
+
+    Parameters
+    ----------
+    study : DataFrame
+        SCALING_STUDY. Seeds of one network are averaged: they are no independent networks.
+    form : str, optional
+        Of FORMS: "linear", "quadratic" (with squares), "interactions" (with products as well).
+
+    Raises
+    ------
+    UserError
+        If the study has too few networks.
+    """
+    seen = _networks(study)
+    if form is None:
+        form = _simplest(seen)
+    lookup("form of a law", form, FORMS)
+    if len(seen) < FORMS[form] + 2:
+        raise UserError(f"A {form} law needs at least {FORMS[form] + 2} networks. The study has {len(seen)}.")
+    return _fit(seen, form)
+
+
+def left_out(study: pd.DataFrame, form: str) -> pd.DataFrame:
+    """LEFT_OUT frame: each network expected by a law that never saw it; then each direction by one that never saw any of it."""
+    seen = _networks(study)
+    rows = [_one_out(seen, form)]
+    for direction in [name for name in seen["direction"].unique() if name != "base"]:
+        rest = seen[seen["direction"] != direction]
+        if len(rest) >= FORMS[form] + 2:
+            rows.append(_held_out(rest, seen[seen["direction"] == direction], form, "one direction left out"))
+    return frames.build(frames.LEFT_OUT, pd.concat(rows).to_dict("records"))
+
+
+@functools.cache
+def law_of(task: str = "scenes") -> Law:
+    """The law of a study that comes with the package."""
+    folder = data_dir() / "studies"
+    tasks = sorted(path.stem.removeprefix("scaling_") for path in folder.glob("scaling_*.csv"))
+    lookup("task that a law was fitted to", task, tasks)
+    return fit_law(pd.read_csv(folder / f"scaling_{task}.csv", keep_default_na=False, na_values=[""]))
+
+
+def _networks(study: pd.DataFrame) -> pd.DataFrame:
+    """One row per network: its features, its mean top-1, the directions it stands for (the first is kept)."""
+    rows = []
+    for (_, _, _), runs in study.groupby(["params", "madds", "resolution_px"], sort=False):
+        first = runs.iloc[0]
+        spec = replace(
+            get_spec(first["base"]), width=first["width"], depth=first["depth"], resolution=int(first["resolution_px"])
+        )
+        row = {name: first[name] for name in ("model", "direction", "data")}
+        row |= dict(zip(DIMENSIONS, features_of(spec), strict=True))
+        rows.append(row | {"float_top1": runs["float_top1"].mean(), "n_seeds": runs["seed"].nunique()})
+    return pd.DataFrame(rows)
+
+
+def _fit(seen: pd.DataFrame, form: str) -> Law:
+    from statsmodels.api import OLS
+
+    features, top1 = seen[list(DIMENSIONS)].to_numpy(float), seen["float_top1"].to_numpy(float)
+    centre = features[0]
+    terms = _terms(features - centre, form)
+    result = OLS(np.log(top1 / (1 - top1)), terms).fit()
+    leverage = np.einsum("ij,jk,ik->i", terms, result.normalized_cov_params, terms)
+    return Law(
+        form=form, result=result, centre=centre, low=features.min(axis=0), high=features.max(axis=0),
+        leverage=float(leverage.max()), task=str(seen["data"].iloc[0]), n_networks=len(seen),
+        n_seeds=int(seen["n_seeds"].max()),
+    )  # fmt: skip
+
+
+def _one_out(seen: pd.DataFrame, form: str) -> pd.DataFrame:
+    parts = [
+        _held_out(seen.drop(index=i), seen.loc[[i]], form, "one network left out") for i in seen.index[1:]
+    ]  # the base is what the law is centred at
+    return pd.concat(parts, ignore_index=True)
+
+
+def _held_out(rest: pd.DataFrame, out: pd.DataFrame, form: str, rule: str) -> pd.DataFrame:
+    expected = _fit(rest, form).expect(out[list(DIMENSIONS)].to_numpy(float))
+    known = out[["model", "direction", "float_top1"]].reset_index(drop=True)
+    table = pd.concat([known, expected], axis=1).assign(rule=rule)
+    return table.assign(error=table["float_top1"] - table["expected_top1"])
+
+
+def _simplest(seen: pd.DataFrame) -> str:
+    squared = {form: _one_out(seen, form)["error"].to_numpy() ** 2 for form in _possible(len(seen))}
+    least = min(squared.values(), key=np.mean)
+    limit = least.mean() + least.std(ddof=1) / np.sqrt(len(least))
+    return next(form for form, errors in squared.items() if errors.mean() <= limit)
+
+
+def _possible(n: int) -> Iterable[str]:
+    found = [form for form, coefficients in FORMS.items() if n - 1 >= coefficients + 2]
+    if not found:
+        raise UserError(f"A law needs at least {FORMS['linear'] + 3} networks. The study has {n}.")
+    return found
+
+
+def _terms(x: NDArray[np.float64], form: str) -> NDArray[np.float64]:
+    columns: Sequence[NDArray[np.float64]] = [np.ones(len(x)), *x.T]
+    if form != "linear":
+        columns = [*columns, *(x**2).T]
+    if form == "interactions":
+        columns = [*columns, *(x[:, i] * x[:, j] for i, j in ((0, 1), (0, 2), (1, 2)))]
+    return np.stack(columns, axis=1)
+
+
+def _share(logit: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(1 / (1 + np.exp(-logit)))

@@ -1,0 +1,173 @@
+"""A study of scaling: equal cost, a ledger that goes on, intervals over seeds and images, the paired tests of triples."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from effnet_lab import frames
+from effnet_lab.intervals import crossed_interval
+from effnet_lab.names import UserError
+from effnet_lab.scaling import get_spec, totals
+from effnet_lab.scaling.grown import grid_networks, matched_networks
+from effnet_lab.studies import scaling_study
+from effnet_lab.studies.scaling_study import coefficients, gains, read_study, study, summary, which_triple
+from effnet_lab.studies.scaling_study.point import hits_of, hits_text
+
+MICRO0 = get_spec("micro0")
+SEEDS, IMAGES = 3, 400
+
+
+@pytest.fixture(scope="module")
+def grown():
+    return [*matched_networks(MICRO0, 3, 10), *grid_networks(MICRO0, 10)]
+
+
+def runs_of(grown, top1):
+    """A study whose networks recognise what `top1(network, seed)` says, made and not trained."""
+    rows = []
+    for network in grown:
+        spec, cost = network.spec, totals(network.spec, 10)
+        for seed in range(SEEDS):
+            hits = top1(network, np.random.default_rng([seed, cost.madds]))
+            row = {name: getattr(network.compound, name, np.nan) for name in ("alpha", "beta", "gamma")}
+            row |= {"model": spec.name, "direction": network.direction, "level": network.level, "base": "micro0"}
+            row |= {"seed": seed, "data": "made", "width": spec.width, "depth": spec.depth, "params": cost.params}
+            row |= {"resolution_px": spec.resolution, "madds": cost.madds, "arena_bytes": cost.peak_activation_bytes}
+            row |= {"n_images": IMAGES, "float_hits": hits_text(hits), "int8_hits": hits_text(hits)}
+            rows.append(row)
+    table = pd.DataFrame(rows).reindex(columns=list(frames.SCALING_STUDY.columns))
+    return frames.require(table, frames.SCALING_STUDY, caller="test")
+
+
+def test_every_direction_has_the_madds_of_its_level(grown):
+    unit = totals(MICRO0, 10).madds
+    matched = [network for network in matched_networks(MICRO0, 4, 10) if network.direction != "base"]
+    assert len(matched) == 3 * 4
+    for network in matched:
+        assert totals(network.spec, 10).madds / unit == pytest.approx(network.level, rel=0.05), network.spec.name
+    for network in matched:  # one dimension alone
+        moved = {
+            name for name in ("width", "depth", "resolution") if getattr(network.spec, name) != getattr(MICRO0, name)
+        }
+        assert moved == ({network.direction} if network.direction != "compound" else {"width", "depth", "resolution"})
+
+
+def test_the_triples_of_the_grid_double_the_madds(grown):
+    triples = {(n.compound.alpha, n.compound.beta, n.compound.gamma) for n in grown if n.direction == "grid"}
+    for alpha, beta, gamma in triples:
+        assert alpha * beta**2 * gamma**2 == pytest.approx(2.0)
+    assert any(alpha == 1.2 and beta == 1.1 for alpha, beta, _ in triples)
+
+
+def test_recognised_images_come_back_from_text():
+    for n in (1, 7, 8, 2000):
+        hits = np.random.default_rng(n).random(n) < 0.5
+        assert (hits_of(hits_text(hits)) == hits).all()
+    for text in ("", "12", "x:AA==", "99:AA==", "8:not base64"):
+        with pytest.raises(UserError, match="should read like"):
+            hits_of(text)
+
+
+@pytest.mark.parametrize(("spread", "seeds"), [(0.0, 3), (0.3, 3), (0.3, 8)])
+def test_an_interval_over_seeds_and_images_holds_the_truth(spread, seeds):
+    rng, held = np.random.default_rng(0), []
+    for _ in range(300):  # half of all is the truth, by symmetry
+        ease, luck = rng.normal(0, 1.5, 300), rng.normal(0, spread, seeds)
+        hits = ease + luck[:, None] + rng.logistic(size=(seeds, 300)) > 0
+        _, low, high = crossed_interval(hits)
+        held.append(low <= 0.5 <= high)
+    assert 0.88 <= np.mean(held) <= 0.99
+
+
+def test_with_one_seed_it_is_the_t_interval_over_images():
+    from scipy import stats
+
+    hits = np.random.default_rng(0).random((1, 500)) < 0.8
+    mean, low, high = crossed_interval(hits)
+    theirs = stats.t.interval(0.95, 499, loc=hits.mean(), scale=stats.sem(hits[0].astype(float)))
+    assert (mean, low, high) == pytest.approx((hits.mean(), *theirs))
+
+
+def test_a_better_triple_is_told_from_the_papers_and_an_equal_one_is_not(grown):
+    fixed = np.random.default_rng(7).random(IMAGES)
+
+    def better(network, rng):
+        share = (
+            0.9
+            if network.direction == "grid" and network.compound.alpha == 1.0 and network.compound.beta == 1.0
+            else 0.6
+        )
+        return fixed + rng.normal(0, 0.02, IMAGES) < share
+
+    table = coefficients(runs_of(grown, better)).set_index(["alpha", "beta", "level"]).sort_index()
+    assert (table.loc[(1.0, 1.0), "difference"] > 0.2).all()
+    assert (table.loc[(1.0, 1.0), "p_adjusted"] < 1e-6).all()
+    assert table.loc[(1.2, 1.1), "p_adjusted"].isna().all()  # the paper's own, against itself
+    others = table.drop(index=[(1.0, 1.0), (1.2, 1.1)])["p_adjusted"]
+    assert (others > 0.05).all()
+    assert "can be told apart" in which_triple(table.reset_index())
+
+
+def test_when_all_are_equal_the_sentence_says_so(grown):
+    fixed = np.random.default_rng(7).random(IMAGES)
+    sentence = which_triple(coefficients(runs_of(grown, lambda _, rng: fixed + rng.normal(0, 0.05, IMAGES) < 0.6)))
+    assert "the paper's triple is the best" in sentence or "cannot be told apart with this data" in sentence
+
+
+def test_the_gain_is_points_per_doubling_of_the_cost(grown):
+    def by_madds(network, _rng):
+        return np.arange(IMAGES) < IMAGES * (0.5 + 0.1 * np.log2(network.level))
+
+    runs = runs_of([network for network in grown if network.direction != "grid"], by_madds)
+    for row in gains(runs).itertuples():
+        assert row.gain == pytest.approx(0.1, rel=0.05)  # rounding leaves some MAdds
+    arena = gains(runs, "arena_bytes").set_index(["direction", "level"])["gain"]
+    assert arena["width", 2.0] > arena["resolution", 2.0]  # a finer picture needs more memory
+    with pytest.raises(UserError, match="cost"):
+        gains(runs, "euros")
+
+
+def test_the_table_has_every_network_once(grown):
+    table = summary(runs_of(grown, lambda _, rng: rng.random(IMAGES) < 0.7))
+    assert len(table) == len(grown)
+    assert (table["n_seeds"] == SEEDS).all()
+    assert ((table["float_top1_lo"] < table["float_top1"]) & (table["float_top1"] < table["float_top1_hi"])).all()
+    assert table.loc[0, "madds_ratio"] == 1.0
+
+
+def test_an_unfinished_study_is_read_as_far_as_it_is(tmp_path, grown):
+    assert read_study(grown, tmp_path, seeds=range(2)).empty
+    with pytest.raises(UserError, match="no finished run of its base"):
+        summary(read_study(grown, tmp_path, seeds=range(2)))
+
+
+def test_a_study_ends_goes_on_and_repeats_nothing(tmp_path, monkeypatch):
+    """The real thing, small: two levels of digits, one epoch; one point is taken away, and it alone is trained again."""
+    done = scaling_study("digits", tmp_path, levels=1, seeds=2, epochs=1)
+    assert done.table["n_seeds"].tolist() == [2]
+    assert done.table["relative_p50"].notna().all()
+    points = sorted((tmp_path / "points").glob("*.csv"))
+    assert len(points) == 2
+    (points[1]).unlink()
+    asked = []
+
+    def one_by_one(call, tasks, workers):
+        asked.extend(tasks)
+        return ((task, call(task)) for task in tasks)
+
+    monkeypatch.setattr(study, "in_workers", one_by_one)
+    again = scaling_study("digits", tmp_path, levels=1, seeds=2, epochs=1)
+    assert [task.seed for task in asked] == [1]
+    kept = ["float_hits", "int8_hits", "train_top1", "size_bytes"]
+    pd.testing.assert_frame_equal(again.runs[kept], done.runs[kept])  # a worker's weights are this process's weights
+    with pytest.raises(UserError, match="holds a study of 'digits', 1 epochs"):
+        scaling_study("digits", tmp_path, levels=1, seeds=2, epochs=2)
+
+
+def test_bad_numbers_are_refused(tmp_path):
+    for wrong in ({"seeds": 0}, {"workers": 0}, {"levels": 0}, {"base": "micro9"}):
+        with pytest.raises(UserError):
+            scaling_study("digits", tmp_path, **wrong)
+    assert not list(tmp_path.iterdir())
