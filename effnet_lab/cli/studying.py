@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from effnet_lab.cli.output import progress, show
+from effnet_lab.cli.saying import say
 
 
 def scaling(
@@ -36,7 +37,7 @@ def scaling(
     )  # fmt: skip
     show(done.table, json)
     if not json and done.sentence:
-        typer.echo(done.sentence)
+        say(done.sentence)
 
 
 STUDIES = (scaling,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -115,9 +116,11 @@ _ALONE: dict[str, Callable[[NetSpec, float], list[NetSpec]]] = dict(
 
 
 def _nearest(specs: Iterable[NetSpec], level: float, base: NetSpec, classes: int) -> NetSpec:
-    """Of those that differ after rounding; the first of each is the smallest multiplier."""
+    """Of networks that grow: the one whose MAdds come nearest; of those that round to the same the first."""
     distinct: dict[object, NetSpec] = {}
     for spec in specs:
         distinct.setdefault((scaled_channels(spec), scaled_repeats(spec), spec.resolution), spec)
-    wanted = level * float(totals(base, classes).madds)
-    return min(distinct.values(), key=lambda spec: abs(np.log(float(totals(spec, classes).madds) / wanted)))
+    ladder, wanted = list(distinct.values()), level * float(totals(base, classes).madds)
+    above = bisect.bisect_left(ladder, wanted, key=lambda spec: float(totals(spec, classes).madds))
+    beside = ladder[max(0, above - 1) : above + 1]
+    return min(beside, key=lambda spec: abs(np.log(float(totals(spec, classes).madds) / wanted)))

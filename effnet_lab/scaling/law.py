@@ -136,7 +136,7 @@ def law_of(task: str = "scenes") -> Law:
     """The law of a study that comes with the package."""
     folder = data_dir() / "studies"
     tasks = sorted(path.stem.removeprefix("scaling_") for path in folder.glob("scaling_*.csv"))
-    lookup("task that a law was fitted to", task, tasks)
+    lookup("task that a law was fitted to", task, dict.fromkeys(tasks))
     return fit_law(pd.read_csv(folder / f"scaling_{task}.csv", keep_default_na=False, na_values=[""]))
 
 

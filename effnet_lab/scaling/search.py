@@ -95,7 +95,7 @@ def search(
     >>> search(max_params=1e5, classes=10, grid=Grid(widths=(0.1, 0.2), depths=(0.5,), resolutions=(64,)))["width"].tolist()
     [0.2, 0.1]
     """
-    lookup("order", by, ORDERS)
+    lookup("order", by, dict.fromkeys(ORDERS))
     budget = Budget(params=max_params, madds=max_madds, peak_activation_bytes=max_arena, flash_bytes=max_flash)
     start = replace(get_spec(base) if isinstance(base, str) else base, fixed_ends=not scale_ends)
     sides = np.array(sorted(grid.resolutions), dtype=np.int64)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from effnet_lab.studies.scaling_study.answers import COSTS, coefficients, gains, summary, which_triple
-from effnet_lab.studies.scaling_study.study import ScalingStudy, StudyRecipe, networks_of, read_study, scaling_study
+from effnet_lab.studies.scaling_study.point import StudyRecipe
+from effnet_lab.studies.scaling_study.study import ScalingStudy, networks_of, read_study, scaling_study
 
 __all__ = [
     "COSTS", "ScalingStudy", "StudyRecipe", "coefficients", "gains", "networks_of", "read_study", "scaling_study",

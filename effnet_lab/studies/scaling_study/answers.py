@@ -76,9 +76,14 @@ def gains(study: pd.DataFrame, cost: str = "madds") -> pd.DataFrame:
         doublings = float(np.log2(first[cost] / base[cost].iloc[0]))
         difference = _cells(crossed_interval(_difference(runs, base, "int8")), "gain")
         row = {name: first[name] for name in ("level", "alpha", "beta", "gamma")}
-        row |= {name: value / doublings if doublings > 0 else float("nan") for name, value in difference.items()}
+        row |= {name: _per_doubling(value, doublings) for name, value in difference.items()}
         rows.append(row | {"cost": cost, "model": model, "direction": direction, "n_seeds": len(runs)})
     return frames.build(frames.SCALING_GAIN, rows)
+
+
+def _per_doubling(value: float, doublings: float) -> float:
+    """What grows without costing more wins, or loses, without bound."""
+    return value / doublings if doublings > 0 else float(np.sign(value)) * float("inf") if value else 0.0
 
 
 def which_triple(table: pd.DataFrame) -> str:
@@ -87,10 +92,11 @@ def which_triple(table: pd.DataFrame) -> str:
 
 
 def _winner(level: Any, rows: pd.DataFrame) -> str:
-    best = rows.loc[rows["float_top1"].idxmax()]
+    rows = rows.sort_values("float_top1", ascending=False, ignore_index=True)
+    best = rows.iloc[0]
     triple = f"alpha {best['alpha']:.3g}, beta {best['beta']:.3g}, gamma {best['gamma']:.3g}"
-    n = f"{best['n_seeds']} seed{'s' * (best['n_seeds'] > 1)}, {best['n_images']:,} images"
-    if _is_paper(rows.loc[[best.name]]):
+    n = f"{best['n_seeds']} seed{'s' if best['n_seeds'] > 1 else ''}, {best['n_images']:,} images"
+    if _is_paper(rows):
         return f"At {level:g} times the MAdds the paper's triple is the best of {len(rows)} ({n})."
     told = (
         f"can be told apart (p = {best['p_adjusted']:.2g}, adjusted)"

@@ -19,7 +19,7 @@ from effnet_lab.scaling.grown import GrownNetwork, grid_networks, matched_networ
 from effnet_lab.scaling.rounding import scaled_channels, scaled_repeats
 from effnet_lab.studies.scaling_study.answers import coefficients, summary, which_triple
 from effnet_lab.studies.scaling_study.point import Point, StudyRecipe, measure_point
-from effnet_lab.studies.scaling_study.workers import in_workers
+from effnet_lab.workers import in_workers
 
 TABLE, LATENCIES = "scaling_study.csv", "latency.csv"
 Progress = Callable[..., Iterable[Any]]
@@ -115,7 +115,7 @@ def read_study(
         for network in grown:
             path = _ledger(folder, network.spec, seed)
             if path.exists():
-                cells = pd.read_csv(path).iloc[0].to_dict()
+                cells = {str(name): value for name, value in pd.read_csv(path).iloc[0].items()}
                 rows.append(_role(network, grown[0].spec) | _relative(path, latencies) | cells)
     return frames.build(frames.SCALING_STUDY, rows)
 

@@ -1,4 +1,4 @@
-"""Points of a study shared out over processes that give way to everything else and end with their parent."""
+"""Long work shared out over processes that give way to everything else and end with their parent."""
 
 from __future__ import annotations
 
