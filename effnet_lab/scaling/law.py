@@ -128,7 +128,8 @@ def left_out(study: pd.DataFrame, form: str) -> pd.DataFrame:
         rest = seen[seen["direction"] != direction]
         if len(rest) >= FORMS[form] + 2:
             rows.append(_held_out(rest, seen[seen["direction"] == direction], form, "one direction left out"))
-    return frames.build(frames.LEFT_OUT, pd.concat(rows).to_dict("records"))
+    table = pd.concat(rows, ignore_index=True)[list(frames.LEFT_OUT.columns)]
+    return frames.require(table, frames.LEFT_OUT, caller="left_out")
 
 
 @functools.cache
