@@ -112,11 +112,8 @@ class Statistics:
             about |= {name: tuple(about[name]) for name in _WORDS}
             found = cls(**about, **arrays)
             size = (len(found.images), len(found.tensors))
-            if (
-                len(found.layers) != size[1]
-                or any(arrays[name].shape[:2] != size for name in _ARRAYS)
-                or arrays["counts"].shape[2:] != (BINS,)
-            ):
+            shapes = [arrays[name].shape for name in _ARRAYS]
+            if len(found.layers) != size[1] or shapes != [size, size, size, (*size, BINS)]:
                 raise ValueError("its arrays do not fit its names")
             if [arrays[name].dtype.kind for name in _ARRAYS] != ["f", "f", "i", "u"]:
                 raise ValueError("its arrays have other types")

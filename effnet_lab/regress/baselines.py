@@ -147,7 +147,7 @@ def _smoke_rows(results: Path) -> dict[str, pd.DataFrame]:
     for name in RULES:
         path = frame_path(results, name)
         if path.exists():
-            rows = read_csv(path)
+            rows = read_csv(path, FRAMES[name].keys, ("profile",))
             found[name] = rows[rows["profile"] == PROFILE].set_index(list(FRAMES[name].keys))
     if not any(len(rows) for rows in found.values()):
         raise UserError(
@@ -159,7 +159,8 @@ def _smoke_rows(results: Path) -> dict[str, pd.DataFrame]:
 def _blessed_rows(baselines: Path) -> dict[str, pd.DataFrame]:
     """Baseline rows per frame, indexed by key."""
     paths = {name: baselines / f"{name}.csv" for name in RULES}
-    return {name: read_csv(path).set_index(list(FRAMES[name].keys)) for name, path in paths.items() if path.exists()}
+    keys = {name: list(FRAMES[name].keys) for name in paths}
+    return {name: read_csv(path, keys[name]).set_index(keys[name]) for name, path in paths.items() if path.exists()}
 
 
 def _empty(frame: Frame) -> pd.DataFrame:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,15 +12,59 @@ import pandas as pd
 from pandas.api.types import is_float_dtype
 
 from effnet_lab.frames import column
+from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
 
 _EXACT = 2**53  # the largest float64 that still counts one by one
 
 
-def read_csv(path: Path) -> pd.DataFrame:
-    """Floats to the last bit, counts as integers, what was not measured as NaN, text as text."""
-    raw = pd.read_csv(path, dtype="str", keep_default_na=False, na_filter=False, encoding="utf-8")
-    return pd.DataFrame({name: _KINDS[column(name).kind](raw[name]) for name in raw.columns}, index=raw.index)
+def read_csv(path: Path, keys: Sequence[str] = (), also: Sequence[str] = ()) -> pd.DataFrame:
+    """Floats to the last bit, counts as integers, what was not measured as NaN, text as text.
+
+    Parameters
+    ----------
+    path : Path
+    keys : sequence of str
+        Columns that must be there and tell every two rows apart.
+    also : sequence of str
+        Columns that must be there.
+
+    Raises
+    ------
+    UserError
+        If the file is no such table: it can have been edited, cut short or saved by another program.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row that is longer than the header
+            raw = pd.read_csv(
+                path, dtype="str", keep_default_na=False, na_filter=False, encoding="utf-8", index_col=False
+            )
+    except (
+        ValueError,
+        pd.errors.ParserWarning,
+    ) as error:  # pandas' own errors and those of the encoding are ValueErrors
+        raise _no_table(path, str(error).splitlines()[0][:120]) from None
+    names = [str(name) for name in raw.columns]
+    if missing := [name for name in (*keys, *also) if name not in names]:
+        raise _no_table(path, f"it has no column {missing[0]!r}")
+    table = pd.DataFrame({name: _read_column(raw[name], path) for name in names}, index=raw.index)
+    if keys and (twice := table.duplicated(list(keys))).any():
+        first = int(twice.to_numpy().argmax()) + 2  # the header is line 1
+        raise _no_table(path, f"line {first} has the key of an earlier one")
+    return table
+
+
+def _read_column(cells: pd.Series, path: Path) -> pd.Series:
+    kind = column(str(cells.name)).kind
+    try:
+        return _KINDS[kind](cells)
+    except (ValueError, OverflowError, TypeError) as error:
+        raise _no_table(path, f"column {cells.name!r} holds no {kind}: {str(error)[:80]}") from None
+
+
+def _no_table(path: Path, why: str) -> UserError:
+    return UserError(f"Cannot read {path}: {why}. Restore the file, or remove it and run again.")
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> Path:

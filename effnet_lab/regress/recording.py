@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 PLOTLY_JS = "plotly.min.js"
+_WHO = ("notebook", "profile")  # of the provenance: what rows are chosen by
 _DISTRIBUTIONS = {  # provenance column -> distribution whose version it holds
     "effnet_lab": "effnet-lab",
     "tensorflow": "tensorflow",
@@ -62,7 +63,7 @@ def record(table: pd.DataFrame, frame_name: str, out_dir: str | Path, *, noteboo
     path = frame_path(out_dir, frame_name)
     with only_one(path):  # two processes that record at once: neither loses a row
         if path.exists():
-            rows = _last_wins(read_csv(path), as_read(rows), frame)
+            rows = _last_wins(read_csv(path, frame.keys, _WHO), as_read(rows), frame)
         return write_csv(rows, path)
 
 
@@ -105,7 +106,7 @@ def read_frame(out_dir: str | Path, name: str) -> pd.DataFrame:
         raise UserError(
             f"No {name} frame in {out_dir}. Run the notebook that records it: effnet-lab run --out {out_dir}."
         )
-    return read_csv(path)
+    return read_csv(path, FRAMES[name].keys, _WHO)
 
 
 def forget(out_dir: str | Path, *, notebook: str, profile: str) -> None:
@@ -114,7 +115,7 @@ def forget(out_dir: str | Path, *, notebook: str, profile: str) -> None:
         path = frame_path(out_dir, name)
         if path.exists():
             with only_one(path):
-                rows = read_csv(path)
+                rows = read_csv(path, FRAMES[name].keys, _WHO)
                 kept = rows[(rows["notebook"] != notebook) | (rows["profile"] != profile)]
                 if len(kept) < len(rows):
                     write_csv(kept, path)

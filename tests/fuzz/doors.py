@@ -58,7 +58,7 @@ DOORS: dict[str, tuple[str, str, Door]] = {  # name: format, file name of the mu
     "arrays": ("arrays", "m.npz", ["evaluate", INT8, "--inputs", "{file}"]),
     "notebook": ("notebook", "m.ipynb", notebook),
     "baseline": ("baseline", "variants.csv", ["check", "--results", str(HEALTHY / "results"), "--baselines", "{folder}"]),
-    "results": ("baseline", "frames/variants.csv", ["check", "--results", "{folder}/..",
+    "results": ("results", "frames/variants.csv", ["check", "--results", "{folder}/..",
                                                     "--baselines", str(HEALTHY / "blessed")]),
     "labels": ("labels", "m.txt", ["classify", PHOTO, "--weights", INT8, "--labels", "{file}"]),
     "labels.json": ("labels.json", "m.json", ["classify", PHOTO, "--weights", INT8, "--labels", "{file}"]),
@@ -95,6 +95,7 @@ def make_healthy(folder: Path) -> dict[str, Path]:
     names = dict.fromkeys(("tflite",), "int8.tflite") | {
         "safetensors": "m.safetensors", "keras": "m.keras", "h5": "m.h5", "checkpoint.tar": "weights.tar", "statistics": "s.npz",
         "answers": "answers.npz", "arrays": "arrays.npz", "notebook": "m.ipynb", "baseline": "blessed/variants.csv",
+        "results": "results/frames/variants.csv",
         "labels": "labels.txt", "labels.json": "labels.json", "tar": "photos.tar", "png": "photo.png", "jpg": "photo.jpg",
         "tfrecord": "validation-00000-of-00001",
     }  # fmt: skip

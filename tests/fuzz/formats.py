@@ -265,7 +265,7 @@ def _closed(file: Any, buffer: io.BytesIO) -> bytes:
 
 DAMAGE: dict[str, Damage] = {
     "tflite": field_damage, "safetensors": safetensors_damage, "statistics": npz_damage, "answers": npz_damage,
-    "arrays": npz_damage, "notebook": notebook_damage, "baseline": csv_damage, "labels": labels_damage,
+    "arrays": npz_damage, "notebook": notebook_damage, "baseline": csv_damage, "results": csv_damage, "labels": labels_damage,
     "labels.json": labels_damage,
     "tar": tar_damage, "checkpoint.tar": tar_damage, "png": png_damage, "jpg": byte_damage, "tfrecord": tfrecord_damage,
     "keras": keras_damage, "h5": h5_damage,

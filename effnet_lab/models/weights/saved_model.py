@@ -82,11 +82,14 @@ def _without_scope(named: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]
 
 def _object_graph(prefix: Path) -> dict[str, str] | None:
     """{name that a variable was made with: its key in a TF2 checkpoint}; None for a TF1 checkpoint."""
-    reader = tf.train.load_checkpoint(str(prefix))
-    if not reader.has_tensor(_GRAPH):
-        return None
     graph = trackable_object_graph_pb2.TrackableObjectGraph()
-    graph.ParseFromString(reader.get_tensor(_GRAPH))
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        if not reader.has_tensor(_GRAPH):
+            return None
+        graph.ParseFromString(reader.get_tensor(_GRAPH))
+    except (tf.errors.OpError, DecodeError, RuntimeError, ValueError, TypeError) as error:
+        raise UserError(f"Cannot read {prefix}.index: {reason(error)}. Copy or download the folder again.") from None
     return {a.full_name: a.checkpoint_key for node in graph.nodes for a in node.attributes}
 
 
