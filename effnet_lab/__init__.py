@@ -33,15 +33,16 @@ _HOMES = {
     "analysis": ("explain", "layer_error", "lint", "verdicts"),
     "bench": ("bench", "profile"),
     "board": ("ethosu", "footprint"),
-    "studies": ("choose", "repair", "scaling_study", "tradeoffs"),
+    "studies": ("choose", "mixed_precision", "repair", "scaling_study", "tradeoffs"),
     "regress": ("bless", "check", "run_notebooks"),
 }
 _ROOM = {name: room for room, names in _HOMES.items() for name in names}
 
 __all__ = [
     "audit_preprocess", "bench", "bless", "build_model", "calibrate", "check", "choose", "classify", "compare", "ethosu",
-    "evaluate", "explain", "export", "features", "footprint", "layer_error", "lint", "load_model", "open_images", "profile",
-    "repair", "run_notebooks", "save_model", "scaling_study", "search", "tradeoffs", "train", "variants", "verdicts",
+    "evaluate", "explain", "export", "features", "footprint", "layer_error", "lint", "load_model", "mixed_precision",
+    "open_images", "profile", "repair", "run_notebooks", "save_model", "scaling_study", "search", "tradeoffs", "train",
+    "variants", "verdicts",
 ]  # fmt: skip
 
 

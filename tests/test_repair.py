@@ -554,17 +554,24 @@ def test_command_writes_the_repaired_file_and_what_each_step_gains(call, path, t
     )  # fmt: skip
     assert code == 0, err
     rows = json.loads(printed)
-    assert [row["steps"] for row in rows] == ["float", "none", "equalize", "equalize+bias"]
+    assert [row["tried"] for row in rows] == ["", "", "equalize", "bias"]
+    taken = [row for row in rows if row["decision"] == "taken"]
+    assert [row["steps"] for row in rows[:3]] == ["float", "none", "equalize"]
+    assert rows[3]["steps"] == ("equalize+bias" if rows[2] in taken else "bias")
+    for row in rows[2:]:
+        assert (row["decision"] == "taken") == (row["held_out_gain_lo"] > 0), row
+        assert row["n_held_out"] == 25
+    last = [rows[1], *taken][-1]
     assert {row["n_images"] for row in rows} == {60}
     assert rows[1]["difference"] is None
     assert rows[1]["p_value"] is None
     info = read_info(out)
-    assert info.key == {name: rows[3][name] for name in frames.MODEL_FILE}
+    assert info.key == {name: last[name] for name in frames.MODEL_FILE}
     assert info.preprocess == read_info(path).preprocess
     graph = read_graph(out)
     assert {kernel.scale.size for op in graph.ops if (kernel := graph.weights(op)) is not None} == {1}
     hits = collect_predictions(out, open_images("scenes", limit=60)).hits
-    assert hits.mean() == rows[3]["top1"], "the file that lies there is not the one that was measured"
+    assert hits.mean() == last["top1"], "the file that lies there is not the one that was measured"
 
 
 @pytest.mark.parametrize(

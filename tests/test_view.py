@@ -38,6 +38,10 @@ FIGURES = {
     "plot_histogram": (view.plot_histogram, one_histogram),
     "plot_history": (view.plot_history, made.history),
     "plot_layer_error": (view.plot_layer_error, made.errors),
+    "plot_moved_codes": (view.plot_moved_codes, made.moved_codes),
+    "plot_precisions": (view.plot_precisions, made.precisions),
+    "plot_rounding": (view.plot_rounding, made.rounding),
+    "plot_sensitivity": (view.plot_sensitivity, made.sensitivity),
     "plot_published": (lambda table: view.plot_published(table, "pixel4_cpu_ms", "top1"), made.published),
     "plot_stages": (view.plot_stages, lambda: made.count()[1]),
     "plot_tradeoffs": (view.plot_tradeoffs, made.tradeoffs),
@@ -518,3 +522,26 @@ def test_import_is_light():
     code = f"import sys, effnet_lab.view; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_rounding_shows_both_errors_and_the_share_that_moved():
+    table = made.rounding()
+    figure = view.plot_rounding(table)
+    np.testing.assert_array_equal(trace(figure, "to the nearest code").y, table["sqnr_nearest_db"])
+    np.testing.assert_array_equal(trace(figure, "for the output").y, table["sqnr_rounded_db"])
+    np.testing.assert_array_equal(trace(figure, "weights on another code").y, table["moved_share"])
+    (heat,) = view.plot_moved_codes(made.moved_codes()).data
+    assert heat.z.shape == (3, 2)
+    assert heat.z[2, 1] == 0.75
+    assert list(heat.y) == [-1, 0, 1]
+
+
+def test_the_front_of_precisions_falls_and_marks_the_choice():
+    figure = view.plot_precisions(made.precisions())
+    front = trace(figure, "front")
+    assert list(front.x) == [40_000, 60_000, 100_000, 400_000], (
+        "a file that costs more for more noise is not on the front"
+    )
+    assert (np.diff(front.y) < 0).all()
+    assert list(trace(figure, "chosen").x) == [60_000]
+    assert set(trace(figure, "one precision").text) == {"int8", "float32"}

@@ -48,6 +48,52 @@ def count(*, fixed_ends=True, width=1.0, depth=1.0, resolution_px=224, alpha=1.2
     return point, frames.build(frames.COUNTS, rows)
 
 
+def rounding() -> pd.DataFrame:
+    """Two rounded layers."""
+    rows = [
+        {"model": "tiny0", "scheme": "s", "backend": "b", "layer_index": i, "layer": layer, "op": "conv", "bits": 4}
+        | {"granularity": "channel", "sqnr_nearest_db": 20.0 + i, "sqnr_rounded_db": 24.0 + i, "n_weights": 12}
+        | {"n_moved": 3 * i, "moved_share": 0.25 * i, "most_moved": 1}
+        for i, layer in enumerate(("stem", "head"))
+    ]  # fmt: skip
+    return frames.build(frames.ROUNDING, rows)
+
+
+def moved_codes() -> pd.DataFrame:
+    """Two layers, three codes."""
+    rows = [
+        {"model": "tiny0", "scheme": "s", "backend": "b", "layer_index": i, "layer": layer, "code_level": level}
+        | {"n_weights": 4, "n_moved": (level + 2) * i, "moved_share": (level + 2) * i / 4}
+        for i, layer in enumerate(("stem", "head"))
+        for level in (-1, 0, 1)
+    ]  # fmt: skip
+    return frames.build(frames.MOVED_CODES, rows)
+
+
+def sensitivity() -> pd.DataFrame:
+    """Two layers in three precisions."""
+    noise = {"int8": 1e-3, "int4": 1e-1, "float32": 0.0}
+    rows = [
+        {"model": "tiny0", "layer_index": i, "layer": layer, "precision_name": name, "op": "conv", "n_images": 4}
+        | {"noise_share": share * (i + 1), "noise_estimate": share, "cpu_s": 2.0, "estimate_cpu_s": 0.2}
+        for i, layer in enumerate(("stem", "head"))
+        for name, share in noise.items()
+    ]  # fmt: skip
+    return frames.build(frames.SENSITIVITY, rows)
+
+
+def precisions() -> pd.DataFrame:
+    """A front of three mixed files and float, a uniform file that is off it, and the one that was chosen."""
+    points = {"a_mixed_1": (40_000, 1e-1), "a_mixed_2": (60_000, 1e-2), "a_mixed_3": (100_000, 1e-3)}
+    points |= {"int8": (120_000, 2e-2), "float32": (400_000, 0.0)}
+    rows = [
+        {"model": "tiny0", "choice": name, "recipe": "int8", "predicted_noise": noise, "predicted_bytes": 1.1 * size}
+        | {"size_bytes": size, "guard": "", "guarantee": "shown" if name == "a_mixed_2" else "", "data": "scenes"}
+        for name, (size, noise) in points.items()
+    ]  # fmt: skip
+    return frames.build(frames.PRECISIONS, rows)
+
+
 def activation_style() -> pd.DataFrame:
     """Two styles, both granularities, two widths: ReLU6 stays, swish falls."""
     rows = [

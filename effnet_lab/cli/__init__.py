@@ -11,6 +11,7 @@ import typer
 from effnet_lab.cli import (
     boards,
     calibrating,
+    choosing,
     explaining,
     exporting,
     inspecting,
@@ -51,6 +52,7 @@ for room in (
     explaining,
     verdicts,
     repairing,
+    choosing,
     inspecting,
     notebooks,
     serving,

@@ -178,6 +178,27 @@ _SCALING = (  # studies of what scaling buys
     _number("p_adjusted", "p, adjusted for the number of tests", digits=".2g"),
     _text("float_hits", "images recognised, float"), _text("int8_hits", "images recognised, int8"),
 )  # fmt: skip
+_REPAIR = (  # loss: Kullback-Leibler divergence where a softmax ends the network, else a share of the output's mean square
+    _text("tried", "step"), _text("decision"), _count("n_held_out", "held-out images"),
+    _number("held_out_loss", "loss on the held-out images", better="low", digits=".3g"),
+    _number("held_out_gain", "loss less by", better="high", interval=True, digits=".3g"),
+    _count("bits", "bits of a weight"), _count("n_weights", "weights"), _count("n_moved", "weights on another code"),
+    _fraction("moved_share", "share on another code", "", digits=".1%"), _count("most_moved", "furthest move", "codes"),
+    _decibel("sqnr_nearest_db", "SQNR of the output, rounded to nearest"),
+    _decibel("sqnr_rounded_db", "SQNR of the output, as rounded"),
+    _number("code_level", "nearest code / largest code", digits=".2f"),
+)  # fmt: skip
+_CHOICE = (  # of precisions
+    _text("choice"), _text("precision_name", "precision"), _text("recipe"), _text("guarantee", "what was shown"),
+    _number("noise_share", "noise at the logits / signal", better="low", log=True, digits=".3g", ticks="~g"),
+    _number("noise_estimate", "noise at the logits / signal, estimated", better="low", log=True, digits=".3g", ticks="~g"),
+    _number("predicted_noise", "noise at the logits / signal, predicted", better="low", log=True, digits=".3g", ticks="~g"),
+    _bytes("predicted_bytes", "file size, predicted"), _bytes("predicted_arena_bytes", "activations, predicted"),
+    _number("predicted_ms", "time, predicted", "ms, this host", better="low", digits=".3g"),
+    _number("measured_ms", "CPU time p50", "ms, this host", better="low", digits=".3g"),
+    _number("cpu_s", "CPU time of all rows", "s", digits=".3g"),
+    _number("estimate_cpu_s", "CPU time of the estimates", "s", digits=".3g"),
+)  # fmt: skip
 _PROVENANCE = (
     _text("notebook"), _text("profile"), _text("effnet_lab", "effnet-lab"), _text("tensorflow", "TensorFlow"),
     _text("litert", "LiteRT"), _text("quantizer", "AI Edge Quantizer"),
@@ -185,7 +206,7 @@ _PROVENANCE = (
 
 DECLARED = (
     *_FILE, *_NETWORK, *_LAYER_ERROR, *_VERDICTS, *_INTEGER, *_ACCURACY, *_TIME, *_BOARD, *_CLAIMS, *_RANGES, *_SCALING,
-    *_PROVENANCE,
+    *_REPAIR, *_CHOICE, *_PROVENANCE,
 )  # fmt: skip
 COLUMNS = {part.name: part for column in DECLARED for part in column.parts()}
 PROVENANCE = tuple(column.name for column in _PROVENANCE)  # what `record` adds to every row: where it came from

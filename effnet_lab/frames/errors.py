@@ -69,9 +69,42 @@ FINDINGS = Frame(  # one row per finding of the lint, gravest first; layer is em
 REPAIR = Frame(  # one row per quantized file; steps are its repairs, difference is its top-1 less the unrepaired file's
     name="repair",
     keys=(*MODEL_FILE, "steps", "data"),
-    first=("scheme", "steps", "top1", "difference", "p_value"),
-    values=("n_images", "top1", "top1_lo", "top1_hi", "difference", "difference_lo", "difference_hi", "p_value"),
+    first=("steps", "decision", "top1", "difference", "difference_lo", "difference_hi", "p_value", "scheme"),
+    values=(
+        "n_images", "top1", "top1_lo", "top1_hi", "difference", "difference_lo", "difference_hi", "p_value",
+        # on calibration images that fixed nothing: the last step is "taken" where its gain is more than its noise, or "left"
+        "tried", "decision", "n_held_out", "held_out_loss", "held_out_gain", "held_out_gain_lo", "held_out_gain_hi", "reason",
+    ),
+)  # fmt: skip
+ROUNDING = Frame(  # one row per rounded layer; both SQNR of its output are with the inputs that the rounded layers before give
+    name="rounding",
+    keys=(*MODEL_FILE, "layer_index", "layer"),
+    first=("layer", "op", "bits", "sqnr_nearest_db", "sqnr_rounded_db", "moved_share"),
+    values=(
+        "op", "bits", "granularity", "sqnr_nearest_db", "sqnr_rounded_db", "n_weights", "n_moved", "moved_share",
+        "most_moved",
+    ),
+)  # fmt: skip
+MOVED_CODES = Frame(  # one row per layer and level of the nearest code: how many of its weights got another code
+    name="moved_codes",
+    keys=(*MODEL_FILE, "layer_index", "layer", "code_level"),
+    values=("n_weights", "n_moved", "moved_share"),
 )
+SENSITIVITY = Frame(  # one row per layer and precision: the noise at the logits when this op alone is not float
+    name="sensitivity",
+    keys=("model", "layer_index", "layer", "precision_name"),
+    first=("layer", "op", "precision_name", "noise_share", "noise_estimate"),
+    values=("op", "n_images", "noise_share", "noise_estimate", "cpu_s", "estimate_cpu_s"),
+)
+PRECISIONS = Frame(  # one row per network that was considered, by its choice; what was not measured is NaN
+    name="precisions",
+    keys=("model", "choice"),
+    first=("choice", "size_bytes", "top1", "difference", "difference_lo", "guarantee"),
+    values=(
+        "recipe", "predicted_noise", "predicted_bytes", "size_bytes", "predicted_arena_bytes", "arena_bytes", "predicted_ms",
+        "measured_ms", "guard", "data", "n_images", "top1", "difference", "difference_lo", "difference_hi", "guarantee",
+    ),
+)  # fmt: skip
 CHANNEL_RANGES = Frame(  # one row per output channel of a float kernel; share is its largest weight over the tensor's
     name="channel_ranges",
     keys=("model", "steps", "layer_index", "layer", "channel"),

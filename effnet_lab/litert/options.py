@@ -27,6 +27,23 @@ class Options:
     block: int = 0  # of a change between space and depth
     masked: bool = False  # a strided slice that leaves out or adds axes
 
+    def reach(self, window: int, axis: int) -> int:
+        """How many values a kernel of `window` taps spans; axis 0 is the height, 1 the width."""
+        return (window - 1) * self.dilation[axis] + 1
+
+    def out_size(self, size: int, window: int, axis: int) -> int:
+        """Side of the map that a sliding window makes of one with this side."""
+        stride = self.stride[axis]
+        return -(-size // stride) if self.same else (size - self.reach(window, axis)) // stride + 1
+
+    def padding(self, size: int, window: int, axis: int) -> tuple[int, int]:
+        """Zeros before and behind, as TensorFlow's SAME pads: the odd one behind."""
+        if not self.same:
+            return 0, 0
+        needed = (self.out_size(size, window, axis) - 1) * self.stride[axis] + self.reach(window, axis)
+        missing = max(needed - size, 0)
+        return missing // 2, missing - missing // 2
+
 
 def op_options(model: Path | str | bytes) -> tuple[Options, ...]:
     """Options of every op of the main graph, in the order of `Graph.ops`."""

@@ -44,6 +44,11 @@ class Source:
         """The inputs of an op that depend on the image, in the op's order."""
         return tuple(index for index in op.inputs if not self.constant(index))
 
+    def replace(self, index: int, values: np.ndarray) -> None:
+        """Store other values, float32, in a tensor; ops that are taken from now on get them."""
+        self.tree.buffers.append(schema.BufferT(data=_bytes_of(values)))
+        self.main.tensors[index].buffer = len(self.tree.buffers) - 1
+
     def stored(self, op: Op) -> schema.OperatorT:
         """The op as the file holds it."""
         return self.main.operators[op.index]

@@ -164,11 +164,12 @@ def keep_worst(
     ranked = errors[errors[by].notna()].sort_values([by, "layer_index"])
     if not 1 <= k <= len(ranked):
         raise UserError(f"k must be 1 to {len(ranked)}, the layers with a measured {by}. Got {k}.")
-    exceptions = [(_literal(layer), get_scheme(keep)) for layer in ranked["layer"].head(k)]
+    exceptions = [(literal(layer), get_scheme(keep)) for layer in ranked["layer"].head(k)]
     return Recipe(rules=((ALL, get_scheme(base)), *exceptions))
 
 
-def _literal(layer: str) -> str:
+def literal(layer: str) -> str:
+    """A pattern that matches this layer's name and no other."""
     return re.sub(r"([*?[])", r"[\1]", layer)
 
 

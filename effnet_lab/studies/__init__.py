@@ -7,6 +7,7 @@ from effnet_lab.studies.calibration import calibration_study, enough
 from effnet_lab.studies.claims import claims_ledger, measure_claims
 from effnet_lab.studies.deployment import Deployment, Deployments
 from effnet_lab.studies.fronts import BETTER, standing
+from effnet_lab.studies.mixed_run import MixedPrecision, mixed_precision
 from effnet_lab.studies.op_costs import OpCosts, fit_op_costs, measure_op_costs
 from effnet_lab.studies.repair_gain import repair_gain
 from effnet_lab.studies.repair_run import Repaired, repair
@@ -19,6 +20,7 @@ __all__ = [
     "BETTER",
     "Deployment",
     "Deployments",
+    "MixedPrecision",
     "Needs",
     "OpCosts",
     "Repaired",
@@ -32,6 +34,7 @@ __all__ = [
     "fit_op_costs",
     "measure_claims",
     "measure_op_costs",
+    "mixed_precision",
     "repair",
     "repair_gain",
     "rivals",

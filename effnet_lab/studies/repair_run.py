@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,32 +11,53 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from effnet_lab.analysis.repair import STEPS, RepairStage, repair_stages
+from effnet_lab.analysis.repair import (
+    STEPS,
+    Precision,
+    RepairStage,
+    moved_codes,
+    narrow_depthwise,
+    repair_stages,
+    rounding_table,
+    split_held_out,
+)
+from effnet_lab.analysis.repair.kept_layers import KeptLayers
 from effnet_lab.evaluate import collect_predictions
 from effnet_lab.evaluate.predictions import Predictions
 from effnet_lab.images import ImageSet, Source, Stated, open_images
-from effnet_lab.litert import embed_info, settle
+from effnet_lab.litert import Graph, Op, embed_info, read_graph, settle
+from effnet_lab.litert.edit import with_unique_names
 from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError, lookup
 from effnet_lab.paths import scratch_folder
 from effnet_lab.quantize.files import store
 from effnet_lab.quantize.float_file import FloatFile, float_file
 from effnet_lab.quantize.ranges import as_taken, calibration_images
-from effnet_lab.quantize.schemes import AI_EDGE, Scheme, get_scheme
+from effnet_lab.quantize.recipes import Recipe, as_recipe, parse_recipe
+from effnet_lab.quantize.schemes import AI_EDGE, get_scheme
 from effnet_lab.quantize.write import quantizer
 from effnet_lab.studies.repair_gain import repair_gain
 
 if TYPE_CHECKING:
     from effnet_lab.quantize.float_file import Network
 
+INT4, FLOAT_BITS = 4, 32
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Repaired:
     """What every step gave."""
 
-    table: pd.DataFrame  # REPAIR: the float file, the unrepaired one, and one row per step
-    stages: tuple[RepairStage, ...]  # the unrepaired one first
-    file: Path | None  # of the last stage
+    table: pd.DataFrame  # REPAIR: the float file, the unrepaired one, and one row per step, taken or left
+    stages: tuple[RepairStage, ...]  # the unrepaired one first, then every step that was tried
+    rounding: pd.DataFrame  # ROUNDING: one row per layer that was rounded; none without that step
+    moved: pd.DataFrame  # MOVED_CODES of the same layers
+    file: Path | None  # of the last stage that was taken
+
+    @property
+    def last(self) -> RepairStage:
+        """The last stage that was taken: the unrepaired one where nothing helped."""
+        return [stage for stage in self.stages if stage.taken][-1]
 
 
 def repair(
@@ -46,13 +68,17 @@ def repair(
     calibration: Source = "scenes",
     steps: str | Sequence[str] = tuple(STEPS),
     format: str = "int8-per-tensor",
+    depthwise_bits: int = 8,
     limit: int | None = 200,
     limit_data: int | None = None,
     variant: str | None = None,
     preprocess: Stated = None,
+    resume: Path | str | None = None,
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> Repaired:
-    """Equalize the channels of a float network, clip outlying weights, quantize, correct the biases; measure each step.
+    """Mend a network without giving any layer more bits, and measure each step.
+
+    A quarter of the calibration images is held out: a step that does not help on them by more than its noise is not taken.
 
     Parameters
     ----------
@@ -66,55 +92,121 @@ def repair(
     steps : str or sequence of str
         Of `STEPS`, several separated by commas; taken in the order of `STEPS`.
     format : str
-        A static scheme.
+        A static scheme, or a recipe of such, see `parse_recipe`.
+    depthwise_bits : 8 or 4
+        Of depthwise kernels where the others have 4.
     limit, limit_data : int, optional
         Images at most of a named source or a path: for calibration, and of `data`.
+    resume : path, optional
+        A folder that keeps what is finished, for a run that may be stopped: the same call goes on there.
     variant, preprocess, progress
         As for `export`.
     """
     chosen = steps.split(",") if isinstance(steps, str) else list(steps)
     chosen = [name.strip() for name in chosen if lookup("repair", name.strip(), STEPS)]
-    scheme = _static(format)
+    recipe = _static(format)
+    _require_depthwise(depthwise_bits, recipe)
     if out is not None and Path(out).suffix != ".tflite":
         raise UserError(f"The repaired file must end in .tflite. Got {str(out)!r}.")
     require_source(weights)
     images = data if isinstance(data, ImageSet) else open_images(data, limit=limit_data)
     calibrating = calibration_images(calibration, limit=limit)
     source = _settled(float_file(weights, variant), preprocess)
-    calibrating = as_taken(calibrating, source.content, source.info)
-    quantize = quantizer((scheme, AI_EDGE), calibrating)
-    answer = partial(_answers, images=images, preprocess=preprocess, progress=progress)
-    found = repair_stages(
-        source.content, calibrating, source.info.preprocess, quantize, steps=chosen, progress=progress
-    )
-    with scratch_folder() as folder:
-        stages: list[RepairStage] = []
+    fixing, judging = split_held_out(as_taken(calibrating, source.content, source.info))
+    quantize = quantizer((recipe, AI_EDGE), fixing)
+    if depthwise_bits == INT4:
+        quantize = partial(_narrowed, quantize)
+    with _folder(resume) as folder:
+        found = repair_stages(
+            source.content, fixing, source.info.preprocess, quantize, steps=chosen, held_out=judging,
+            precision=_precision(recipe, read_graph(source.content), depthwise_bits),
+            kept=None if resume is None else KeptLayers(folder / "rounded.npz"), progress=progress,
+        )  # fmt: skip
+        keep = resume is not None
+        answer = partial(_answers, folder=folder, keep=keep, images=images, preprocess=preprocess, progress=progress)
+        stages: dict[str, RepairStage] = {}
         answers: dict[str, Predictions] = {}
         for stage in found:
             if not answers:  # once the network is known to be one that can be repaired
-                answers["float"] = answer(source.content, folder / "float.tflite")
-            answers[stage.name] = answer(stage.quantized, folder / "trial.tflite")
-            stages.append(stage)
+                answers["float"] = answer(source.content, "float")
+            answers[stage.name] = answer(stage.quantized, stage.name)
+            stages[stage.name] = stage
+    return _repaired(stages, answers, source, None if out is None else Path(out))
+
+
+def _repaired(
+    stages: dict[str, RepairStage], answers: dict[str, Predictions], source: FloatFile, out: Path | None
+) -> Repaired:
+    layers = [layer for stage in stages.values() for layer in stage.layers.values()]
+    graph, key = read_graph(source.content), answers["none"].info.key
+    done = Repaired(
+        table=repair_gain(answers, stages=stages), stages=tuple(stages.values()),
+        rounding=rounding_table(layers, graph, key), moved=moved_codes(layers, graph, key), file=out,
+    )  # fmt: skip
     if out is not None:
-        store(Path(out), stages[-1].quantized)
-    return Repaired(table=repair_gain(answers), stages=tuple(stages), file=None if out is None else Path(out))
+        store(out, done.last.quantized)
+    return done
 
 
 def _settled(source: FloatFile, preprocess: Stated) -> FloatFile:
-    """With what is stated of the input written into the file, for everything that reads it."""
+    """With what is stated of the input written into the file, for everything that reads it; every tensor with a name."""
     info = settle(source.info, preprocess, measures="a repair")
-    return FloatFile(content=embed_info(source.content, info), info=info)
+    return FloatFile(content=embed_info(with_unique_names(source.content), info), info=info)
+
+
+@contextmanager
+def _folder(resume: Path | str | None) -> Iterator[Path]:
+    if resume is not None:
+        Path(resume).mkdir(parents=True, exist_ok=True)
+        yield Path(resume)
+        return
+    with scratch_folder() as folder:
+        yield folder
 
 
 def _answers(
-    content: bytes, path: Path, images: ImageSet, preprocess: Stated, progress: Callable[..., Iterable[Any]] | None
+    content: bytes,
+    name: str,
+    *,
+    folder: Path,
+    keep: bool,
+    images: ImageSet,
+    preprocess: Stated,
+    progress: Callable[..., Iterable[Any]] | None,
 ) -> Predictions:
+    path = folder / f"{name if keep else 'trial'}.tflite"
     path.write_bytes(content)
-    return collect_predictions(path, images, preprocess=preprocess, progress=progress)
+    resume = folder / f"{name}.answers.npz" if keep else None
+    return collect_predictions(path, images, preprocess=preprocess, resume=resume, progress=progress)
 
 
-def _static(format: str) -> Scheme:
-    scheme = get_scheme(format)
-    if not scheme.calibrated:
+def _narrowed(quantize: Callable[[bytes], bytes], content: bytes) -> bytes:
+    return narrow_depthwise(quantize(content), content, INT4)
+
+
+def _precision(recipe: Recipe, graph: Graph, depthwise_bits: int) -> Callable[[Op], Precision]:
+    """How each layer of the quantized file is stored."""
+    schemes = recipe.resolve(graph)
+
+    def of(op: Op) -> Precision:
+        scheme = schemes.get(graph.tensors[op.outputs[0]].name, recipe.base)
+        bits = scheme.weight_bits if scheme.calibrated else FLOAT_BITS
+        if bits == INT4 and op.kind == "depthwise":
+            bits = depthwise_bits
+        return Precision(bits=bits, per_tensor=scheme.granularity == "tensor", activation_bits=scheme.activation_bits)
+
+    return of
+
+
+def _static(format: str) -> Recipe:
+    recipe = parse_recipe(format) if any(mark in format for mark in "=;") else as_recipe(get_scheme(format))
+    if not recipe.base.calibrated:
         raise UserError(f"Repairs are for static formats: int8, int8-per-tensor, int16x8, int4. Got {format!r}.")
-    return scheme
+    return recipe
+
+
+def _require_depthwise(bits: int, recipe: Recipe) -> None:
+    if bits not in (INT4, 8):
+        raise UserError(f"--depthwise-bits is 8 or 4. Got {bits}.")
+    if bits == INT4 and recipe.base.weight_bits != INT4:
+        raise UserError(f"Depthwise kernels of 4 bits go with the format int4. Got {recipe.text!r}.")

@@ -116,13 +116,16 @@ def npu_sentence(ethosu: pd.DataFrame) -> str:
 
 
 def repair_sentence(gain: pd.DataFrame) -> str:
-    """The repair with the highest top-1, and what it gains over the unrepaired file; of a REPAIR frame of one model."""
+    """The last repair that was taken, or else the best, and what it gains over the unrepaired file; of one model's REPAIR."""
     rows = require(gain, REPAIR, caller="repair_sentence")
     quantized = rows[(rows["scheme"] != "float32") & rows["difference"].notna()]
     repaired = quantized[quantized["steps"] != "none"]
     if repaired.empty:
         return "No repair was tried."
-    best = repaired.sort_values("top1", ascending=False, kind="stable").iloc[0]
+    if (repaired["decision"] == "left").all():
+        return f"None of {len(repaired)} repairs helps by more than its noise on the held-out images: none was taken."
+    taken = repaired[repaired["decision"] == "taken"]
+    best = taken.iloc[-1] if len(taken) else repaired.sort_values("top1", ascending=False, kind="stable").iloc[0]
     before = best["top1"] - best["difference"]
     gained, low, high = (100 * best[name] for name in ("difference", "difference_lo", "difference_hi"))
     told = "" if best["p_value"] < SIGNIFICANT else " These images do not tell that from nothing."

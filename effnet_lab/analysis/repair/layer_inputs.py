@@ -1,4 +1,8 @@
-"""What stands under a kernel: the inputs of a convolution or dense layer as rows, at chosen positions of the output."""
+"""What stands under a kernel: the inputs of a convolution or dense layer as rows, at chosen positions of the output.
+
+A kernel is split into groups whose rows share their inputs: one group in most layers, one for each channel of a depthwise
+convolution. Kernels are (groups, rows, columns), inputs (groups, positions, columns).
+"""
 
 from __future__ import annotations
 
@@ -14,16 +18,23 @@ Array = NDArray[Any]
 Matrix = NDArray[np.float64]
 
 
-def kernel_matrix(kernel: Array, op: Op) -> Matrix:
-    """A kernel as (rows, columns): a row per output channel; the columns in the order of `patches`."""
+def n_groups(op: Op, kernel_shape: tuple[int, ...], channels: int) -> int:
+    """Groups of a layer whose input has so many channels."""
+    if op.kind == "depthwise":
+        return kernel_shape[3]
+    return channels // kernel_shape[3] if op.kind == "conv" else 1
+
+
+def kernel_matrix(kernel: Array, op: Op, groups: int) -> Matrix:
+    """A kernel as (groups, rows, columns): a row per output channel; the columns in the order of `patches`."""
     if op.kind == "depthwise":  # stored (1, h, w, channels)
-        return kernel.reshape(-1, kernel.shape[-1]).T.astype(np.float64)
-    return kernel.reshape(kernel.shape[0], -1).astype(np.float64)
+        return kernel.reshape(-1, kernel.shape[-1]).T[:, np.newaxis].astype(np.float64)
+    return kernel.reshape(groups, kernel.shape[0] // groups, -1).astype(np.float64)
 
 
 def kernel_tensor(matrix: Array, shape: tuple[int, ...], op: Op) -> Array:
     """The inverse of `kernel_matrix`."""
-    return matrix.T.reshape(shape) if op.kind == "depthwise" else matrix.reshape(shape)
+    return matrix[:, 0].T.reshape(shape) if op.kind == "depthwise" else matrix.reshape(shape)
 
 
 def patches(values: Array, kernel_shape: tuple[int, ...], op: Op, options: Options, at: Array) -> Array:
@@ -36,55 +47,33 @@ def patches(values: Array, kernel_shape: tuple[int, ...], op: Op, options: Optio
     kernel_shape : tuple
         As stored.
     op, options
-        Of the convolution.
+        Of the layer.
     at : ndarray of int (positions,)
-        Of the output map, row by row; a dense layer has the position 0 only.
+        Of the output map, row by row; of a dense layer all are taken.
 
     Returns
     -------
-    ndarray
-        (positions, columns); of a depthwise kernel (channels, positions, columns).
+    ndarray (groups, positions, columns)
     """
     if op.kind == "dense":
-        return values.reshape(-1, kernel_shape[-1])
-    window = kernel_shape[1:3]
+        return values.reshape(1, -1, kernel_shape[-1])
+    window, groups = kernel_shape[1:3], n_groups(op, kernel_shape, values.shape[-1])
     if window == (1, 1) and options.stride == (1, 1):
-        rows = values[0].reshape(-1, values.shape[-1])[at]
-        return np.ascontiguousarray(rows.T)[:, :, np.newaxis] if op.kind == "depthwise" else rows
-    tops, lefts = (axis[at] for axis in _corners(values.shape[1:3], window, options))
-    padded = _padded(values[0], window, options)
-    ys = tops[:, np.newaxis, np.newaxis] + options.dilation[0] * np.arange(window[0])[np.newaxis, :, np.newaxis]
-    xs = lefts[:, np.newaxis, np.newaxis] + options.dilation[1] * np.arange(window[1])[np.newaxis, np.newaxis, :]
-    found = padded[ys, xs]  # (positions, h, w, channels)
-    if op.kind == "depthwise":
-        if kernel_shape[3] != found.shape[3]:
-            found = np.repeat(found, kernel_shape[3] // found.shape[3], axis=3)
-        return np.ascontiguousarray(found.reshape(len(at), -1, kernel_shape[3]).transpose(2, 0, 1))
-    return found.reshape(len(at), -1)
+        found = values[0].reshape(-1, 1, values.shape[-1])[at]
+    else:
+        found = _windows(values[0], window, options, at)
+    if op.kind == "depthwise" and groups != values.shape[-1]:
+        found = np.repeat(found, groups // values.shape[-1], axis=-1)
+    split = found.reshape(*found.shape[:2], groups, -1)  # (positions, taps, groups, channels of a group)
+    return np.ascontiguousarray(split.transpose(2, 0, 1, 3)).reshape(groups, len(at), -1)
 
 
-def out_size(size: int, window: int, axis: int, options: Options) -> int:
-    """Side of the output map."""
-    reach = (window - 1) * options.dilation[axis] + 1
-    stride = options.stride[axis]
-    return -(-size // stride) if options.same else (size - reach) // stride + 1
-
-
-def _before(size: int, window: int, axis: int, options: Options) -> tuple[int, int]:
-    """Zeros before and behind, as TensorFlow's SAME pads: the odd one behind."""
-    if not options.same:
-        return 0, 0
-    reach = (window - 1) * options.dilation[axis] + 1
-    missing = max((out_size(size, window, axis, options) - 1) * options.stride[axis] + reach - size, 0)
-    return missing // 2, missing - missing // 2
-
-
-def _padded(image: Array, window: tuple[int, ...], options: Options) -> Array:
-    return np.pad(image, [*(_before(image.shape[axis], window[axis], axis, options) for axis in (0, 1)), (0, 0)])
-
-
-def _corners(sides: tuple[int, ...], window: tuple[int, ...], options: Options) -> tuple[Array, Array]:
-    """Top and left of every position, in the padded map."""
-    down, across = (out_size(sides[axis], window[axis], axis, options) for axis in (0, 1))
-    ys, xs = np.divmod(np.arange(down * across), across)
-    return ys * options.stride[0], xs * options.stride[1]
+def _windows(image: Array, window: tuple[int, ...], options: Options, at: Array) -> Array:
+    """(positions, taps, channels)."""
+    down, across = (options.out_size(image.shape[axis], window[axis], axis) for axis in (0, 1))
+    ys, xs = (corner[at] for corner in np.divmod(np.arange(down * across), across))
+    padded = np.pad(image, [*(options.padding(image.shape[axis], window[axis], axis) for axis in (0, 1)), (0, 0)])
+    rows = ys[:, np.newaxis] * options.stride[0] + options.dilation[0] * np.arange(window[0])
+    columns = xs[:, np.newaxis] * options.stride[1] + options.dilation[1] * np.arange(window[1])
+    found = padded[rows[:, :, np.newaxis], columns[:, np.newaxis]]  # (positions, h, w, channels)
+    return np.asarray(found.reshape(len(at), -1, image.shape[-1]))

@@ -111,14 +111,10 @@ def mean_window(mean: NDArray[Any], window: tuple[int, int], options: Options) -
     """
     spans, padded = [], mean
     for axis in (0, 1):
-        size, reach = mean.shape[axis], (window[axis] - 1) * options.dilation[axis] + 1
-        stride = options.stride[axis]
-        steps = -(-size // stride) if options.same else (size - reach) // stride + 1
-        missing = max((steps - 1) * stride + reach - size, 0) if options.same else 0
         pad = [(0, 0)] * 3
-        pad[axis] = (missing // 2, missing - missing // 2)
+        pad[axis] = options.padding(mean.shape[axis], window[axis], axis)
         padded = np.pad(padded, pad)
-        spans.append((steps - 1) * stride + 1)
+        spans.append((options.out_size(mean.shape[axis], window[axis], axis) - 1) * options.stride[axis] + 1)
     out = np.empty((*window, mean.shape[2]))
     for row in range(window[0]):
         for column in range(window[1]):

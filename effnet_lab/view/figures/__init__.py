@@ -15,6 +15,12 @@ from effnet_lab.view.figures.layer_error import plot_histogram, plot_layer_error
 from effnet_lab.view.figures.maps import plot_endpoint
 from effnet_lab.view.figures.memory import plot_arena
 from effnet_lab.view.figures.pictures import plot_audit, plot_image, plot_top
+from effnet_lab.view.figures.precision import (
+    plot_moved_codes,
+    plot_precisions,
+    plot_rounding,
+    plot_sensitivity,
+)
 from effnet_lab.view.figures.profile import plot_profile
 from effnet_lab.view.figures.repair import plot_channel_ranges, plot_repair
 from effnet_lab.view.figures.scaling import plot_candidates, plot_counts, plot_family
@@ -28,7 +34,7 @@ __all__ = [
     "plot_calibration_ranges", "plot_candidates", "plot_channel_ranges", "plot_claims",
     "plot_confusion", "plot_counts", "plot_delegates", "plot_endpoint", "plot_ethosu", "plot_evidence", "plot_family",
     "plot_formats", "plot_gallery", "plot_histogram", "plot_history", "plot_image", "plot_layer_error",
-    "plot_notions", "plot_profile",
-    "plot_published", "plot_reliability", "plot_repair", "plot_rivals", "plot_stages", "plot_top", "plot_tradeoffs",
+    "plot_moved_codes", "plot_notions", "plot_precisions", "plot_profile", "plot_published", "plot_reliability",
+    "plot_repair", "plot_rivals", "plot_rounding", "plot_sensitivity", "plot_stages", "plot_top", "plot_tradeoffs",
     "plot_verdicts",
 ]  # fmt: skip

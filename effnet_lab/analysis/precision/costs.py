@@ -1,0 +1,75 @@
+"""What a layer uses up in each precision: bytes of the file, bytes of RAM while it runs, milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from effnet_lab.analysis.precision.candidates import (
+    ACTIVATION_BYTES,
+    FLOAT,
+    INT4,
+    INT16,
+    KINDS,
+    PER_TENSOR,
+    PRECISIONS,
+    Candidates,
+)
+from effnet_lab.analysis.precision.program import Resource
+
+SCALE_BYTES = 12  # a float32 scale and an int64 zero point
+SWITCH_BYTES = 300  # an op, a tensor with its name and scale: corrected by the first file that is written
+SWITCH_MS = 1e-6  # for one value that is converted, likewise
+_BITS = {INT4: 4, FLOAT: 32}
+_BIAS_BYTES = {INT16: 8}
+Array = NDArray[np.float64]
+
+
+def byte_costs(candidates: Candidates) -> Resource:
+    """Of the stored kernels, biases and scales."""
+    costs = np.zeros((len(candidates) + 2, len(PRECISIONS)))
+    for row, (_, op) in enumerate(candidates.ops):
+        kernel = candidates.graph.weights(op)
+        if kernel is None or kernel.data is None:
+            continue
+        channels = kernel.shape[-1 if op.kind == "depthwise" else 0]
+        for column, precision in enumerate(PRECISIONS):
+            bits = _BITS.get(precision, 8)
+            scales = 0 if precision == FLOAT else 1 if precision == PER_TENSOR else channels
+            bias = channels * _BIAS_BYTES.get(precision, 4) + scales * SCALE_BYTES if len(op.inputs) > 2 else 0
+            costs[row, column] = -(-kernel.data.size * bits // 8) + scales * SCALE_BYTES + bias
+    return Resource(layers=costs, switches=_switches(candidates, np.full(len(candidates.edges), float(SWITCH_BYTES))))
+
+
+def arena_costs(candidates: Candidates) -> Resource:
+    """Of the activations that are there while each op runs."""
+    sizes = np.array([candidates.elements(row) for row in range(len(candidates) + 1)] + [0], float)
+    moments = candidates.alive[:, :, np.newaxis] * (sizes[:, np.newaxis] * np.array(ACTIVATION_BYTES, float))
+    return Resource(layers=moments)
+
+
+def time_costs(candidates: Candidates, profiles: Mapping[str, pd.DataFrame]) -> Resource:
+    """Of files in one precision throughout, timed op by op.
+
+    Parameters
+    ----------
+    candidates : Candidates
+    profiles : mapping of precision to PROFILE frame
+    """
+    costs = np.zeros((len(candidates) + 2, len(PRECISIONS)))
+    for column, precision in enumerate(PRECISIONS):
+        if precision in profiles:
+            timed = profiles[precision].groupby("layer")["uninterrupted_ms"].sum()
+            costs[: len(candidates), column] = [float(timed.get(name, 0.0)) for name in candidates.names]
+    sizes = np.array([candidates.elements(made) for made, _ in candidates.edges], float)
+    return Resource(layers=costs, switches=_switches(candidates, sizes * SWITCH_MS))
+
+
+def _switches(candidates: Candidates, costs: Array) -> Array:
+    """(edges, kinds, kinds): nothing where the kind stays."""
+    kinds = max(KINDS) + 1
+    found: Array = costs[:, np.newaxis, np.newaxis] * (1.0 - np.eye(kinds))
+    return found if len(candidates.edges) else np.zeros((0, kinds, kinds))

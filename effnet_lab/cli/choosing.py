@@ -1,0 +1,59 @@
+"""The command that chooses a precision for each layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from effnet_lab.cli.inputs import DATA, takes_input
+from effnet_lab.cli.measuring import Data
+from effnet_lab.cli.networks import Json, Variant
+from effnet_lab.cli.output import progress, show
+
+if TYPE_CHECKING:
+    from effnet_lab.images.stated import StatedInput
+
+
+@takes_input
+def mixed_precision(
+    weights: Annotated[str, typer.Option(help="A named model, a float32 .tflite file, or any weights.")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The .tflite file; the search is kept beside it, in a folder of its name.")],
+    calibration: Annotated[str, typer.Option(help=f"Never evaluation images. {DATA}")] = "scenes",
+    max_drop: Annotated[float | None, typer.Option(help="Points of top-1 below the float network, at most.")] = None,
+    max_bytes: Annotated[int | None, typer.Option(help="Of the file.")] = None,
+    max_ms: Annotated[float | None, typer.Option(help="CPU time of an inference here, one thread.")] = None,
+    max_arena: Annotated[int | None, typer.Option(help="Bytes of the arena of TensorFlow Lite Micro.")] = None,
+    minimise: Annotated[str, typer.Option(help="The cost with --max-drop alone: bytes, ms or arena.")] = "bytes",
+    variant: Variant = None,
+    limit: Annotated[int, typer.Option(help="Calibration images at most.")] = 200,
+    limit_data: Annotated[int | None, typer.Option(help="Images of --data at most.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Another folder for the search.")] = None,
+    json: Json = False,
+    *,
+    stated: StatedInput,
+) -> None:
+    """Choose a precision for each layer: the least expected loss within a budget, or the least cost within a drop.
+
+    The choice is exact for what each layer alone costs at the logits. A budget is met by the file itself; a drop by a paired
+    test on images that played no part. Stopped at any time, --out holds the best file so far, and the same command goes on.
+    Exit code 1 where what was asked for is not shown.
+
+    Example: effnet-lab mixed-precision --weights micro2 --data scenes --max-drop 1 --out micro2.mixed.tflite
+    """
+    from effnet_lab.studies import mixed_precision as run
+
+    done = run(
+        weights, data, out, calibration=calibration, max_drop=max_drop, max_bytes=max_bytes, max_ms=max_ms,
+        max_arena=max_arena, minimise=minimise, variant=variant, limit=limit, limit_data=limit_data, preprocess=stated,
+        resume=resume, progress=progress("precision"),
+    )  # fmt: skip
+    show(done.table, json)
+    typer.echo(done.sentence, err=json)
+    if not done.met:
+        raise typer.Exit(1)
+
+
+COMMANDS = (mixed_precision,)

@@ -1,0 +1,174 @@
+"""Files with a chosen precision for each layer: written, measured, and kept, so that a stopped search goes on where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from effnet_lab.analysis.precision import (
+    FLOAT,
+    PRECISIONS,
+    Candidates,
+    Choice,
+    candidates_of,
+    sensitivities,
+)
+from effnet_lab.bench import measure_latency, profile
+from effnet_lab.evaluate.predictions import Predictions, collect_predictions
+from effnet_lab.images import ImageSet, Samples, Stated
+from effnet_lab.images.imageset import digest
+from effnet_lab.litert import allocate, read_graph
+from effnet_lab.names import UserError
+from effnet_lab.paths import write_atomically
+from effnet_lab.quantize.float_file import FloatFile
+from effnet_lab.quantize.ranges import Ranging
+from effnet_lab.quantize.recipes import ALL, Recipe, as_recipe, literal
+from effnet_lab.quantize.schemes import AI_EDGE, get_scheme
+from effnet_lab.quantize.write import quantizer
+
+LOOKED_AT = 12  # calibration images that the sensitivities are measured on
+BYTES, MS, ARENA = "bytes", "ms", "arena"
+BASE = "int8"  # what a recipe says of all layers, before the exceptions
+Progress = Callable[..., Iterable[Any]]
+
+
+@dataclass(kw_only=True, eq=False)
+class Workshop:
+    """One network, its calibration, and a folder for what was made of it; what lies there already is not made again."""
+
+    source: FloatFile
+    calibration: Samples
+    folder: Path
+    preprocess: Stated = None
+    progress: Progress | None = None
+    _opened: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """The folder of another network, or of other images, starts anew."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        key, mark = digest(self.source.content, self.calibration.fingerprint.encode()), self.folder / "network.txt"
+        if not mark.exists() or mark.read_text(encoding="utf-8") != key:
+            for path in [*self.folder.glob("*.tflite"), *self.folder.glob("*.npz"), *self.folder.glob("*.csv")]:
+                path.unlink()
+            write_atomically(mark, key.encode())
+
+    @property
+    def _ranging(self) -> Ranging:
+        """Statistics are collected once, and kept."""
+        return Ranging(images=self.calibration, statistics=self.folder / "statistics.npz")
+
+    @cached_property
+    def written(self) -> dict[str, bytes]:
+        """The network in one precision throughout, by precision; those that the tool can write."""
+        found = {}
+        for name in PRECISIONS:
+            if name == FLOAT:
+                continue
+            try:
+                found[name] = self.write(as_recipe(get_scheme(name))).read_bytes()
+            except UserError:
+                if name == BASE:  # nothing can be had of this network
+                    raise
+        return found
+
+    @cached_property
+    def candidates(self) -> Candidates:
+        """What each layer can have."""
+        graphs = {name: read_graph(content) for name, content in self.written.items()}
+        return candidates_of(read_graph(self.source.content), graphs)
+
+    @cached_property
+    def sensitivity(self) -> pd.DataFrame:
+        """SENSITIVITY frame."""
+        path = self.folder / "sensitivity.csv"
+        if not path.exists():
+            few = self.calibration.take(LOOKED_AT)
+            made = sensitivities(
+                self.source.content, self.written, self.candidates, few, model=self.source.info.model,
+                progress=self.progress,
+            )  # fmt: skip
+            write_atomically(path, made.to_csv(index=False).encode())
+        return pd.read_csv(path, keep_default_na=True)
+
+    @cached_property
+    def profiles(self) -> dict[str, pd.DataFrame]:
+        """PROFILE frames of the files in one precision throughout, and of the float file."""
+        files = {name: self.write(as_recipe(get_scheme(name))) for name in self.written} | {FLOAT: self.float_path}
+        found = {}
+        for name, file in files.items():
+            path = self.folder / f"profile.{name}.csv"
+            if not path.exists():
+                write_atomically(path, profile(file).table.to_csv(index=False).encode())
+            found[name] = pd.read_csv(path, keep_default_na=False)
+        return found
+
+    @cached_property
+    def float_path(self) -> Path:
+        """The float file."""
+        path = self.folder / "float32.tflite"
+        if not path.exists():
+            write_atomically(path, self.source.content)
+        return path
+
+    def write(self, recipe: Recipe) -> Path:
+        """The file of a recipe."""
+        path = self.folder / f"{recipe.name}.tflite"
+        if not path.exists():
+            write_atomically(path, quantizer((recipe, AI_EDGE), self._ranging)(self.source.content))
+        return path
+
+    def trial(self, choice: Choice) -> Trial:
+        """The file of a choice; all float is the float file itself."""
+        recipe = recipe_of(self.candidates, choice)
+        path = self.float_path if recipe.base.name == FLOAT else self.write(recipe)
+        return Trial(path=path, recipe=recipe, choice=choice, workshop=self)
+
+    def answers(self, path: Path, images: ImageSet) -> Predictions:
+        """What a file says to labelled images; kept every ten seconds."""
+        resume = self.folder / f"{path.stem}.{images.fingerprint}.npz"
+        return collect_predictions(path, images, preprocess=self.preprocess, resume=resume, progress=self.progress)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trial:
+    """One file."""
+
+    path: Path
+    recipe: Recipe
+    choice: Choice
+    workshop: Workshop
+
+    @cached_property
+    def latency(self) -> pd.Series:
+        """Its row of LATENCY, beside the float file."""
+        return measure_latency([self.workshop.float_path, self.path]).iloc[1]
+
+    def uses(self, name: str) -> float:
+        """What it really takes: bytes of the file, CPU ms of an inference, bytes of the arena of TensorFlow Lite Micro."""
+        if name == BYTES:
+            return float(self.path.stat().st_size)
+        return float(self.latency["cpu_p50_ms"]) if name == MS else float(allocate(self.path).total_bytes)
+
+
+def recipe_of(candidates: Candidates, choice: Choice) -> Recipe:
+    """The choice as rules: int8, then every layer that has something else."""
+    chosen = [PRECISIONS[p] for p in choice.precisions[: len(candidates)]]
+    if set(chosen) == {FLOAT}:
+        return as_recipe(get_scheme(FLOAT))
+    rules = [(ALL, get_scheme(BASE))]
+    rules += [
+        (literal(name), get_scheme(precision))
+        for name, precision in zip(candidates.names, chosen, strict=True)
+        if precision != BASE
+    ]
+    return Recipe(rules=tuple(rules))
+
+
+def predicted(choice: Choice, offsets: Mapping[str, float]) -> dict[str, float]:
+    """What a choice is expected to take: the program's sum and what the files before it had beyond theirs."""
+    return {name: used + offsets.get(name, 0.0) for name, used in choice.uses.items()}
