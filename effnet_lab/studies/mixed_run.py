@@ -25,7 +25,7 @@ from effnet_lab.quantize.float_file import FloatFile, float_file
 from effnet_lab.quantize.ranges import as_taken, calibration_images
 from effnet_lab.quantize.recipes import Recipe
 from effnet_lab.studies.mixed_search import Search
-from effnet_lab.studies.mixed_trials import ARENA, BYTES, MS, Trial, Workshop, predicted, recipe_of
+from effnet_lab.studies.mixed_trials import ARENA, BYTES, MS, MixedFile, Workshop, predicted, recipe_of
 
 if TYPE_CHECKING:
     from effnet_lab.quantize.float_file import Network
@@ -113,7 +113,7 @@ def mixed_precision(
         search = Search(
             workshop=workshop, resources=tuple(dict.fromkeys((*limits, minimise, BYTES))), keep=_keeper(out)
         )
-        asked = _Asked(search=search, images=images, limits=limits, max_drop=max_drop, minimise=minimise)
+        asked = _Question(search=search, images=images, limits=limits, max_drop=max_drop, minimise=minimise)
         chosen, shown = asked.least_cost() if max_drop is not None and not limits else asked.least_loss()
         return asked.result(chosen, shown, None if out is None else Path(out))
 
@@ -129,7 +129,7 @@ class _Shown:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Asked:
+class _Question:
     """The question, and the search that answers it."""
 
     search: Search
@@ -138,12 +138,12 @@ class _Asked:
     max_drop: float | None
     minimise: str
 
-    def least_loss(self) -> tuple[Trial, _Shown]:
+    def least_loss(self) -> tuple[MixedFile, _Shown]:
         """Within the budget; the images play no part in the choice, so all of them test it."""
         trial = self.search.within(self.limits)
         return trial, self._test(trial, self.images)
 
-    def least_cost(self) -> tuple[Trial, _Shown]:
+    def least_cost(self) -> tuple[MixedFile, _Shown]:
         """Within the drop: the float file first, then the point of the front that a third of the images lets pass."""
         assert self.max_drop is not None
         whole = self.search.trial(self.search.uniform(FLOAT))
@@ -178,13 +178,13 @@ class _Asked:
             low, high = (middle, high) if -100 * found <= self.max_drop / 2 else (low, middle - 1)
         return low
 
-    def _difference(self, trial: Trial, images: ImageSet) -> dict[str, float]:
+    def _difference(self, trial: MixedFile, images: ImageSet) -> dict[str, float]:
         """Top-1 less the float network's, on the same images."""
         work = self.search.workshop
         exact, found = (work.answers(path, images) for path in (work.float_path, trial.path))
         return {"top1": float(found.hits.mean()), **paired_difference(found, exact)}
 
-    def _test(self, trial: Trial, images: ImageSet) -> _Shown:
+    def _test(self, trial: MixedFile, images: ImageSet) -> _Shown:
         row = self._difference(trial, images)
         drop, low, high = (-100 * row[name] + 0.0 for name in ("difference", "difference_hi", "difference_lo"))
         met = self.max_drop is None or high <= self.max_drop
@@ -195,7 +195,7 @@ class _Asked:
             words += f": at most {self.max_drop:g} is {'shown' if met else 'not shown'} with 95 % confidence"
         return _Shown(row=row, n_images=len(images), words=words + ".", met=met)
 
-    def result(self, chosen: Trial, shown: _Shown, out: Path | None) -> MixedPrecision:
+    def result(self, chosen: MixedFile, shown: _Shown, out: Path | None) -> MixedPrecision:
         """The tables, and the file once more: it may be one of an earlier run."""
         if out is not None:
             store(out, chosen.path.read_bytes())
@@ -210,7 +210,7 @@ class _Asked:
     def _float_size(self) -> int:
         return self.search.workshop.float_path.stat().st_size
 
-    def _table(self, chosen: Trial, shown: _Shown) -> pd.DataFrame:
+    def _table(self, chosen: MixedFile, shown: _Shown) -> pd.DataFrame:
         cost = next(iter(self.limits), self.minimise)
         uniform = [self.search.uniform(name) for name in (*self.search.workshop.written, FLOAT)]
         every = {choice.precisions: choice for choice in [*uniform, *self.search.front(cost)]}
@@ -229,7 +229,7 @@ class _Asked:
         table = frames.build(frames.PRECISIONS, rows.values())
         return table.sort_values("predicted_noise", kind="stable", ignore_index=True)
 
-    def _measured(self, choice: Choice, chosen: Trial, shown: _Shown) -> dict[str, Any]:
+    def _measured(self, choice: Choice, chosen: MixedFile, shown: _Shown) -> dict[str, Any]:
         trial = self.search.trials.get(choice.precisions)
         if trial is None:
             path = self.search.workshop.folder / f"{recipe_of(self.search.workshop.candidates, choice).name}.tflite"
@@ -265,8 +265,8 @@ def _split(images: ImageSet) -> tuple[ImageSet, ImageSet]:
     return images.pick(np.sort(order[:n])), images.pick(np.sort(order[n:]))
 
 
-def _keeper(out: Path | str | None) -> Callable[[Trial], None]:
-    def keep(trial: Trial) -> None:
+def _keeper(out: Path | str | None) -> Callable[[MixedFile], None]:
+    def keep(trial: MixedFile) -> None:
         if out is not None:
             store(Path(out), trial.path.read_bytes())
 

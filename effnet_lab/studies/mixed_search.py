@@ -21,7 +21,7 @@ from effnet_lab.analysis.precision import (
     time_costs,
 )
 from effnet_lab.names import UserError
-from effnet_lab.studies.mixed_trials import ARENA, BYTES, MS, Trial, Workshop
+from effnet_lab.studies.mixed_trials import ARENA, BYTES, MS, MixedFile, Workshop
 
 POINTS = 9  # of the front
 ATTEMPTS = 6  # files for one budget
@@ -65,8 +65,8 @@ class Search:
 
     workshop: Workshop
     resources: tuple[str, ...]
-    keep: Callable[[Trial], None]
-    trials: dict[tuple[int, ...], Trial] = field(default_factory=dict)
+    keep: Callable[[MixedFile], None]
+    trials: dict[tuple[int, ...], MixedFile] = field(default_factory=dict)
     offsets: dict[str, float] = field(default_factory=dict)  # what files take beyond the sum over their layers
 
     def __post_init__(self) -> None:
@@ -93,13 +93,13 @@ class Search:
         uses = {name: self.program.use(chosen, name) for name in self.program.resources}
         return Choice(precisions=chosen, loss=self.program.use(chosen, LOSS), uses=uses)
 
-    def trial(self, choice: Choice) -> Trial:
+    def trial(self, choice: Choice) -> MixedFile:
         """The file of a choice, written once."""
         if choice.precisions not in self.trials:
             self.trials[choice.precisions] = self.workshop.trial(choice)
         return self.trials[choice.precisions]
 
-    def within(self, limits: Mapping[str, float]) -> Trial:
+    def within(self, limits: Mapping[str, float]) -> MixedFile:
         """The least expected loss in a file that keeps to the limits, all of them measured on the file.
 
         The cheapest file comes first, so that there is one early.
@@ -109,7 +109,7 @@ class Search:
         UserError
             If no file does; with the nearest.
         """
-        best: Trial | None = None
+        best: MixedFile | None = None
         for name in limits:
             trial = self.trial(self.choose({}, name))
             self._learn(trial, limits)
@@ -138,7 +138,7 @@ class Search:
             raise UserError(self._nearest(limits))
         return best
 
-    def excess(self, trial: Trial, limits: Mapping[str, float]) -> dict[str, float]:
+    def excess(self, trial: MixedFile, limits: Mapping[str, float]) -> dict[str, float]:
         """What a file takes beyond the limits."""
         return {name: trial.uses(name) - limit for name, limit in limits.items() if trial.uses(name) > limit}
 
@@ -154,7 +154,7 @@ class Search:
             found[choice.precisions] = choice
         return sorted(found.values(), key=lambda choice: choice.loss)
 
-    def _learn(self, trial: Trial, names: Mapping[str, float]) -> None:
+    def _learn(self, trial: MixedFile, names: Mapping[str, float]) -> None:
         """What the file takes beyond the sum over its layers."""
         for name in names:
             self.offsets[name] = trial.uses(name) - trial.choice.uses[name]

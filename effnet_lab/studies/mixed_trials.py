@@ -122,11 +122,11 @@ class Workshop:
             write_atomically(path, quantizer((recipe, AI_EDGE), self._ranging)(self.source.content))
         return path
 
-    def trial(self, choice: Choice) -> Trial:
+    def trial(self, choice: Choice) -> MixedFile:
         """The file of a choice; all float is the float file itself."""
         recipe = recipe_of(self.candidates, choice)
         path = self.float_path if recipe.base.name == FLOAT else self.write(recipe)
-        return Trial(path=path, recipe=recipe, choice=choice, workshop=self)
+        return MixedFile(path=path, recipe=recipe, choice=choice, workshop=self)
 
     def answers(self, path: Path, images: ImageSet) -> Predictions:
         """What a file says to labelled images; kept every ten seconds."""
@@ -135,7 +135,7 @@ class Workshop:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Trial:
+class MixedFile:
     """One file."""
 
     path: Path
