@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from safetensors.numpy import save_file
 from scipy.stats import binomtest
 
 from effnet_lab.images import open_images
 from effnet_lab.models import load_model, save_model
 from effnet_lab.models.batch_norm import folded, with_statistics
 from effnet_lab.models.fake_quant import strip_fake_quant
+from effnet_lab.models.features import features_model
 from effnet_lab.models.resize import at_size
+from effnet_lab.models.variables import variables
+from effnet_lab.models.weights import checkpoint, timm
 from effnet_lab.names import UserError
+from effnet_lab.quantize.saved_models import export_saved_model
 from effnet_lab.training import cluster, fine_tune, prune, resume, train, train_qat
 from effnet_lab.training.from_scratch import predict
+from effnet_lab.training.from_weights import with_classes
 from effnet_lab.training.recipes import hold_out
 
 EDGE = "static_wi8_ai8 ai_edge_quantizer"
@@ -153,3 +161,76 @@ def test_a_real_file_is_not_forgotten_on_real_photographs(shared):
     model, _ = fine_tune(start, shown, validation=held_out, epochs=2)
     after = hits(model, evaluation)
     assert after.mean() >= before.mean() or chance(before, after) > 0.05, (before.mean(), after.mean())
+
+
+def as_timm(model, path):
+    """The weights as timm saves them."""
+    back = {"kernel": (3, 2, 0, 1), "depthwise_kernel": (2, 3, 0, 1)}
+    stored = {}
+    for name, theirs in timm.timm_names(model.spec).items():
+        values = variables(model.keras)[name].numpy()
+        axes = back.get(name.rpartition("/")[2]) if values.ndim == 4 else None
+        stored[theirs] = np.ascontiguousarray(values.transpose(axes) if axes else values.T)
+    save_file(stored, path)
+    return path
+
+
+def as_checkpoint(model, path):
+    """The weights as the original code saves them."""
+    names = checkpoint.tf1_names(model.spec)
+    stored = {f"scope/{theirs}": variables(model.keras)[name] for name, theirs in names.items()}
+    tf.raw_ops.SaveV2(
+        prefix=str(path), tensor_names=list(stored), shape_and_slices=[""] * len(stored), tensors=list(stored.values())
+    )
+    return path
+
+
+def as_module(model, path):
+    export_saved_model(model, path, "hub-feature-vector")
+    return path
+
+
+def as_keras(model, path):
+    save_model(model, path)
+    return path
+
+
+ORIGINS = {  # from elsewhere: who writes it, under which name
+    "timm": (as_timm, "weights.safetensors"), "tf1": (as_checkpoint, "model.ckpt"), "module": (as_module, "module"),
+    "keras": (as_keras, "weights.keras"), "weights.h5": (as_keras, "weights.weights.h5"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_weights_from_everywhere_are_not_forgotten(scenes, tmp_path, origin):
+    """An epoch at 1e-7 changes no answer beyond chance; under a new head, the features stay."""
+    write, name = ORIGINS[origin]
+    shown, held_out, evaluation = scenes
+    start = load_model(write(load_model("micro0"), tmp_path / name), "micro0")
+    model, _ = fine_tune(start, shown, validation=held_out, epochs=1, learning_rate=1e-7)
+    assert model.classes == evaluation.classes
+    if start.classes:
+        before = hits(start, evaluation)
+        assert before.mean() > 0.4
+        assert chance(before, hits(model, evaluation)) > 0.05
+    batch = next(evaluation.batches(start.preprocess, 32))[0]
+    expected, found = (np.asarray(features_model(each)(batch)) for each in (start, model))
+    assert np.square(found - expected).sum() < 0.01 * np.square(expected).sum()
+
+
+def test_a_head_without_names_or_in_another_order_is_kept(scenes, caplog):
+    shown, held_out, evaluation = scenes
+    known = load_model("micro0")
+    before = hits(known, evaluation)
+    unnamed = replace(known, classes=tuple(str(i) for i in range(len(known.classes))))
+    turned = replace(with_classes(known, known.classes[::-1]), name="turned")
+    assert turned.classes == known.classes[::-1]
+    for start in (unnamed, turned):
+        model, _ = fine_tune(start, shown, validation=held_out, epochs=1, learning_rate=1e-7)
+        assert model.classes == evaluation.classes
+        np.testing.assert_array_equal(hits(with_classes(start, evaluation.classes), evaluation), before)
+        assert chance(before, hits(model, evaluation)) > 0.05
+    other = fine_tune(
+        replace(known, classes=tuple("abcdefghij")), shown, validation=held_out, epochs=1, learning_rate=1e-7
+    )[0]
+    assert hits(other, evaluation).mean() < 0.5  # a new head

@@ -26,6 +26,7 @@ from effnet_lab.view import plot_evidence, plot_verdicts
 
 NETWORKS = ("micro0", "micro1", "micro2")
 PER_FAULT = 2  # places per fault and network
+FIRST = "stem_conv"
 
 
 def judge(patient: plant.Patient, images) -> pd.DataFrame:
@@ -49,38 +50,32 @@ def healthy(tmp_path_factory) -> dict[str, plant.Healthy]:
 
 @pytest.fixture(scope="module")
 def trials(healthy, scenes, tmp_path_factory) -> list[tuple[plant.Patient, pd.DataFrame]]:
-    """Every fault in a few places of every network, with what was said."""
-    folder, rng, out = tmp_path_factory.mktemp("planted"), np.random.default_rng(7), []
+    """Every fault in a few places of every network, with what was said; faults of rarer kinds in the smallest one."""
+    folder, rng, planted = tmp_path_factory.mktemp("planted"), np.random.default_rng(7), []
     for network in healthy.values():
-        for fault, where in plant.places(network).items():
-            for layer in rng.permutation(where)[:PER_FAULT]:
-                patient = fault(network, str(layer), folder, rng)
-                out.append((patient, judge(patient, scenes)))
-        for fault in (plant.clipped, plant.wasted_range, plant.outlier_kernel, plant.dead):
-            patient = fault(network, "stem_conv", folder, rng)
-            out.append((patient, judge(patient, scenes)))
+        places, layers = plant.places(network), network.kinds("conv", "depthwise", "dense")
+        for fault, where in places.items():
+            planted += [fault(network, str(layer), folder, rng) for layer in rng.permutation(where)[:PER_FAULT]]
         for spoil in plant.DEFECTS:  # one in the first layer, one anywhere
-            for layer in ("stem_conv", rng.choice(network.kinds("conv", "depthwise", "dense")[1:])):
-                patient = spoil(network, str(layer), folder, rng)
-                out.append((patient, judge(patient, scenes)))
-        for fault, where in ((plant.stuck_output, "unlike_residual"), (plant.rare_image, "outlier_channel")):
-            layers = plant.places(network)[getattr(plant, where)]
-            for layer in rng.permutation(layers)[:PER_FAULT]:
-                patient = fault(network, str(layer), folder, rng)
-                out.append((patient, judge(patient, scenes)))
-    return out
+            planted += [spoil(network, str(layer), folder, rng) for layer in (FIRST, rng.choice(layers[1:]))]
+        if network is healthy[NETWORKS[0]]:
+            values = (plant.clipped, plant.wasted_range, plant.outlier_kernel, plant.dead)
+            planted += [fault(network, FIRST, folder, rng) for fault in values]
+            for spoil in plant.MORE_DEFECTS:
+                planted += [spoil(network, str(layer), folder, rng) for layer in (FIRST, rng.choice(layers[1:]))]
+            planted += [plant.stuck_output(network, str(rng.choice(places[plant.unlike_residual])), folder, rng)]
+            planted += [plant.rare_image(network, layer, folder, rng) for layer in places[plant.outlier_channel]]
+    return [(patient, judge(patient, scenes)) for patient in planted]
 
 
 def test_nine_of_ten_planted_faults_are_named(trials):
-    named = {(p.quantized.name): t.set_index("layer").loc[p.layer, "verdict"] == p.fault for p, t in trials}
-    assert len(named) >= 120
+    named = [t.set_index("layer").loc[p.layer, "verdict"] == p.fault for p, t in trials]
+    assert len(named) >= 80
     assert {patient.fault for patient, _ in trials} == set(frames.VERDICT_NAMES) - {"healthy", "upstream", "coarse"}
-    missed = [name for name, found in named.items() if not found]
+    missed = [patient.quantized.name for (patient, _), found in zip(trials, named, strict=True) if not found]
     assert len(missed) <= 0.1 * len(named), missed
-    defects = [
-        found for (patient, _), found in zip(trials, named.values(), strict=True) if patient.fault == "defective"
-    ]
-    assert len(defects) >= (2 * len(plant.DEFECTS) + 1) * len(NETWORKS)
+    defects = [found for (patient, _), found in zip(trials, named, strict=True) if patient.fault == "defective"]
+    assert len(defects) == 2 * len(plant.DEFECTS) * len(NETWORKS) + 2 * len(plant.MORE_DEFECTS)
     assert np.mean(defects) >= 0.9, missed
 
 

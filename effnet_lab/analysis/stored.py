@@ -75,26 +75,34 @@ def kernel_correlation(pair: Pair) -> float:
 def compare_biases(pair: Pair, reference: Graph, quantized: Graph) -> Array | None:
     """Bias as the kernels take it less the float bias, real units, (channels,); None where a layer can have none.
 
-    Integer kernels take the codes in steps of input scale x weight scale, whatever scale the file states for them.
+    Integer kernels take the codes in steps of input scale x weight scale, whatever scale the file states for them. What is
+    within the rounding to these steps counts as no difference: they are coarse where the input's range is too wide.
     """
     if pair.kernels is None:
         return None
-    ours = _bias(quantized, pair.op.inputs, pair.quantized_kernel)
+    step = _bias_step(quantized, pair)
+    ours = _bias(quantized, pair.op.inputs, step)
     theirs = _bias(reference, pair.reference_op.inputs, None)
     if ours is None and theirs is None:
         return None
     zero = np.zeros(1)
     difference: Array = (zero if ours is None else ours) - (zero if theirs is None else theirs)
-    return difference
+    return difference if step is None else np.where(np.abs(difference) <= 0.5001 * step, 0.0, difference)
 
 
-def _bias(graph: Graph, inputs: tuple[int, ...], kernel: Tensor | None) -> Array | None:
+def _bias_step(graph: Graph, pair: Pair) -> Array | None:
+    """Of the codes of an integer bias, real units; None where none is taken so."""
+    source, kernel = graph.tensors[pair.op.inputs[0]], pair.quantized_kernel
+    if kernel is None or not (source.quantized and kernel.quantized):
+        return None
+    return np.asarray(source.scale[0].astype(np.float64) * kernel.scale.astype(np.float64))
+
+
+def _bias(graph: Graph, inputs: tuple[int, ...], step: Array | None) -> Array | None:
     tensor = graph.tensors[inputs[2]] if len(inputs) > 2 else None
     if tensor is None or tensor.data is None:
         return None
-    source = graph.tensors[inputs[0]]
-    if kernel is not None and tensor.dtype.kind == "i" and source.quantized and kernel.quantized:
-        step = source.scale[0].astype(np.float64) * kernel.scale.astype(np.float64)
+    if step is not None and tensor.dtype.kind == "i":
         taken: Array = tensor.data.astype(np.float64) * step
         return taken
     return tensor.real(tensor.data).astype(np.float64)

@@ -15,11 +15,14 @@ import tf_keras
 
 from effnet_lab import frames
 from effnet_lab.images import ImageSet
+from effnet_lab.images.stated import tell
 from effnet_lab.models.build import network
 from effnet_lab.models.fake_quant import fake_quantize, set_ranges, strip_fake_quant
 from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.models.variables import assign, variables
 from effnet_lab.models.weights import with_new_head
+from effnet_lab.models.weights.assemble import class_indices
+from effnet_lab.models.weights.mapping import HEAD
 from effnet_lab.training.loop import Progress, Progressed, Settings, prepare, run_epochs
 from effnet_lab.training.norms import TRAINED, with_norms
 from effnet_lab.training.state import load_state, save_state
@@ -130,19 +133,40 @@ def resume(
 
 def settings_for(model: LoadedModel, images: ImageSet, **given: Any) -> Settings:
     """How weights are trained on these images: what is given, and for the rest a rate that keeps what they know."""
-    rate = KNOWN_RATE if model.classes == images.classes else NEW_HEAD_RATE
+    rate = NEW_HEAD_RATE if head_order(model.classes, images.classes) is None else KNOWN_RATE
     return Settings(**({"learning_rate": rate, "weight_decay": 0.0} | given))
 
 
+def head_order(has: tuple[str, ...], wanted: tuple[str, ...]) -> list[int] | None:
+    """For each wanted class the output that stands for it: by name, or by number where the weights name none.
+
+    None where the weights were trained for other classes, so that a new head is needed.
+    """
+    if len(has) != len(wanted) or not has:
+        return None
+    if set(has) == set(wanted):
+        return [has.index(name) for name in wanted]
+    return list(range(len(has))) if has == class_indices(len(has)) else None
+
+
 def with_classes(model: LoadedModel, classes: tuple[str, ...]) -> LoadedModel:
-    """A copy of the network; with a new head, unless its classes are these already."""
-    if classes != model.classes:
+    """A copy of the network; with a new head, unless its classes are these already, in whatever order."""
+    order = head_order(model.classes, classes)
+    if order is None:
         return with_new_head(strip_fake_quant(model), classes)
+    if order != sorted(order):
+        model = strip_fake_quant(model)
+    elif classes != model.classes:
+        tell(
+            f"{model.name} names no classes: its {len(order)} outputs are taken for {', '.join(classes)[:150]}, in this order."
+        )
     keras = network(model.family_spec, len(classes))
-    copy = replace(model, keras=keras, fake_quantized=())
+    copy = replace(model, keras=keras, fake_quantized=(), classes=classes)
     if model.fake_quantized:
         copy = fake_quantize(copy, model.fake_quantized)
-    assign(copy.keras, {name: value.numpy() for name, value in variables(model.keras).items()}, model.name)
+    values = {name: value.numpy() for name, value in variables(model.keras).items()}
+    head = {name: values[name][..., order] for name in HEAD}
+    assign(copy.keras, values | head, model.name)
     return copy
 
 

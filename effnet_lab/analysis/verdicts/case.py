@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effnet_lab.analysis.verdicts import faults
+from effnet_lab.analysis.verdicts.defects import STUCK_UNIT
 from effnet_lab.analysis.verdicts.evidence import Evidence
 from effnet_lab.analysis.verdicts.fault import Fault, constant_channels
 
@@ -98,6 +99,8 @@ def constants_from(case: LayerCase) -> str:
 
 def handed_on(finding: Fault, case: LayerCase) -> str:
     """The layer whose fault a finding is, where it is a trait of an input that is at fault itself; else empty."""
+    if finding.unit == STUCK_UNIT:  # the codes that go in may be stuck already
+        return case.misled_by
     return next((origin for parent in case.parents if (origin := _origin(finding, case, parent))), "")
 
 

@@ -20,6 +20,7 @@ BIAS_STEPS, SHOWN_STEPS = 0.75, 0.4  # steps of the output: difference of a bias
 FAR_STEPS = 3.0  # of the output: a bias that far off is a defect even where other channels make more of the error
 ROUNDED_AWAY = 0.25  # energy of a channel's weights that rounding has taken
 MOVES = 2.5  # steps that a channel moves in float while its code stays
+STUCK_UNIT = "of the channels are constant in codes only"
 _EXPORT = "Export the layer again from the float network, or look for the tool that changed the file."
 
 
@@ -112,7 +113,7 @@ def _constant(evidence: Evidence) -> Fault | None:
     n, widest = stuck.size, float((high - low)[which].max())
     who = "The output is" if which.size == n else f"The output of {name_channels(which)} of {n} is"
     said = f"{who} constant in codes, while it moves by up to {widest:.3g} in float"
-    return _fault(evidence, said, which, which.size / n, "of the channels are constant in codes only", _EXPORT)
+    return _fault(evidence, said, which, which.size / n, STUCK_UNIT, _EXPORT)
 
 
 def arithmetic(evidence: Evidence, n_different: int, n_values: int) -> Fault:
