@@ -6,7 +6,9 @@ Run with: pytest tests/benchmarks/test_redraw.py -s
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import view_frames as made
 
-from effnet_lab.view import LayerErrorView, ScalingView, TradeoffView
+from effnet_lab.view import AnswerView, DeployView, LayerErrorView, ScalingView, TradeoffView
 
 LIMIT_MS = 150
 N = 15
@@ -42,7 +44,36 @@ def budget():
     return widget.budgets["max_ms"], [0.5 + 0.1 * i for i in range(N)]
 
 
-@pytest.mark.parametrize("start", [scaling, layer, budget], ids=["scaling", "layer", "budget"])
+def picture():
+    """What int8 and float say of another picture, from two open files."""
+    from effnet_lab.evaluate import SideBySide
+    from effnet_lab.images import open_images
+    from effnet_lab.images.decode import decode
+    from effnet_lab.quantize import export
+
+    images = open_images("scenes", limit=N)
+    with tempfile.TemporaryDirectory() as folder:
+        files = export("micro3", folder, format="float32,int8", backend="all").files
+        both = SideBySide([files[0], files[-1]])
+    names = [f"scenes {i}" for i in range(N)]
+    pictures = {name: partial(images.read, i) for i, name in enumerate(names)}
+    return AnswerView(both, pictures, decode, window=both.window).picture, [*names[1:], names[0]]
+
+
+def device():
+    """The board, which changes what the numbers are held against."""
+    from effnet_lab import board, studies
+    from effnet_lab.quantize import export
+
+    with tempfile.TemporaryDirectory() as folder:
+        (file,) = export("micro3", folder, format="int8", backend="ai_edge_quantizer").files
+        deploy = studies.Deployments({"int8": file})
+        widget = DeployView(deploy, ["int8"], board.boards(), ["ethos-u55-128"])
+    names = [*board.BOARDS]
+    return widget.board, [names[(i + 1) % len(names)] for i in range(N)]
+
+
+@pytest.mark.parametrize("start", [scaling, layer, budget, picture, device], ids=lambda start: start.__name__)
 def test_a_control_redraws_at_once(start):
     control, values = start()
     times_ms = []
