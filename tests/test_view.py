@@ -223,17 +223,19 @@ def test_front_steps_the_other_way_when_more_of_x_is_better():
     assert trace(figure, "float32, converter").error_y.array is None
 
 
-def test_a_name_on_the_front_stands_once_and_never_over_the_edge():
+def test_a_name_on_the_front_stands_once_and_has_room_beside_its_mark():
     table = made.tradeoffs()
     table = table.assign(model="tiny0", scheme="float32", backend=[f"back end {row}" for row in range(len(table))])
-    for x, y, ends in (
-        ("p50_ms", "top1", ("bottom right", "top left")),
-        ("top1", "p50_ms", ("top right", "bottom left")),
-    ):
-        front = trace(view.plot_tradeoffs(table, x, y, made.standing(table, x, y)), "front")
+    for x, y, place in (("p50_ms", "top1", "top left"), ("top1", "p50_ms", "top right")):
+        figure = view.plot_tradeoffs(table, x, y, made.standing(table, x, y))
+        front = trace(figure, "front")
         assert len(front.x) > 1
         assert [text.strip() for text in front.text if text] == ["tiny0"]
-        assert (front.textposition[0], front.textposition[-1]) == ends
+        assert front.textposition == place
+        low, high = figure.layout.xaxis.range
+        ends = [np.log10(value) if x == "p50_ms" else value for value in (min(front.x), max(front.x))]
+        sides = ends[0] - low, high - ends[1]
+        assert sides[place == "top right"] > 0.1 * (ends[1] - ends[0])
 
 
 def test_published_pairs_the_two_quantities():
@@ -464,7 +466,7 @@ def test_the_line_joins_the_front_and_near_ties_are_faint_and_named():
     standing = pd.DataFrame({"on_front": [True, False, True], "near_tie": [False, True, False]})
     figure = view.plot_tradeoffs(table, standing=standing)
     assert list(trace(figure, "front").x) == [0.8, 3.0]
-    assert list(trace(figure, "near ties").text) == ["tiny0"]
+    assert list(trace(figure, "near ties").text) == ["<br>tiny0"]
     off = view.plot_tradeoffs(table, standing=standing.assign(near_tie=False))
     faint, full = trace(figure, "float32, converter").marker.opacity
     fainter, _full = trace(off, "float32, converter").marker.opacity

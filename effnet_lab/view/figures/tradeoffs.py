@@ -20,7 +20,8 @@ TRADEOFF_AXES = (
 )  # fmt: skip
 INT8 = "static_wi8_ai8"
 FAINT_TIE, FAINT_OFF = 0.55, 0.3  # opacity of a near tie, and of what is off the front
-BESIDE_MARK = "\N{EN SPACE}"  # keeps a name clear of its mark
+BESIDE_MARK = "\N{EN SPACE}\N{EN SPACE}"  # keeps a name clear of its mark
+NAMES, EDGE = 0.16, 0.05  # of the span of an axis: room beside the outermost mark, with a name and without
 ROOM = 1.35  # of a logarithmic axis beyond its outermost marks, as a factor
 
 
@@ -67,7 +68,21 @@ def plot_tradeoffs(
         _add_ring(fig, tradeoffs[chosen.to_numpy(bool)], x, y)
     _add_limits(fig, limits or {}, x, y)
     _add_symbol_legend(fig, symbols, len(colors) + (standing is not None) + ringed)
-    return fig.update_xaxes(**x_axis.layout(tradeoffs[x])).update_yaxes(**y_axis.layout(tradeoffs[y]))
+    room = {} if standing is None else {"range": _room(tradeoffs, x_axis, limits or {})}
+    return fig.update_xaxes(**x_axis.layout(tradeoffs[x]), **room).update_yaxes(**y_axis.layout(tradeoffs[y]))
+
+
+def _room(tradeoffs: pd.DataFrame, x_axis: Axis, limits: Mapping[str, float]) -> list[float]:
+    """Ends of the x axis with all marks, intervals and a budget between them, and room for names on the better side."""
+    name = x_axis.column.name
+    ends = [end for end in (name, *interval(name)) if end in tradeoffs]
+    values = pd.concat([*(tradeoffs[end] for end in ends), pd.Series([limits.get(name)], dtype=float)]).dropna()
+    low, high = (float(values.min()), float(values.max())) if len(values) else (1.0, 1.0)
+    if x_axis.log:
+        low, high = math.log10(low), math.log10(high)
+    span = (high - low) or 1.0
+    before, after = (NAMES, EDGE) if x_axis.better == "low" else (EDGE, NAMES)
+    return [low - before * span, high + after * span]
 
 
 def _add_marks(
@@ -109,16 +124,14 @@ def _hover_columns() -> list[str]:
 def _add_front(fig: go.Figure, front: pd.DataFrame, x: str, y: str, x_axis: Axis) -> None:
     """Step line: with less of a cost than at the next point one gets what the previous point offers.
 
-    Names stand outside the line, each once; that of the point nearest the edge of the figure stands inside, where there is room.
+    Names stand outside the line, each once; the axis leaves them room.
     """
     front, low = front.sort_values(x), x_axis.better == "low"
     labels = _short(front)
     labels = (BESIDE_MARK + labels + BESIDE_MARK).mask(labels.duplicated(keep="first" if low else "last"), "")
-    others = ["top left" if low else "top right"] * (len(front) - 1)
-    places = ["bottom right", *others] if low else [*others, "bottom left"]
     fig.add_scatter(
         x=front[x], y=front[y], mode="lines+text", name="front", hoverinfo="skip", text=labels.tolist(),
-        textposition=places, textfont_size=11, cliponaxis=False,
+        textposition="top left" if low else "top right", textfont_size=11, cliponaxis=False,
         line={"shape": "hv" if low else "vh", "color": theme.RULE, "width": 2},
     )  # fmt: skip
 
@@ -131,7 +144,7 @@ def _short(rows: pd.DataFrame) -> pd.Series:
 def _add_ties(fig: go.Figure, ties: pd.DataFrame, x: str, y: str, front: pd.DataFrame) -> None:
     """Names of near ties, below their marks; not where the front says the same name already."""
     labels = _short(ties)
-    labels = labels.mask(labels.isin(_short(front)) | labels.duplicated(), "")
+    labels = ("<br>" + labels).mask(labels.isin(_short(front)) | labels.duplicated(), "")  # below the line, too
     fig.add_scatter(
         x=ties[x], y=ties[y], mode="text", name="near ties", hoverinfo="skip", showlegend=False, text=labels.tolist(),
         textposition="bottom center", textfont={"size": 10, "color": theme.GREY}, cliponaxis=False,
