@@ -5,19 +5,32 @@ from __future__ import annotations
 import base64
 import json
 import re
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import lab_driver
 import numpy as np
+import portpicker
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from lab_driver import CHROMIUM
 
 from effnet_lab.analysis import layer_error, verdicts
 from effnet_lab.images import open_images
+from effnet_lab.litert import read_graph
+from effnet_lab.litert.surgery import Assembly, Source
 from effnet_lab.names import UserError
+from effnet_lab.quantize import Ranging, quantizer
+from effnet_lab.quantize.recipes import as_recipe
+from effnet_lab.quantize.schemes import AI_EDGE
+from effnet_lab.quantize.schemes import INT8 as INT8_SCHEME
 from effnet_lab.studies.inspection import inspection
 from effnet_lab.studies.inspection.look import error_map
-from effnet_lab.view.inspector import inspector_page
+from effnet_lab.view.inspector import error_data, inspector_page, verdict_data
 
+GRAVE = ("serious", "critical")
 INT8, INT4, FLOAT = "static_wi8_ai8 ai_edge_quantizer", "static_wi4_ai8 ai_edge_quantizer", "float32 converter"
 EVIL = "<!--<script>alert(1)</script>" + "x" * 300
 
@@ -153,3 +166,146 @@ def test_another_picture_and_another_measure_change_what_is_drawn(page):
     page.locator(".controls select").first.select_option("weight_sqnr_db")
     assert page.evaluate(colours) != accumulated
     assert page.locator(".legend").inner_text().startswith("60 dB good")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_fault_of_accessibility(page, scheme):
+    page.emulate_media(color_scheme=scheme)
+    page.locator("button[data-channel]").first.click()
+    page.locator("details.steps summary").first.click()
+    faults = [fault for fault in Axe().run(page).response["violations"] if fault["impact"] in GRAVE]
+    page.emulate_media(color_scheme="light")
+    assert [(fault["id"], fault["nodes"][0]["html"]) for fault in faults] == []
+
+
+@pytest.mark.browser
+def test_everything_is_reached_and_used_by_keys_alone(page):
+    """Tab comes by every control; each does by keys what it does by the mouse, and keeps the focus."""
+    page.evaluate("() => { document.activeElement.blur(); window.scrollTo(0, 0); }")
+    kinds = (
+        "() => { const e = document.activeElement;"
+        " return e.dataset.channel !== undefined ? 'channel' : e.className || e.type || e.tagName; }"
+    )
+    seen = []
+    for _ in range(120):
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate(kinds))
+    for wanted in ("select-one", "search", "track", "SUMMARY", "channel", "range"):
+        assert wanted in seen
+    assert any(kind.startswith("picture") for kind in seen)
+    page.locator("button.picture").nth(1).focus()
+    page.keyboard.press("Enter")
+    assert page.locator("button.picture").nth(1).get_attribute("aria-pressed") == "true"
+    assert page.evaluate(kinds).startswith("picture")
+    page.locator("button[data-channel]").nth(1).focus()
+    page.keyboard.press("Space")
+    assert page.locator("button[data-channel]").nth(1).get_attribute("aria-pressed") == "true"
+    assert page.evaluate(kinds) == "channel"
+    page.locator(".controls select").nth(1).focus()
+    page.keyboard.press("ArrowDown")
+    widths = page.evaluate(
+        "() => [...document.querySelectorAll('rect[data-row=\"0\"]')].map(cell => +cell.getAttribute('width'))"
+    )
+    assert max(widths) > 2 * min(widths)
+    page.keyboard.press("ArrowUp")
+
+
+def test_a_channel_shows_its_range_and_its_weights(payload):
+    layer = next(one for one in payload["files"][0]["layers"] if one["op"] == "depthwise")
+    channels = layer["channels"]
+    assert len(channels["weight_scale"]) == len(channels["weight_error"]) == len(channels["index"])
+    assert len(set(channels["weight_scale"])) > 1  # one scale per channel
+    assert min(channels["weight_error"]) > 20
+
+
+def deep(float_file: Path, n_layers: int, name: str) -> bytes:
+    """A float network of so many depthwise layers, each called by its number and a long name."""
+    source, assembly = Source(float_file), Assembly()
+    graph = source.graph
+    op = next(
+        op for op in graph.ops
+        if op.kind == "depthwise" and graph.tensors[op.inputs[0]].shape == graph.tensors[op.outputs[0]].shape
+    )  # fmt: skip
+    kernel, bias = (assembly.constant(source, i) for i in op.inputs[1:])
+    first = at = assembly.value(source.main.tensors[op.inputs[0]])
+    for _ in range(n_layers):
+        given, at = at, assembly.value(source.main.tensors[op.outputs[0]])
+        assembly.op(source, op, [given, kernel, bias], [at])
+    for i, stored in enumerate(assembly.tensors):
+        stored.name = f"{i}{name}".encode()
+    return assembly.content([first], [at])
+
+
+@pytest.mark.browser
+def test_six_hundred_layers_with_long_names(files, tmp_path):
+    """Opened, searched, walked through; a name is text wherever it stands."""
+    content = deep(files[FLOAT], 600, EVIL)
+    graph = read_graph(content)
+    arrays = np.random.default_rng(0).uniform(0, 6, (3, *graph.tensors[graph.inputs[0]].shape[1:])).astype(np.float32)
+    np.save(tmp_path / "given.npy", arrays)
+    from effnet_lab.images import open_samples
+
+    given = open_samples(tmp_path / "given.npy")
+    (tmp_path / "deep.tflite").write_bytes(quantizer((as_recipe(INT8_SCHEME), AI_EDGE), Ranging(images=given))(content))
+    found = inspection([tmp_path / "deep.tflite"], given, limit=1)
+    assert len(found["files"][0]["layers"]) == 600
+    path = tmp_path / "deep.html"
+    path.write_text(inspector_page(found), encoding="utf-8")
+    with lab_driver.open_browser() as browser:
+        page, traffic = lab_driver.new_page(browser, height=900)
+        page.goto(path.as_uri())
+        page.locator("[role=slider]").first.focus()
+        page.keyboard.press("End")
+        last = found["files"][0]["layers"][-1]["name"]
+        assert chosen(page) == last
+        page.locator("input[type=search]").fill(found["files"][0]["layers"][300]["name"])
+        assert chosen(page) == found["files"][0]["layers"][300]["name"]
+        assert page.locator("body").evaluate("body => body.scrollWidth <= window.innerWidth")
+        assert traffic.errors == []
+
+
+def _address(log: Path, process: subprocess.Popen, timeout_s: float = 120) -> str:
+    """What the server prints when it is ready."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline and process.poll() is None:
+        if found := re.search(r"http://127\.0\.0\.1:\d+/\S*", log.read_text()):
+            return found.group()
+        time.sleep(0.1)
+    raise RuntimeError(log.read_text()[-2000:])
+
+
+@pytest.mark.browser
+def test_model_explorer_opens_the_overlay(files, payload, tmp_path):
+    """In its own package: its adapter's nodes are the ones that are named, and its page takes the numbers."""
+    from model_explorer.builtin_tflite_flatbuffer_adapter import BuiltinTfliteFlatbufferAdapter
+
+    errors, verdicts_file = tmp_path / "errors.json", tmp_path / "errors.verdicts.json"
+    errors.write_text(error_data(payload))
+    verdicts_file.write_text(verdict_data(payload))
+    (graph,) = BuiltinTfliteFlatbufferAdapter().convert(str(files[INT8]), {})["graphCollections"][0].graphs
+    ((name, data),) = json.loads(errors.read_text()).items()
+    assert name == graph.id
+    labels = {node.id: node.label for node in graph.nodes}
+    ops = {str(layer["node"]): layer["op"] for layer in payload["files"][0]["layers"]}
+    assert set(data["results"]) <= set(labels)
+    assert {labels[node] for node in data["results"] if ops[node] == "depthwise"} == {"depthwise_conv_2d"}
+    port, log = portpicker.pick_unused_port(), tmp_path / "log.txt"
+    words = [
+        "model-explorer",
+        str(files[INT8]),
+        "--no_open_in_browser",
+        "--host=127.0.0.1",
+        "--skip_health_check",
+        f"--port={port}",
+    ]
+    words.append(f"--node_data_paths={errors},{verdicts_file}")
+    with log.open("wb") as out, lab_driver.open_browser() as browser:
+        process = subprocess.Popen([str(Path(sys.executable).with_name(words[0])), *words[1:]], stdout=out, stderr=out)
+        try:
+            page, _traffic = lab_driver.new_page(browser)
+            page.goto(_address(log, process))
+            page.get_by_text("accumulated SQNR").first.wait_for(timeout=60_000)
+            page.get_by_text("verdict").first.wait_for(timeout=60_000)
+        finally:
+            lab_driver.stop_server(process)

@@ -9,7 +9,6 @@ import numpy as np
 
 from effnet_lab.analysis.pairs import Pair
 from effnet_lab.litert import Op
-from effnet_lab.litert.graph import CHANGES_OF_TYPE
 from effnet_lab.litert.surgery import Assembly, Source
 
 WHOLE, WEIGHTS, ACTIVATIONS = "whole", "weights", "activations"  # what of an op is quantized
@@ -49,7 +48,7 @@ class Plan:
         for step in self.steps:
             self._pair_inputs(step)
         self.outputs = reference.graph.outputs
-        self.logits = self._logits()
+        self.logits = reference.logits
         self.alive = self._alive()
 
     def _pair_inputs(self, step: OpStep) -> None:
@@ -74,14 +73,6 @@ class Plan:
     def rounded(self, step: OpStep) -> dict[int, int]:
         """Inputs of the quantized op that stand for numbers, and the float tensors that they stand for."""
         return {index: taken for index, taken in step.taken.items() if self._real(taken)}
-
-    def _logits(self) -> int:
-        """What the last softmax or sigmoid takes; the first output itself where there is none."""
-        last = {index: step for step in self.steps for index in step.op.outputs}
-        index = self.outputs[0]
-        while index in last and last[index].op.kind in (*CHANGES_OF_TYPE, "softmax", "logistic"):
-            index = last[index].inputs[0]
-        return index
 
     def _alive(self) -> list[frozenset[int]]:
         """Before each step, and after the last, the tensors that are there and will be taken."""

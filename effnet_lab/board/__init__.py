@@ -5,7 +5,7 @@ from __future__ import annotations
 from effnet_lab.board.boards import BOARDS, Board, boards
 from effnet_lab.board.delegates import delegates
 from effnet_lab.board.ethosu import ACCELERATORS, Compiled, ethosu
-from effnet_lab.board.footprint import Footprint, footprint
+from effnet_lab.board.footprint import Footprint, estimated_arena, footprint
 from effnet_lab.board.memory import measure_memory
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Footprint",
     "boards",
     "delegates",
+    "estimated_arena",
     "ethosu",
     "footprint",
     "measure_memory",

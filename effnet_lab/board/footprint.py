@@ -48,7 +48,7 @@ def footprint(model: Path | str) -> Footprint:
     """
     info, graph, names = read_info(model), read_graph(model), layer_names(read_graph(model))
     buffers = _buffers(graph)
-    arena = allocate(model) if installed() else _estimated(graph, [buffer for _, buffer in buffers])
+    arena = allocate(model) if installed() else estimated_arena(graph)
     size, (flash, weights) = len(read_bytes(model)), _flash(model, graph)
     planned = _planned(info, graph)
     row = info.key | {
@@ -69,7 +69,9 @@ def footprint(model: Path | str) -> Footprint:
     )
 
 
-def _estimated(graph: Graph, buffers: list[Buffer]) -> Allocation:
+def estimated_arena(graph: Graph) -> Allocation:
+    """What the planner expects the allocator to take for a graph, without asking it."""
+    buffers = [buffer for _, buffer in _buffers(graph)]
     weighted = [graph.tensors[op.outputs[0]].shape[-1] for op in graph.ops if graph.weights(op) is not None]
     found = estimate_of(buffers, len(graph.tensors), len(graph.ops), weighted)
     return Allocation(

@@ -38,6 +38,10 @@ def inspect(
         Path | None, typer.Option(help="Folder for report and numbers; by default inspected/<name of the file>.")
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Instead: the interactive inspector as one HTML file.")] = None,
+    model_explorer: Annotated[
+        Path | None,
+        typer.Option(help="Instead, or too: errors and verdicts as node data for Model Explorer, a .json file."),
+    ] = None,
     open_report: Annotated[bool, typer.Option("--open/--no-open", help="Open the result in a browser.")] = True,
 ) -> None:
     """Where a quantized file hurts: error per layer, verdicts in words, top-1; a report on this file and nothing else.
@@ -52,14 +56,18 @@ def inspect(
     from effnet_lab.regress import inspect_file, write_inspector
 
     floats = float_model or []
-    if html is not None:
-        found = write_inspector(files, images, html, float_models=floats, limit=limit or 16, preprocess=stated)
+    if html is not None or model_explorer is not None:
+        found = write_inspector(
+            files, images, html or "", model_explorer=model_explorer or "", float_models=floats, limit=limit or 16,
+            preprocess=stated,
+        )  # fmt: skip
     elif len(files) > 1 or len(floats) > 1:
         raise UserError(f"The report is on one file. Got {len(files)}: compare them with --html.")
     else:
         found = inspect_file(files[0], images, float_model=next(iter(floats), ""), limit=limit or 64, out=out or "")
-    say(f"{'Report' if html is None else 'Inspector'}: {found}")
-    if open_report:
+    what = "Inspector" if html is not None else "Node data" if model_explorer is not None else "Report"
+    say(f"{what}: {found}")
+    if open_report and what != "Node data":
         typer.launch(found.resolve().as_uri())
 
 

@@ -40,6 +40,14 @@ class Source:
             index = op.inputs[0]
         return index
 
+    @property
+    def logits(self) -> int:
+        """What the last softmax or sigmoid takes; the first output itself where there is none."""
+        index = self.graph.outputs[0]
+        while (op := self.producer.get(index)) is not None and op.kind in (*CHANGES_OF_TYPE, "softmax", "logistic"):
+            index = op.inputs[0]
+        return index
+
     def activations(self, op: Op) -> tuple[int, ...]:
         """The inputs of an op that depend on the image, in the op's order."""
         return tuple(index for index in op.inputs if not self.constant(index))
@@ -60,6 +68,11 @@ class Assembly:
     def __init__(self) -> None:
         self._main = schema.SubGraphT(tensors=[], operators=[], inputs=[], outputs=[])
         self._tree = schema.ModelT(version=3, subgraphs=[self._main], buffers=[schema.BufferT()], operatorCodes=[])
+
+    @property
+    def tensors(self) -> list[schema.TensorT]:
+        """What has been added so far, by number."""
+        return list(self._main.tensors)
 
     def value(self, like: schema.TensorT, *, as_float: bool = False) -> int:
         """A tensor to be computed, of the shape and type of another."""

@@ -126,8 +126,8 @@ def parse_recipe(text: str | Path) -> Recipe:
     >>> parse_recipe("int8; op:dense=float32").base.name
     'static_wi8_ai8'
     """
-    if (path := Path(text)).suffix and path.is_file():
-        text = re.sub(r"#.*", "", path.read_text(encoding="utf-8"))
+    if _is_file(text):
+        text = re.sub(r"#.*", "", Path(text).read_text(encoding="utf-8"))
     rules = []
     for rule in filter(None, (part.strip() for part in re.split(r"[;\n]", str(text)))):
         pattern, equals, scheme = (part.strip() for part in rule.rpartition("="))
@@ -169,8 +169,18 @@ def keep_worst(
 
 
 def literal(layer: str) -> str:
-    """A pattern that matches this layer's name and no other."""
-    return re.sub(r"([*?[])", r"[\1]", layer)
+    """The pattern of one layer's name; a character that rules or their files mean something by stands as ``?``."""
+    pattern = re.sub(r"([*?[])", r"[\1]", layer)
+    pattern = re.sub(r"[;#\n\r]|^\s|\s$", "?", pattern)
+    return re.sub(r"^(op|block):", r"\1[:]", pattern)
+
+
+def _is_file(text: str | Path) -> bool:
+    """Whether the rules stand in a file; a long rule is no name that a disk knows."""
+    try:
+        return bool(Path(text).suffix) and Path(text).is_file()
+    except OSError:
+        return False
 
 
 def _matches(pattern: str, layer: str, kind: str) -> bool:

@@ -59,8 +59,9 @@ def inspect_file(
 def write_inspector(
     files: Sequence[str | Path],
     images: str | Path,
-    html: str | Path,
+    html: str | Path = "",
     *,
+    model_explorer: str | Path = "",
     float_models: Sequence[str | Path] = (),
     limit: int = 16,
     preprocess: Stated = None,
@@ -74,7 +75,10 @@ def write_inspector(
     images : str or path
         Pictures or arrays, what `open_samples` opens.
     html : path
-        The file to write.
+        The file to write; empty: none.
+    model_explorer : path
+        Node data for Model Explorer: the errors of the first file in this JSON file, its verdicts in NAME.verdicts.json
+        beside it; empty: none.
     float_models : sequence of path
         One for all files, or one for each; empty: twins with the files' own weights.
     limit : int
@@ -83,14 +87,24 @@ def write_inspector(
         What the user says of the input.
     """
     from effnet_lab.studies.inspection import inspection
-    from effnet_lab.view.inspector import inspector_page
+    from effnet_lab.view.inspector import error_data, inspector_page, verdict_data
 
-    if Path(html).suffix not in (".html", ".htm"):
-        raise UserError(f"--html must end in .html. Got {str(html)!r}.")
+    for option, path, suffixes in (
+        ("--html", html, (".html", ".htm")),
+        ("--model-explorer", model_explorer, (".json",)),
+    ):
+        if str(path) and Path(path).suffix not in suffixes:
+            raise UserError(f"{option} must end in {suffixes[0]}. Got {str(path)!r}.")
+    if not str(html) and not str(model_explorer):
+        raise UserError("There is nothing to write. Name a file with --html or --model-explorer.")
     payload = inspection(files, images, float_models=float_models, limit=limit, preprocess=preprocess)
-    title = ", ".join(Path(file).name for file in files)
-    write_atomically(Path(html), inspector_page(payload, title=title).encode())
-    return Path(html)
+    if str(model_explorer):
+        write_atomically(Path(model_explorer), error_data(payload).encode())
+        write_atomically(Path(model_explorer).with_suffix(".verdicts.json"), verdict_data(payload).encode())
+    if str(html):
+        title = ", ".join(Path(file).name for file in files)
+        write_atomically(Path(html), inspector_page(payload, title=title).encode())
+    return Path(html if str(html) else model_explorer)
 
 
 def _absolute(images: str | Path) -> str:

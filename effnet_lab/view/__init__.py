@@ -40,6 +40,7 @@ from effnet_lab.view.figures import (
     plot_verdicts,
 )
 from effnet_lab.view.findings import findings_by_kind
+from effnet_lab.view.inspector import InspectorView
 from effnet_lab.view.sentences import (
     changed_sentence,
     claims_sentence,
@@ -55,8 +56,8 @@ from effnet_lab.view.table import Table, one_row, table
 from effnet_lab.view.widgets import AnswerView, DeployView, EndpointView, LayerErrorView, ScalingView, TradeoffView
 
 __all__ = [
-    "AnswerView", "DeployView", "EndpointView", "LayerErrorView", "ScalingView", "Table", "TradeoffView", "changed_sentence",
-    "claims_sentence", "cost_sentence", "findings_by_kind", "fit_sentence", "npu_sentence", "one_row",
+    "AnswerView", "DeployView", "EndpointView", "InspectorView", "LayerErrorView", "ScalingView", "Table", "TradeoffView",
+    "changed_sentence", "claims_sentence", "cost_sentence", "findings_by_kind", "fit_sentence", "npu_sentence", "one_row",
     "plot_activation_style", "plot_answers", "plot_arena", "plot_audit", "plot_calibration_accuracy",
     "plot_calibration_methods", "plot_calibration_ranges", "plot_candidates", "plot_channel_ranges", "plot_claims",
     "plot_confusion", "plot_counts", "plot_delegates", "plot_endpoint", "plot_ethosu", "plot_evidence", "plot_family",

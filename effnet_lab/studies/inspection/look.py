@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from effnet_lab.analysis.pairs import Pair
 from effnet_lab.analysis.twins import Twins
-from effnet_lab.studies.inspection.payload import MAP_STEPS, Channels, CodeEnds, ErrorMap, Histogram
+from effnet_lab.studies.inspection.payload import MAP_STEPS, Channels, ChannelWeights, CodeEnds, ErrorMap, Histogram
 
 BINS = 64
 MOST_CHANNELS = 24  # of a layer that are told, worst first
@@ -97,8 +97,26 @@ class LayerLook:
         dead = (self.codes[0] == self.codes[1]) & (self.high > self.low)
         return {
             "n": len(error), "index": order.tolist(), "low": _short(self.low[order]), "high": _short(self.high[order]),
-            "error": _short(error[order]), "dead": dead[order].tolist(),
+            "error": _short(error[order]), "dead": dead[order].tolist(), **self._weights(order),
         }  # fmt: skip
+
+    def _weights(self, order: NDArray[np.int64]) -> ChannelWeights:
+        """Scale and error of the kernel of these channels; nothing where the layer has none."""
+        if self.pair.kernels is None:
+            return {}
+        tensor = self.pair.kernels[1]
+        a, b = (
+            np.moveaxis(kernel.real(kernel.values), self.pair.channel_axis, 0).reshape(
+                kernel.shape[self.pair.channel_axis], -1
+            )
+            for kernel in self.pair.kernels
+        )
+        if len(a) <= order.max():
+            return {}
+        with np.errstate(divide="ignore", invalid="ignore"):
+            error = 10 * np.log10(np.square(a, dtype=np.float64).sum(1) / np.square(a - b, dtype=np.float64).sum(1))
+        scale = np.broadcast_to(tensor.scale, len(a)) if tensor.scale.size in (1, len(a)) else np.full(len(a), np.nan)
+        return {"weight_scale": _short(scale[order]), "weight_error": _short(error[order])}
 
 
 def error_map(difference: Array) -> ErrorMap | None:
@@ -112,7 +130,7 @@ def error_map(difference: Array) -> ErrorMap | None:
     if difference.ndim != 4 or min(difference.shape[1:3]) < 2:
         return None
     values = np.abs(difference[0]).mean(axis=-1)
-    steps = [math.ceil(side / MAP_SIDE) for side in values.shape]
+    steps = step_of(difference)
     pads = [(0, -side % step) for side, step in zip(values.shape, steps, strict=True)]
     padded = np.pad(values, pads, mode="edge")
     blocks = padded.reshape(padded.shape[0] // steps[0], steps[0], padded.shape[1] // steps[1], steps[1]).mean(
@@ -123,6 +141,12 @@ def error_map(difference: Array) -> ErrorMap | None:
     return {
         "width": blocks.shape[1], "height": blocks.shape[0], "peak": peak, "data": base64.b64encode(codes.tobytes()).decode(),
     }  # fmt: skip
+
+
+def step_of(difference: Array) -> tuple[int, int]:
+    """Rows and columns of an output that share one place of its map."""
+    height, width = difference.shape[1:3]
+    return math.ceil(height / MAP_SIDE), math.ceil(width / MAP_SIDE)
 
 
 def _short(values: Array) -> list[float]:

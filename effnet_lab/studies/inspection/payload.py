@@ -5,7 +5,7 @@ Everything here is plain: text, numbers, lists. `studies.inspection` fills it; t
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 MOST_FILES = 4  # side by side
 MAP_STEPS = 255  # codes of an error map
@@ -39,7 +39,14 @@ class Histogram(TypedDict):
     quantized: list[int]
 
 
-class Channels(TypedDict):
+class ChannelWeights(TypedDict, total=False):
+    """Of the same channels, where the layer has a kernel."""
+
+    weight_scale: list[float]
+    weight_error: list[float]  # SQNR, dB
+
+
+class Channels(ChannelWeights):
     """The worst channels, worst first; `n` counts all."""
 
     n: int
@@ -71,6 +78,7 @@ class ShownLayer(TypedDict):
 
     name: str
     op: str
+    node: int  # its place among the ops of the file
     block: str  # "" outside the blocks
     madds: int
     parents: list[str]  # layers whose output it reads
@@ -93,6 +101,7 @@ class Picture(TypedDict):
     name: str
     thumb: str  # data: address
     changed: bool  # whether the first class differs
+    sqnr_db: float  # of the output
     float_top: list[tuple[str, float]]
     quantized_top: list[tuple[str, float]]
 
@@ -101,6 +110,7 @@ class File(TypedDict):
     """One quantized file beside its float network."""
 
     label: str
+    graph: str  # name of its graph
     summary: str
     layers: list[ShownLayer]
     pictures: list[Picture]  # those whose answer changes first; empty for networks that take no pictures
@@ -112,6 +122,8 @@ class Payload(TypedDict):
     metrics: list[Metric]
     files: list[File]
     open: NotRequired[str]  # layer to open first
+    state: NotRequired[dict[str, Any]]  # where a live inspector stood when it was saved
+    answers: NotRequired[dict[str, Any]]  # and what it had been told
 
 
 METRICS: tuple[Metric, ...] = (

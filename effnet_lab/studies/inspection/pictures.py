@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,10 +61,15 @@ class AnswerWatcher:
         """Count what was seen since `begin`."""
         self.kept += self._seen
 
-    def most_telling(self, n: int) -> NDArray[np.int64]:
-        """Indices of the samples to show: changed answers first, then the lowest SQNR of the output."""
-        order = sorted(range(len(self.kept)), key=lambda i: (not self.kept[i].changed, self.kept[i].sqnr_db))
-        return np.array(order[:n], np.int64)
+
+def most_telling(watched: Sequence[AnswerWatcher], n: int) -> NDArray[np.int64]:
+    """Indices of the samples to show: those whose answer any file changes first, then the lowest SQNR of an output."""
+    answers = [*zip(*(watcher.kept for watcher in watched), strict=True)]
+    order = sorted(
+        range(len(answers)),
+        key=lambda i: (not any(one.changed for one in answers[i]), min(one.sqnr_db for one in answers[i])),
+    )
+    return np.array(order[:n], np.int64)
 
 
 def picture(images: ImageSet, index: int, answer: BothAnswers, info: ModelInfo) -> Picture:
@@ -74,6 +80,7 @@ def picture(images: ImageSet, index: int, answer: BothAnswers, info: ModelInfo) 
         "name": f"{images.name} {index}" + (f", {label}" if label else ""),
         "thumb": thumbnail(info.preprocess.resize(pixels) if info.preprocess else pixels),
         "changed": answer.changed,
+        "sqnr_db": answer.sqnr_db,
         "float_top": _top(answer.float_scores, info.classes),
         "quantized_top": _top(answer.quantized_scores, info.classes),
     }

@@ -12,21 +12,35 @@ const MARKS = { // verdict -> shape over its cell; colour alone is never the mes
 // cividis, eleven steps: told apart by every kind of colour vision, and by its lightness alone
 const SCALE = ["#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#f3dc4b", "#fee838"];
 
+const STATE = ["layer", "picture", "channel", "metric", "opacity"]; // what a home can set, and is told of
+const CHIPS = { int8: "8", "int8-per-tensor": "t", int4: "4", int16x8: "16", float32: "f" };
+const SCOPES = { layer: "this layer", block: "its whole block", op: "all of this op", after: "everything from here on" };
+const RESULTS = [ // what a state of the switches gives: words, how to write it
+  ["SQNR of the logits", (one) => format(one.sqnr_db, "dB")],
+  ["same answer as float", (one) => share(one.agreement)],
+  ["top-1", (one) => (one.top1 === null ? "no labels" : `${share(one.top1)} (${share(one.top1_lo)} to ${share(one.top1_hi)})`)],
+  ["file", (one) => `${(one.size_bytes / 1024).toFixed(1)} KiB`],
+  ["arena, planned", (one) => `${(one.arena_bytes / 1024).toFixed(1)} KiB`],
+];
+
 export function mount(root, data, ask = null) {
   return new Inspector(root, data, ask);
 }
 
 export default {
   render({ model, el }) {
-    const ask = (question) => model.send(question);
-    const inspector = mount(el, model.get("payload"), ask);
-    const move = () => inspector.select(model.get("layer"), { tell: false });
-    inspector.onselect = (layer) => { model.set("layer", layer); model.save_changes(); };
+    const live = model.get("live"); // false in a notebook that is only read: nobody would answer
+    const inspector = mount(el, model.get("payload"), live ? (question) => model.send(question) : null);
+    const move = () => inspector.move(Object.fromEntries(STATE.map((name) => [name, model.get(name)])));
+    const listen = (answer) => inspector.hear(answer);
+    inspector.onmove = (name, value) => { model.set(name, value); model.save_changes(); };
     model.on("change:payload", () => inspector.load(model.get("payload")));
-    model.on("change:layer", move);
-    model.on("msg:custom", (answer) => inspector.hear(answer));
+    for (const name of STATE) model.on(`change:${name}`, move);
+    model.on("msg:custom", listen);
     move();
-    return () => inspector.close();
+    Object.values(model.get("answers")).forEach(listen); // what was said before this view was there
+    if (live) model.send({ kind: "open" });
+    return () => { for (const event of ["change:payload", ...STATE.map((name) => `change:${name}`), "msg:custom"]) model.off(event); inspector.close(); };
   },
 };
 
@@ -84,7 +98,9 @@ class Inspector {
   constructor(root, data, ask) {
     this.root = root;
     this.ask = ask;
-    this.onselect = () => {};
+    this.onmove = () => {};
+    this.live = {}; // what the other side has said last, by kind
+    this.id = `effnet-${Math.random().toString(36).slice(2)}`;
     root.classList.add("effnet-inspector");
     this.load(data);
   }
@@ -94,12 +110,13 @@ class Inspector {
     this.metric = data.metrics[0];
     this.even = true;
     this.picture = 0;
+    this.channel = -1; // none
     this.opacity = 0.7;
     this.names = aligned(data.files);
     this.at = 0;
     this.build();
-    const worst = data.open ?? this.worst();
-    this.select(worst, { tell: false });
+    this.select(data.open ?? this.worst(), { tell: false });
+    Object.values(data.answers ?? {}).forEach((answer) => this.hear(answer));
   }
 
   close() {
@@ -123,7 +140,8 @@ class Inspector {
     this.curve = tag("div", { class: "curve" });
     this.panel = tag("section", { class: "layer", "aria-live": "polite", "aria-label": "the chosen layer" });
     this.gallery = tag("section", { class: "pictures", "aria-label": "pictures" });
-    this.root.replaceChildren(this.header(), this.controls(), this.strips, this.curve, tag("div", { class: "opened" }, this.panel, this.gallery));
+    this.root.replaceChildren(...[this.header(), this.controls(), this.strips, this.curve, this.ask || this.data.answers?.outcome ? this.whatIf() : null,
+      tag("div", { class: "opened" }, this.panel, this.gallery)].filter(Boolean));
     this.strips.addEventListener("keydown", (event) => this.key(event));
     this.drawStrips();
     this.drawPictures();
@@ -135,7 +153,7 @@ class Inspector {
   }
 
   controls() {
-    const metric = tag("select", { onchange: (event) => this.measure(event.target.value) },
+    const metric = this.measureBox = tag("select", { onchange: (event) => this.measure(event.target.value) },
       ...this.data.metrics.map((one) => tag("option", { value: one.id }, `${one.title}${one.unit ? ` (${one.unit})` : ""}`)));
     const width = tag("select", { onchange: (event) => { this.even = event.target.value === "even"; this.drawStrips(); this.mark(); } },
       tag("option", { value: "even" }, "all layers alike"), tag("option", { value: "madds" }, "by share of MAdds"));
@@ -186,7 +204,7 @@ class Inspector {
     const svg = draw("svg", { class: "strip", viewBox: `0 0 1000 ${STRIP_PX + 24}`, preserveAspectRatio: "none", "aria-hidden": "true" }, ...arcs, ...cells, ...blocks);
     const marks = tag("div", { class: "marks", "aria-hidden": "true" }, ...this.names.map((name, i) => this.verdictMark(file, name, i)).filter(Boolean));
     const list = tag("div", { class: "track", role: "slider", tabindex: "0", "aria-label": `layers of ${file.label}`, "aria-valuemin": "0",
-      "aria-valuemax": String(this.names.length - 1), "aria-valuenow": "0", "data-row": String(row) }, svg, marks);
+      "aria-valuemax": String(this.names.length - 1), "aria-valuenow": "0", "data-row": String(row) }, svg, marks, row === 0 ? tag("div", { class: "chips", "aria-hidden": "true" }, ...this.chips()) : null);
     return tag("div", { class: "file" }, tag("span", { class: "name", title: file.label }, file.label), list);
   }
 
@@ -267,7 +285,8 @@ class Inspector {
 
   // ------------------------------------------------------------------------------------------------------------- selection
 
-  measure(id) {
+  measure(id, { tell = true } = {}) {
+    if (tell) this.onmove("metric", id);
     this.metric = this.data.metrics.find((metric) => metric.id === id);
     this.labelLegend();
     this.drawStrips();
@@ -293,10 +312,37 @@ class Inspector {
   select(name, { tell = true } = {}) {
     const at = this.names.indexOf(name);
     if (at < 0) return;
+    if (at !== this.at) this.channel = -1;
     this.at = at;
     this.mark();
     this.open();
-    if (tell) this.onselect(name);
+    this.drawSwitch();
+    if (tell) { this.onmove("layer", name); this.onmove("channel", this.channel); }
+  }
+
+  move(state) { // all at once, as a home sets it
+    if (state.metric && this.data.metrics.some((one) => one.id === state.metric) && state.metric !== this.metric.id) { this.measureBox.value = state.metric; this.measure(state.metric, { tell: false }); }
+    if (state.opacity >= 0) this.opacity = state.opacity;
+    if (state.picture >= 0 && state.picture < this.data.files[0].pictures.length) this.picture = state.picture;
+    if (this.names.includes(state.layer)) this.select(state.layer, { tell: false });
+    this.channel = state.channel ?? -1;
+    this.drawPictures();
+    this.open();
+  }
+
+  choosePicture(i) {
+    this.picture = i;
+    this.drawPictures();
+    this.open();
+    this.gallery.querySelector(".chosen")?.focus();
+    this.onmove("picture", i);
+  }
+
+  chooseChannel(index) {
+    this.channel = this.channel === index ? -1 : index;
+    this.open();
+    this.panel.querySelector(`button[data-channel="${index}"]`)?.focus();
+    this.onmove("channel", this.channel);
   }
 
   mark() {
@@ -328,7 +374,7 @@ class Inspector {
     const verdict = tag("p", { class: "verdict" }, tag("strong", {}, `${MARKS[layer.verdict] ?? ""} ${layer.verdict}. `), layer.sentence);
     const words = tag("div", { class: "words" }, title, verdict, layer.remedy ? tag("p", { class: "remedy" }, layer.remedy) : null,
       layer.notes ? tag("p", { class: "notes" }, layer.notes) : null);
-    return tag("article", {}, words, this.map(file, layer), tag("div", {}, histogram(layer), tag("dl", {}, ...facts)), channels(layer), steps(layer));
+    return tag("article", {}, words, this.map(file, layer), tag("div", {}, histogram(layer, this.channel), tag("dl", {}, ...facts)), channels(layer, this.channel, (index) => this.chooseChannel(index)), steps(layer));
   }
 
   map(file, layer) {
@@ -338,7 +384,7 @@ class Inspector {
     const canvas = tag("canvas", { width: found.width, height: found.height, style: `opacity:${this.opacity}` });
     paint(canvas, found);
     const slider = tag("input", { type: "range", min: 0, max: 100, value: 100 * this.opacity, "aria-label": "opacity of the error map",
-      oninput: (event) => { this.opacity = event.target.value / 100; canvas.style.opacity = this.opacity; } });
+      oninput: (event) => { this.opacity = event.target.value / 100; canvas.style.opacity = this.opacity; }, onchange: () => this.onmove("opacity", this.opacity) });
     const photo = tag("div", { class: "map", onclick: (event) => this.pick(event, file, layer, found) }, tag("img", { src: picture.thumb, alt: `photograph ${picture.name}` }), canvas);
     return tag("figure", {}, tag("figcaption", {}, `Where its error lies on ${picture.name}: brightest ${format(found.peak)}`), photo, tag("label", { class: "opacity" }, "map ", slider));
   }
@@ -347,13 +393,132 @@ class Inspector {
     if (!this.ask) return; // without a kernel there is nobody to walk through another value
     const box = event.currentTarget.getBoundingClientRect();
     const x = Math.floor((map.width * (event.clientX - box.left)) / box.width), y = Math.floor((map.height * (event.clientY - box.top)) / box.height);
-    this.ask({ kind: "explain", file: file.label, layer: layer.name, picture: this.picture, y, x });
+    this.ask({ kind: "explain", file: this.data.files.indexOf(file), layer: layer.name, picture: this.picture, y, x, channel: this.channel });
+  }
+
+  // --------------------------------------------------------------------------------------------------------------- what if
+
+  whatIf() {
+    const button = (words, onclick) => tag("button", { type: "button", onclick }, words);
+    const turn = (kind) => () => this.question({ kind });
+    this.precisions = tag("fieldset", { class: "precisions" });
+    this.scope = tag("select", {}, ...Object.entries(SCOPES).map(([value, words]) => tag("option", { value }, words)));
+    this.undo = button("Undo", turn("undo"));
+    this.redo = button("Redo", turn("redo"));
+    this.compare = tag("button", { type: "button", "aria-pressed": "true", onclick: () => { this.compare.setAttribute("aria-pressed", String(this.compare.getAttribute("aria-pressed") !== "true")); this.drawResult(); } }, "Compare with before");
+    this.result = tag("table", { class: "result" });
+    this.status = tag("p", { class: "status", role: "status" }, "The network is being opened.");
+    this.recipe = tag("textarea", { rows: 2, spellcheck: "false", "aria-label": "recipe: the state of all switches as text" });
+    const apply = button("Apply the text", () => this.question({ kind: "recipe", text: this.recipe.value }));
+    const copy = button("Copy", () => this.copy()), save = button("Save recipe", () => this.save());
+    const measure = button("Measure the latency", turn("measure")), write = button("Write the file", turn("write"));
+    if (!this.ask) { // a state that was kept: to be read
+      this.recipe.readOnly = true;
+      this.status.textContent = "The state of the switches when this was saved; in a live notebook they can be set.";
+      return tag("section", { class: "what-if", "aria-label": "what if" }, tag("h2", {}, "With other precisions"), this.status, this.result, tag("div", { class: "row" }, this.recipe, copy));
+    }
+    return tag("section", { class: "what-if", "aria-label": "what if" }, tag("h2", {}, "What if this layer had another precision?"),
+      tag("div", { class: "row" }, this.precisions, tag("label", {}, "set it for ", this.scope), this.undo, this.redo, this.compare, measure),
+      this.status, this.result, tag("div", { class: "row" }, this.recipe, apply, copy, save, write));
+  }
+
+  question(question) {
+    this.status.textContent = "Working.";
+    this.ask(question);
+  }
+
+  copy() {
+    const done = () => { this.status.textContent = "Copied."; };
+    if (navigator.clipboard) { navigator.clipboard.writeText(this.recipe.value).then(done, () => this.recipe.select()); return; }
+    this.recipe.select();
+    if (document.execCommand("copy")) done();
+  }
+
+  save() {
+    const address = URL.createObjectURL(new Blob([`${this.recipe.value}\n`], { type: "text/plain" }));
+    tag("a", { href: address, download: "recipe.txt" }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 1000);
+  }
+
+  drawSwitch() {
+    if (!this.ask) return;
+    const name = this.names[this.at], options = this.live.switches?.options[name], chosen = this.live.state?.chosen[name];
+    const focused = this.precisions.contains(document.activeElement) ? document.activeElement.value : null;
+    const words = !this.live.switches ? "The network is being opened." : options ? null : "This layer is not in the network that is quantized again.";
+    const radios = (options ?? []).map(({ format, reason }) => {
+      const radio = tag("input", { type: "radio", name: this.id, value: format, disabled: Boolean(reason), checked: format === chosen,
+        onchange: () => this.question({ kind: "flip", layer: name, scope: this.scope.value, format }) });
+      return tag("label", { class: reason ? "not" : "", title: reason || null }, radio, ` ${format}`, reason ? tag("small", {}, ` (${reason})`) : null);
+    });
+    this.precisions.replaceChildren(...[tag("legend", {}, `Precision of ${name}`), words, ...radios].filter((one) => one !== null));
+    if (focused) this.precisions.querySelector(`input[value="${focused}"]`)?.focus();
+    this.undo.disabled = !this.live.state?.can_undo;
+    this.redo.disabled = !this.live.state?.can_redo;
+  }
+
+  drawResult() {
+    const { outcome, time } = this.live;
+    if (!outcome) return;
+    const before = this.compare.getAttribute("aria-pressed") === "true" ? outcome.before : null;
+    const columns = [["as given", outcome.given], ...(before ? [["before", before]] : []), ["now", outcome.now]];
+    const rows = RESULTS.map(([words, write]) => tag("tr", {}, tag("th", { scope: "row" }, words), ...columns.map(([, one]) => tag("td", {}, write(one)))));
+    if (time?.recipe === outcome.now.recipe) rows.push(tag("tr", {}, tag("th", { scope: "row" }, `latency, ${time.how}`), ...columns.map(([name]) => tag("td", {}, name === "now" ? format(time.ms, "ms") : ""))));
+    this.result.replaceChildren(tag("caption", {}, `on ${outcome.now.n_images} images`),
+      tag("thead", {}, tag("tr", {}, tag("td"), ...columns.map(([name]) => tag("th", { scope: "col" }, name)))), tag("tbody", {}, ...rows));
+  }
+
+  chips() { // the switches that are not as they were given
+    const first = this.live.switches?.chosen, now = this.live.state?.chosen;
+    if (!first || !now) return [];
+    return this.names.map((name, i) => (now[name] && now[name] !== first[name]
+      ? tag("span", { class: "chip", style: `left:${100 * (this.place[i].left + this.place[i].width / 2)}%`, title: `${name}: ${now[name]}` }, CHIPS[now[name]] ?? "?") : null)).filter(Boolean);
+  }
+
+  drawChips() {
+    this.strips.querySelector(".chips")?.replaceChildren(...this.chips());
   }
 
   hear(answer) {
-    if (answer.kind !== "steps") return;
-    const file = this.data.files.find((one) => one.label === answer.file), layer = file && find(file, answer.layer);
-    if (layer) { layer.steps = answer.steps; this.open(); }
+    this.live[answer.kind] = answer;
+    if (!this.precisions) return;
+    const said = {
+      switches: () => { this.live.state ??= answer; this.drawSwitch(); },
+      state: () => { this.recipe.value = answer.recipe; this.drawSwitch(); this.drawChips(); },
+      progress: () => { this.status.textContent = `Working: ${answer.done} of ${answer.total}.`; },
+      outcome: () => { if (this.ask) this.status.textContent = `${answer.now.n_run} of ${answer.now.n_ops} ops were run again, ${answer.cpu_s.toFixed(2)} s.`; this.drawResult(); },
+      time: () => this.drawResult(),
+      refused: () => { this.status.textContent = answer.words; },
+      written: () => { this.status.textContent = `${answer.file}. The same file from the shell: ${answer.command}`; },
+      steps: () => this.hearSteps(answer),
+      picture: () => this.hearPicture(answer),
+    }[answer.kind];
+    said?.();
+  }
+
+  hearSteps(answer) {
+    const layer = find(this.data.files[answer.file], answer.layer);
+    if (!layer) return;
+    layer.steps = answer.steps;
+    this.open();
+    const box = this.panel.querySelector("details.steps");
+    if (box) box.open = true;
+  }
+
+  hearPicture(answer) { // an own picture: what each file makes of it
+    this.data.files.forEach((file, i) => {
+      file.pictures.push(answer.files[i].picture);
+      for (const layer of file.layers) layer.maps.push(answer.files[i].maps[layer.name] ?? null);
+    });
+    this.choosePicture(this.data.files[0].pictures.length - 1);
+  }
+
+  drop(event) {
+    event.preventDefault();
+    for (const file of event.dataTransfer?.files ?? event.target.files) {
+      const reader = new FileReader();
+      reader.onload = () => this.ask({ kind: "picture", name: file.name, data: reader.result.split(",")[1] });
+      reader.readAsDataURL(file);
+    }
   }
 
   // -------------------------------------------------------------------------------------------------------------- pictures
@@ -362,10 +527,12 @@ class Inspector {
     const [file] = this.data.files;
     if (!file.pictures.length) { this.gallery.replaceChildren(); return; }
     const buttons = file.pictures.map((picture, i) => tag("button", { type: "button", class: i === this.picture ? "picture chosen" : "picture", "aria-pressed": String(i === this.picture),
-      onclick: () => { this.picture = i; this.drawPictures(); this.open(); } },
+      onclick: () => this.choosePicture(i) },
       tag("img", { src: picture.thumb, alt: picture.name }), tag("span", {}, picture.changed ? "answer changes" : "same answer")));
     const tops = this.data.files.map((one) => top(one, one.pictures[this.picture]));
-    this.gallery.replaceChildren(tag("h2", {}, "Pictures"), tag("div", { class: "thumbs" }, ...buttons), ...tops);
+    const own = this.ask ? tag("label", { class: "own", ondragover: (event) => event.preventDefault(), ondrop: (event) => this.drop(event) }, "A picture of your own: drop it here, or ",
+      tag("input", { type: "file", accept: "image/png,image/jpeg", onchange: (event) => this.drop(event) })) : null;
+    this.gallery.replaceChildren(...[tag("h2", {}, "Pictures"), tag("div", { class: "thumbs" }, ...buttons), own, ...tops].filter(Boolean));
   }
 }
 
@@ -389,7 +556,11 @@ function find(file, name) {
   return file.byName.get(name);
 }
 
-function histogram(layer) {
+function share(value) {
+  return value === null || value === undefined ? "not measured" : `${(100 * value).toFixed(1)} %`;
+}
+
+function histogram(layer, channel) {
   const found = layer.histogram;
   if (!found) return null;
   const width = 320, height = 90, bins = found.float.length, most = Math.max(...found.float, ...found.quantized, 1);
@@ -397,10 +568,12 @@ function histogram(layer) {
   const at = (value) => (width * (value - found.low)) / (found.high - found.low || 1);
   const bars = (counts, kind) => counts.map((count, i) => draw("rect", { class: kind, x: (i * width) / bins, y: height - tall(count), width: width / bins, height: tall(count) }));
   const ends = layer.range ? [layer.range.low, layer.range.high].map((value) => draw("line", { class: "code-end", x1: at(value), x2: at(value), y1: 0, y2: height })) : [];
+  const row = layer.channels?.index.indexOf(channel) ?? -1;
+  const span = row < 0 ? [] : [draw("rect", { class: "span", x: at(layer.channels.low[row]), y: 0, width: Math.max(1, at(layer.channels.high[row]) - at(layer.channels.low[row])), height })];
   const step = layer.range ? at(found.low + layer.range.scale) : 0;
   const grid = step >= 3 ? codes(layer.range, at, width, height) : [];
   const svg = draw("svg", { class: "histogram", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "values of the float and of the quantized layer" },
-    ...grid, ...bars(found.float, "float"), ...bars(found.quantized, "quantized"), ...ends);
+    ...grid, ...bars(found.float, "float"), ...bars(found.quantized, "quantized"), ...ends, ...span);
   return tag("figure", {}, tag("figcaption", {}, "Its values: float (filled) and quantized (outlined), counts on a logarithmic scale; vertical lines: where the codes end"), svg,
     tag("div", { class: "ends" }, tag("span", {}, format(found.low)), tag("span", {}, format(found.high))));
 }
@@ -414,17 +587,21 @@ function codes(range, at, width, height) {
   return lines;
 }
 
-function channels(layer) {
+function channels(layer, chosen, choose) {
   const found = layer.channels;
   if (!found || !found.index.length) return null;
   const low = Math.min(...found.low), span = Math.max(...found.high) - low || 1;
-  const rows = found.index.slice(0, 24).map((index, i) => {
+  const rows = found.index.map((index, i) => {
     const left = (100 * (found.low[i] - low)) / span, width = Math.max(0.5, (100 * (found.high[i] - found.low[i])) / span);
     const bar = tag("span", { class: "bar" }, tag("i", { style: `left:${left}%;width:${width}%` }));
-    return tag("tr", { class: found.dead[i] ? "dead" : "" }, tag("th", { scope: "row" }, String(index)), tag("td", {}, bar), tag("td", {}, format(found.error[i], "dB")), tag("td", {}, found.dead[i] ? "dead" : ""));
+    const button = tag("button", { type: "button", "data-channel": index, "aria-pressed": String(index === chosen), onclick: () => choose(index) }, String(index));
+    const weights = found.weight_scale ? [tag("td", {}, format(found.weight_scale[i])), tag("td", {}, format(found.weight_error[i], "dB"))] : [];
+    return tag("tr", { class: index === chosen ? "chosen" : "" }, tag("th", { scope: "row" }, button), tag("td", {}, bar), tag("td", {}, format(found.error[i], "dB")), ...weights, tag("td", {}, found.dead[i] ? "dead" : ""));
   });
+  const heads = ["channel", "range", "SQNR", ...(found.weight_scale ? ["weight scale", "SQNR of its weights"] : []), "state"].map((head) => tag("th", { scope: "col" }, head));
   const more = found.n > rows.length ? ` (worst ${rows.length} of ${found.n})` : "";
-  return tag("details", { class: "channels", open: true }, tag("summary", {}, `Channels${more}`), tag("table", {}, tag("thead", {}, tag("tr", {}, ...["channel", "range", "SQNR", ""].map((head) => tag("th", { scope: "col" }, head)))), tag("tbody", {}, ...rows)));
+  return tag("details", { class: "channels", open: true }, tag("summary", {}, `Channels${more}`), tag("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "channels" },
+    tag("table", {}, tag("thead", {}, tag("tr", {}, ...heads)), tag("tbody", {}, ...rows))));
 }
 
 function steps(layer) {

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from importlib.resources import files
+from typing import Any
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -26,7 +27,9 @@ body {{ margin: 0; }}
 <script type="application/json" id="payload">{payload}</script>
 <script type="module">
 {script}
-mount(document.getElementById("inspector"), JSON.parse(document.getElementById("payload").textContent));
+const payload = JSON.parse(document.getElementById("payload").textContent);
+const inspector = mount(document.getElementById("inspector"), payload);
+if (payload.state) inspector.move(payload.state);
 </script>
 </body>
 </html>
@@ -58,15 +61,16 @@ def inspector_page(payload: Mapping[str, object], *, title: str = "effnet-lab in
 
 def as_json(payload: Mapping[str, object]) -> str:
     """JSON that may stand inside a script element: no name in it can end the element; NaN is null, infinities are text."""
-    text = json.dumps(_plain(payload), ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(plain(payload), ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _plain(value: object) -> object:
+def plain(value: Any) -> Any:
+    """The same without what JSON does not have: NaN is None, infinities are text, tuples are lists."""
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else "inf" if value > 0 else "-inf"
     if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     return value
