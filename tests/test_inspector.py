@@ -19,13 +19,7 @@ from lab_driver import CHROMIUM
 
 from effnet_lab.analysis import layer_error, verdicts
 from effnet_lab.images import open_images
-from effnet_lab.litert import read_graph
-from effnet_lab.litert.surgery import Assembly, Source
 from effnet_lab.names import UserError
-from effnet_lab.quantize import Ranging, quantizer
-from effnet_lab.quantize.recipes import as_recipe
-from effnet_lab.quantize.schemes import AI_EDGE
-from effnet_lab.quantize.schemes import INT8 as INT8_SCHEME
 from effnet_lab.studies.inspection import inspection
 from effnet_lab.studies.inspection.look import error_map
 from effnet_lab.view.inspector import error_data, inspector_page, verdict_data
@@ -217,52 +211,6 @@ def test_a_channel_shows_its_range_and_its_weights(payload):
     assert len(channels["weight_scale"]) == len(channels["weight_error"]) == len(channels["index"])
     assert len(set(channels["weight_scale"])) > 1  # one scale per channel
     assert min(channels["weight_error"]) > 20
-
-
-def deep(float_file: Path, n_layers: int, name: str) -> bytes:
-    """A float network of so many depthwise layers, each called by its number and a long name."""
-    source, assembly = Source(float_file), Assembly()
-    graph = source.graph
-    op = next(
-        op for op in graph.ops
-        if op.kind == "depthwise" and graph.tensors[op.inputs[0]].shape == graph.tensors[op.outputs[0]].shape
-    )  # fmt: skip
-    kernel, bias = (assembly.constant(source, i) for i in op.inputs[1:])
-    first = at = assembly.value(source.main.tensors[op.inputs[0]])
-    for _ in range(n_layers):
-        given, at = at, assembly.value(source.main.tensors[op.outputs[0]])
-        assembly.op(source, op, [given, kernel, bias], [at])
-    for i, stored in enumerate(assembly.tensors):
-        stored.name = f"{i}{name}".encode()
-    return assembly.content([first], [at])
-
-
-@pytest.mark.browser
-def test_six_hundred_layers_with_long_names(files, tmp_path):
-    """Opened, searched, walked through; a name is text wherever it stands."""
-    content = deep(files[FLOAT], 600, EVIL)
-    graph = read_graph(content)
-    arrays = np.random.default_rng(0).uniform(0, 6, (3, *graph.tensors[graph.inputs[0]].shape[1:])).astype(np.float32)
-    np.save(tmp_path / "given.npy", arrays)
-    from effnet_lab.images import open_samples
-
-    given = open_samples(tmp_path / "given.npy")
-    (tmp_path / "deep.tflite").write_bytes(quantizer((as_recipe(INT8_SCHEME), AI_EDGE), Ranging(images=given))(content))
-    found = inspection([tmp_path / "deep.tflite"], given, limit=1)
-    assert len(found["files"][0]["layers"]) == 600
-    path = tmp_path / "deep.html"
-    path.write_text(inspector_page(found), encoding="utf-8")
-    with lab_driver.open_browser() as browser:
-        page, traffic = lab_driver.new_page(browser, height=900)
-        page.goto(path.as_uri())
-        page.locator("[role=slider]").first.focus()
-        page.keyboard.press("End")
-        last = found["files"][0]["layers"][-1]["name"]
-        assert chosen(page) == last
-        page.locator("input[type=search]").fill(found["files"][0]["layers"][300]["name"])
-        assert chosen(page) == found["files"][0]["layers"][300]["name"]
-        assert page.locator("body").evaluate("body => body.scrollWidth <= window.innerWidth")
-        assert traffic.errors == []
 
 
 def _address(log: Path, process: subprocess.Popen, timeout_s: float = 120) -> str:

@@ -18,12 +18,13 @@ _PAGE = """<!doctype html>
 <title>{title}</title>
 <style>
 body {{ margin: 0; }}
+h1 {{ position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }}
 @media (prefers-color-scheme: dark) {{ body {{ background: #16181c; }} }}
 {style}
 </style>
 </head>
 <body>
-<main id="inspector" aria-label="layer inspector"></main>
+<main><h1>{title}</h1><div id="inspector"></div></main>
 <script type="application/json" id="payload">{payload}</script>
 <script type="module">
 {script}
