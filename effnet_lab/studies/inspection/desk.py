@@ -14,7 +14,7 @@ from typing import Any
 from effnet_lab.names import UserError
 from effnet_lab.studies.inspection.blocks import block_of
 from effnet_lab.studies.inspection.op_times import profile_of
-from effnet_lab.studies.inspection.what_if import Outcome, WhatIf
+from effnet_lab.studies.inspection.what_if import RecipeOutcome, WhatIf
 
 Message = dict[str, Any]
 Tell = Callable[[Message], None]  # to the front end; called from the thread
@@ -199,6 +199,6 @@ class Desk:
         return self._state() | {"kind": "switches", "options": options}
 
 
-def numbers(outcome: Outcome) -> Mapping[str, Any]:
+def numbers(outcome: RecipeOutcome) -> Mapping[str, Any]:
     """An outcome without its file."""
     return {name: getattr(outcome, name) for name in ("recipe", *_NUMBERS)}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
 from effnet_lab.bench import profile
+from effnet_lab.paths import scratch_folder
 from effnet_lab.quantize.recipes import Recipe, as_recipe
 from effnet_lab.quantize.schemes import FLOAT32, FORMATS
 from effnet_lab.quantize.switches import Switches
@@ -66,7 +65,7 @@ class OpTimes:
 
 def profile_of(content: bytes, n_runs: int = N_RUNS) -> pd.DataFrame:
     """PROFILE frame of a file that is not on disk."""
-    with tempfile.TemporaryDirectory(prefix="effnet-lab-") as folder:
-        path = Path(folder) / "model.tflite"
+    with scratch_folder() as folder:
+        path = folder / "model.tflite"
         path.write_bytes(content)
         return profile(path, n_runs).table

@@ -38,7 +38,7 @@ _NAN = float("nan")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Outcome:
+class RecipeOutcome:
     """What a recipe gives."""
 
     recipe: str
@@ -107,11 +107,11 @@ class WhatIf:
         self._rerunner = Rerunner(samples, kernels=kernels)
         self._float = Rerunner(samples, kernels=kernels, kept_bytes=0).run(self.float_content).logits
         self._order = self._class_order()
-        self._known: dict[str, Outcome] = {}
+        self._known: dict[str, RecipeOutcome] = {}
         self.times = OpTimes(self.quantize, self.switches)
         self.given = self._judge("", self.twins.quantized_source.content, {}, lambda: None)
 
-    def outcome(self, check: Check = lambda: None) -> Outcome:
+    def outcome(self, check: Check = lambda: None) -> RecipeOutcome:
         """What the state of the switches gives.
 
         Parameters
@@ -128,31 +128,31 @@ class WhatIf:
             self._known[recipe.text] = self._judge(recipe.text, content, seconds, check)
         return self._known[recipe.text]
 
-    def known(self, recipe: Recipe) -> Outcome | None:
+    def known(self, recipe: Recipe) -> RecipeOutcome | None:
         """What a recipe gave, if that has been asked before."""
         return self._known.get(recipe.text)
 
-    def flip(self, layers: Sequence[str], format: str) -> Outcome:
+    def flip(self, layers: Sequence[str], format: str) -> RecipeOutcome:
         """Give layers another precision, see `Switches.flip`, and see what it gives; refused where it cannot run."""
         self.switches.flip(layers, format)
         return self._tried()
 
-    def set(self, recipe: Recipe | str) -> Outcome:
+    def set(self, recipe: Recipe | str) -> RecipeOutcome:
         """Another recipe, and what it gives."""
         self.switches.set(recipe)
         return self._tried()
 
-    def undo(self) -> Outcome:
+    def undo(self) -> RecipeOutcome:
         """What the state before gave."""
         self.switches.undo()
         return self.outcome()
 
-    def redo(self) -> Outcome:
+    def redo(self) -> RecipeOutcome:
         """What was taken back."""
         self.switches.redo()
         return self.outcome()
 
-    def _tried(self) -> Outcome:
+    def _tried(self) -> RecipeOutcome:
         try:
             return self.outcome()
         except UserError:
@@ -197,21 +197,21 @@ class WhatIf:
         ranging = Ranging(images=calibration_images(calibration)).fitted(self.float_content, self.twins.info)
         return ranging.measure(self.float_content, self.twins.info.preprocess)
 
-    def _judge(self, recipe: str, content: bytes, seconds: dict[str, float], check: Check) -> Outcome:
+    def _judge(self, recipe: str, content: bytes, seconds: dict[str, float], check: Check) -> RecipeOutcome:
         start = time.thread_time()
         found = self._rerunner.run(content, check=check)
         ran = time.thread_time()
         outcome = self._counted(recipe, content, found)
         return replace(outcome, seconds=seconds | {"run": ran - start, "count": time.thread_time() - ran})
 
-    def _counted(self, recipe: str, content: bytes, found: Rerun) -> Outcome:
+    def _counted(self, recipe: str, content: bytes, found: Rerun) -> RecipeOutcome:
         a, b = self._float.astype(np.float64), found.logits.astype(np.float64)
         same = a.argmax(axis=1) == b.argmax(axis=1)
         top1 = share_row(0, 0)
         if self._order is not None:
             hits = self._order[b.argmax(axis=1)] == self.images.labels[: len(b)]
             top1 = share_row(int(hits.sum()), len(hits))
-        return Outcome(
+        return RecipeOutcome(
             recipe=recipe, content=content, n_images=len(b), size_bytes=len(content), n_ops=found.n_ops, n_run=found.n_run,
             sqnr_db=decibels(float(np.square(a).sum()), float(np.square(a - b).sum())),
             agreement=float(same.mean()) if a.shape[1] > 1 else _NAN,
