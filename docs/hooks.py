@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator, Mapping
 
 import typer
 from mkdocs.config.defaults import MkDocsConfig
@@ -24,9 +25,18 @@ def commands() -> str:
     """Every command with its arguments and options, as `--help` says it."""
     app = typer.main.get_command(cli.app)
     parts = ["# Commands", _unwrapped(app.help or "")]
-    for name, command in app.commands.items():
+    for name, command in _flat(app.commands):
         parts += [f"## {name}", *map(_paragraph, _unwrapped(command.help or "").split("\n\n")), _options(command)]
     return "\n\n".join(parts)
+
+
+def _flat(known: Mapping[str, object], before: str = "") -> Iterator[tuple[str, object]]:
+    """Every command with its whole name: those of a group, such as `study scaling`, one by one."""
+    for name, command in known.items():
+        if inner := getattr(command, "commands", None):
+            yield from _flat(inner, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
 
 
 def _unwrapped(text: str) -> str:

@@ -25,6 +25,15 @@ WRITTEN = [ROOT / "README.md", *sorted(PAGES.rglob("*.md"))]
 COMMANDS = typer.main.get_command(cli.app).commands
 
 
+def flat(known, before=""):
+    """Every command with its whole name, those of groups, too."""
+    for name, command in known.items():
+        if hasattr(command, "commands"):
+            yield from flat(command.commands, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
+
+
 def shell_lines(page: Path) -> list[list[str]]:
     """The words of every command in blocks of shell and in tables, without `effnet-lab` and what is behind a #."""
     text = page.read_text(encoding="utf-8")
@@ -80,8 +89,8 @@ def test_no_page_asks_another_host(site):
 
 def test_the_reference_has_every_command_option_and_function(site):
     commands = (site / "reference" / "commands.html").read_text(encoding="utf-8")
-    for name, command in COMMANDS.items():
-        assert f'id="{name}"' in commands
+    for name, command in flat(COMMANDS):
+        assert f'id="{name.replace(" ", "-")}"' in commands
         for parameter in command.params:
             assert parameter.opts[0] in commands or parameter.opts[0].upper() in commands
     functions = (site / "reference" / "python.html").read_text(encoding="utf-8")
@@ -99,8 +108,11 @@ def test_python_examples(page):
 @pytest.mark.parametrize("page", [page for page in WRITTEN if shell_lines(page)], ids=lambda page: page.stem)
 def test_commands_exist_with_their_options(page):
     for words in shell_lines(page):
-        assert words[0] in COMMANDS, words
-        COMMANDS[words[0]].make_context(words[0], join_pairs(words[1:]))  # raises on an unknown option or a missing one
+        known = dict(flat(COMMANDS))
+        n = 2 if " ".join(words[:2]) in known else 1
+        name = " ".join(words[:n])
+        assert name in known, words
+        known[name].make_context(name, join_pairs(words[n:]))  # raises on an unknown option or a missing one
 
 
 def test_the_tutorial_works_from_its_first_line_to_its_last(tmp_path):
