@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from effnet_lab import frames
+from effnet_lab.frames.kinds import plain
 from effnet_lab.names import UserError
 from effnet_lab.studies.fronts import not_told_apart
 
@@ -60,11 +61,10 @@ class Needs:
 
     def __str__(self) -> str:
         """In words, for a sentence."""
-        cells = (
-            (self.max_ms, "at most {:g} ms"), (self.max_ram_kib, "at most {:g} KiB of RAM"),
-            (self.max_flash_kib, "at most {:g} KiB of flash"), (self.min_top1, "top-1 of at least {:.1%}"),
-        )  # fmt: skip
-        return ", ".join(words.format(value) for value, words in cells if value is not None) or "no limit"
+        limits = (self.max_ms, "ms"), (self.max_ram_kib, "KiB of RAM"), (self.max_flash_kib, "KiB of flash")
+        said = [f"at most {plain(value)} {unit}" for value, unit in limits if value is not None]
+        said += [] if self.min_top1 is None else [f"top-1 of at least {self.min_top1:.1%}"]
+        return ", ".join(said) or "no limit"
 
 
 def choose(

@@ -80,8 +80,8 @@ def changed_sentence(changed: pd.DataFrame, n_images: int) -> str:
     before, after = (int((rows[name] == rows["label"]).sum()) for name in ("predicted", "against_predicted"))
     neither = len(rows) - before - after
     return (
-        f"{words} Of the {len(rows):,} that change, float alone is right on {before:,}, the quantized file alone on {after:,}, "
-        f"and neither on {neither:,}."
+        f"{words} Where it changes, float alone is right on {before:,}, the quantized file alone on {after:,}, and neither "
+        f"on {neither:,}."
     )
 
 

@@ -29,12 +29,12 @@ _PAGE_STYLE = """
 .effnet-table table { border-collapse: collapse; width: auto; margin: 0; font-size: 13px; line-height: 1.4;
   font-variant-numeric: tabular-nums; text-align: left; background: transparent; color: inherit; }
 .effnet-table thead th { position: sticky; top: 0; background: var(--ground); color: var(--soft); font-weight: 600;
-  vertical-align: bottom; cursor: pointer; border-bottom: 2px solid var(--line); padding: 4px 8px; max-width: 9rem; }
-.effnet-table tbody td { padding: 4px 8px; border: 0; border-bottom: 1px solid var(--line); vertical-align: top;
+  vertical-align: bottom; cursor: pointer; border-bottom: 2px solid var(--line); padding: 4px 7px; max-width: 8rem; }
+.effnet-table tbody td { padding: 4px 7px; border: 0; border-bottom: 1px solid var(--line); vertical-align: top;
   overflow-wrap: break-word; background: transparent; }
-.effnet-table .gt_right { text-align: right; } .effnet-table .gt_left { text-align: left; }
+.effnet-table .gt_right { text-align: right !important; } .effnet-table .gt_left { text-align: left !important; }
 .effnet-table td.gt_right { white-space: nowrap; }
-.effnet-table td .long { display: block; min-width: 16rem; max-width: 34rem; }
+.effnet-table td .long { display: block; min-width: 12rem; max-width: 34rem; }
 .effnet-table i { color: var(--soft); font-style: normal; }
 .effnet-table caption, .effnet-table .gt_title { text-align: left; font-weight: 600; padding: 2px 10px; }
 .effnet-table th[aria-sort=ascending]::after { content: " ▲"; } .effnet-table th[aria-sort=descending]::after { content: " ▼"; }

@@ -68,19 +68,21 @@ def plot_tradeoffs(
         _add_ring(fig, tradeoffs[chosen.to_numpy(bool)], x, y)
     _add_limits(fig, limits or {}, x, y)
     _add_symbol_legend(fig, symbols, len(colors) + (standing is not None) + ringed)
-    room = {} if standing is None else {"range": _room(tradeoffs, x_axis, limits or {})}
-    return fig.update_xaxes(**x_axis.layout(tradeoffs[x]), **room).update_yaxes(**y_axis.layout(tradeoffs[y]))
+    if standing is not None:
+        fig.update_xaxes(range=_room(tradeoffs, x_axis, limits or {}))
+    return fig.update_xaxes(**x_axis.layout(tradeoffs[x])).update_yaxes(**y_axis.layout(tradeoffs[y]))
 
 
 def _room(tradeoffs: pd.DataFrame, x_axis: Axis, limits: Mapping[str, float]) -> list[float]:
-    """Ends of the x axis with all marks, intervals and a budget between them, and room for names on the better side."""
+    """Ends of the x axis: all marks and intervals, a budget that is not far off, and room for names on the better side."""
     name = x_axis.column.name
-    ends = [end for end in (name, *interval(name)) if end in tradeoffs]
-    values = pd.concat([*(tradeoffs[end] for end in ends), pd.Series([limits.get(name)], dtype=float)]).dropna()
-    low, high = (float(values.min()), float(values.max())) if len(values) else (1.0, 1.0)
-    if x_axis.log:
-        low, high = math.log10(low), math.log10(high)
+    scale = math.log10 if x_axis.log else float
+    values = pd.concat([tradeoffs[end] for end in (name, *interval(name)) if end in tradeoffs]).dropna()
+    places = [scale(float(value)) for value in values] or [0.0]
+    low, high = min(places), max(places)
     span = (high - low) or 1.0
+    if name in limits and low - span < (limit := scale(limits[name])) < high + span:
+        low, high = min(low, limit), max(high, limit)
     before, after = (NAMES, EDGE) if x_axis.better == "low" else (EDGE, NAMES)
     return [low - before * span, high + after * span]
 

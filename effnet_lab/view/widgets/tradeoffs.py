@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 from typing import Protocol
 
@@ -135,14 +136,21 @@ def _slider(name: str, value: float, table: pd.DataFrame) -> ipw.FloatSlider:
     """From 0, which is no limit, to beyond the largest number of the table."""
     column, unit = BUDGETS[name]
     largest = table[column].max() / unit
-    top = 1.0 if name == "min_top1" else 1.1 * largest if largest > 0 else 1.0
-    top = max(top, value)
+    wanted = 1.0 if name == "min_top1" else 1.1 * largest if largest > 0 else 1.0
+    step = _round_step(max(wanted, value) / N_STEPS)
+    top = step * math.ceil(max(wanted, value) / step)
     if value < 0 or (name == "min_top1" and value > 1):
         raise UserError(f"{name} must lie between 0 (no limit) and {top:.4g}. Got {value!r}.")
     return ipw.FloatSlider(
-        value=value, min=0.0, max=top, step=top / N_STEPS, description=_WORDS[name], readout_format=".3g",
+        value=value, min=0.0, max=top, step=step, description=_WORDS[name], readout_format=".3g",
         style={"description_width": "128px"}, layout=ipw.Layout(width="360px"),
     )  # fmt: skip
+
+
+def _round_step(least: float) -> float:
+    """1, 2 or 5 times a power of ten, at least so much: what a hand sets is a round number."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
 
 
 def _front_words(table: pd.DataFrame, standing: pd.DataFrame, x: str, y: str) -> str:
