@@ -176,7 +176,7 @@ def test_outputs_of_positional_data():
     named = replace(images, classes=tuple(COLOURS))
     assert class_order(tuple(COLOURS)[::-1], named, 5).tolist() == [4, 3, 2, 1, 0]
     assert class_order(("red, scarlet", "x", "y", "z", "q"), named, 5).tolist() == [0, 1, 2, 3, 4]
-    with pytest.raises(UserError, match="labels are unlike the images' classes"):
+    with pytest.raises(UserError, match="labels of the model do not match the classes of the images"):
         class_order(("v", "w", "x", "y", "z"), named, 5)
 
 
@@ -202,7 +202,7 @@ def test_outputs_are_matched_to_classes_by_name():
     assert class_order(tuple("01234"), images, 5).tolist() == [0, 1, 2, 3, 4]  # mere numbers name nothing
     with pytest.raises(UserError, match="3 outputs, the images have 5 classes"):
         class_order((), images, 3)
-    with pytest.raises(UserError, match="labels are unlike the images' classes: z"):
+    with pytest.raises(UserError, match="labels of the model do not match the classes of the images: z"):
         class_order(("a", "b", "c", "d", "z"), images, 5)
 
 
@@ -305,7 +305,7 @@ def test_compared_on_the_same_images():
 
 
 def test_the_interval_covers_the_true_difference():
-    """Paired bootstrap at 95 %: the truth lies inside in at least 92 of 100 draws."""
+    """The Dirichlet posterior's interval at 95 %: the truth lies inside in at least 92 of 100 draws."""
     rng, inside = np.random.default_rng(1), 0
     for _ in range(300):
         kind = rng.choice(3, 500, p=(0.04, 0.08, 0.88))  # right only here, only there, the same

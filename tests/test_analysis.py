@@ -13,7 +13,6 @@ from effnet_lab.analysis.metrics import ErrorSums, channel_sqnr_db
 from effnet_lab.images import open_images
 from effnet_lab.litert import read_info
 from effnet_lab.names import UserError
-from effnet_lab.quantize import TwinFiles
 from effnet_lab.scaling import get_spec, layer_counts
 
 
@@ -145,11 +144,11 @@ def test_histograms_count_every_value(files, scenes):
         ("float", "quantized"), 3 * 16 * 16 * 8
     )
     assert (table["bin_right"] > table["bin_left"]).all()
-    twins = [TwinFiles(float_model=files[FLOAT], quantized=files[name]) for name in (INT8, AEQ)]
-    asked = HistogramOf(twins, few)("micro0", "static_wi8_ai8", "converter", "stem_conv")
+    opened = [Twins(files[name], files[FLOAT]) for name in (INT8, AEQ)]
+    asked = HistogramOf(opened, few)("micro0", "static_wi8_ai8", "converter", "stem_conv")
     assert asked.equals(table)
     with pytest.raises(UserError, match="No file of micro9"):
-        HistogramOf(twins, few)("micro9", "static_wi8_ai8", "converter", "stem_conv")
+        HistogramOf(opened, few)("micro9", "static_wi8_ai8", "converter", "stem_conv")
 
 
 @pytest.mark.real

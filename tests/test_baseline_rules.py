@@ -89,6 +89,7 @@ ALLOWANCES = [
     ("layer_error", "sqnr_accumulated_db", 30.0, (29.0, 31.0), (28.99, 31.01)),
     ("layer_error", "weight_sqnr_db", 40.0, (39.9, 40.1), (39.89, 40.11)),
     ("layer_error", "weight_worst_channel_sqnr_db", 40.0, (39.9, 40.1), (39.89, 40.11)),
+    ("layer_effect", "sqnr_effect_db", 40.0, (39.0, 41.0), (38.99, 41.01)),
     ("accuracy", "top1", 0.9, (0.89, 0.91), (0.889, 0.911)),
     ("latency", "relative_p50", 1.0, (1 / 3, 3.0), (0.333, 3.01)),
     ("memory", "size_bytes", 10_000, (10_100, 9_901), (10_101, 9_900)),

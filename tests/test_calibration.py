@@ -157,7 +157,7 @@ def test_bad_input_is_one_line(setting, tmp_path):
     with pytest.raises(UserError, match="minmax"):
         statistics.ranges("minmx")
     (tmp_path / "bad.npz").write_bytes(b"PK nothing")
-    with pytest.raises(UserError, match="holds no calibration statistics"):
+    with pytest.raises(UserError, match="does not contain calibration statistics"):
         Statistics.load(tmp_path / "bad.npz")
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer.main
 from PIL import Image
 
 from effnet_lab import cli, frames
@@ -199,13 +202,34 @@ def test_pairs_are_joined():
         join_pairs(["run", "-p", "a"])
 
 
-@pytest.mark.parametrize(
-    "command", [[], *([name] for name in ("variants", "search", "train", "export", "evaluate", "run"))]
-)
-def test_help_teaches(call, command):
-    code, out, _err = call(*command, "--help")
+COMMANDS = typer.main.get_command(cli.app).commands
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_teaches(call, name):
+    """What it does, every option with words of its own, and an example that can be typed as it stands."""
+    command = COMMANDS[name]
+    code, out, _err = call(name, "--help")
     assert code == 0
     assert "Usage" in out
+    text = " ".join(re.sub("[│╭╮╰╯─]", " ", out).split())
+    assert " ".join(command.help.split("\n\n")[0].split()) in text
+    for option in command.params:
+        assert option.help, option.name
+        if option.param_type_name == "option":
+            assert max(option.opts, key=len) in text, option.name
+    examples = re.findall(r"Example: effnet-lab (.+)", command.help)
+    assert examples
+    for typed, *arguments in map(shlex.split, examples):
+        assert typed == name
+        command.make_context(name, join_pairs(arguments))  # raises for an unknown option or a missing argument
+
+
+def test_help_lists_every_command_and_the_exit_codes(call):
+    code, out, _err = call("--help")
+    assert code == 0
+    assert all(f" {name} " in out for name in COMMANDS)
+    assert "0 done, 1 a check failed, 2 the input is wrong" in " ".join(re.sub("[│╭╮╰╯─]", " ", out).split())
 
 
 def test_help_and_import_are_quick():

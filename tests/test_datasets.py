@@ -393,6 +393,6 @@ def test_every_layout_gives_the_same_accuracy(tf, shared, flowers_cache, tmp_pat
 def test_nested_labels_are_refused_in_one_line(tmp_path, text):
     path = tmp_path / "labels.json"
     path.write_text(text)
-    with pytest.raises(UserError, match=r"a label must be a text|is not a JSON list") as refused:
+    with pytest.raises(UserError, match=r"a label must be text|is not a JSON list") as refused:
         read_labels(path, 2)
     assert len(str(refused.value)) <= 300 + len(str(path))

@@ -44,7 +44,7 @@ def test_float_stays_on_the_cpu_and_every_op_says_why(files):
 
 
 def test_crash_of_the_compiler_is_one_line(files, tmp_path):
-    with pytest.raises(UserError, match=r"Vela ended by SIGFPE.*4 bits"):
+    with pytest.raises(UserError, match=r"Vela was ended by SIGFPE.*4 bits"):
         ethosu(files["static_wi4_ai8 ai_edge_quantizer"], out=tmp_path / "x.tflite")
     assert not list(tmp_path.iterdir())
 

@@ -14,7 +14,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "effnet_lab"
 FLOOR = {
     "names": -1,  # errors: what every room may raise
-    "frames": 0, "paths": 0, "quiet": 0, "intervals": 0, "progress": 0, "versions": 0, "workers": 0,
+    "frames": 0, "paths": 0, "quiet": 0, "intervals": 0, "progress": 0, "versions": 0, "workers": 0, "late": 0,
     "scaling": 1, "images": 1,
     "litert": 2,
     "models": 3,  # a .tflite file is one of the origins of weights
@@ -27,8 +27,8 @@ FLOOR = {
     "cli": 9,
 }  # fmt: skip
 ONLY = {  # what a room may import of the package although others stand on lower floors, too
-    "view": {"names", "frames"},
-    "scaling": {"names", "frames", "paths"},
+    "view": {"names", "frames", "late"},
+    "scaling": {"names", "frames", "paths", "late"},
     "bench": {"names", "frames", "paths", "progress", "quiet", "intervals", "scaling", "images", "litert"},
     "board": {"names", "frames", "paths", "quiet", "intervals", "scaling", "images", "litert"},
 }
@@ -221,6 +221,7 @@ def loaded_by(statement: str) -> set[str]:
         ("import effnet_lab", {"tensorflow", "plotly", "papermill", "pandas", "numpy"}),
         ("from effnet_lab import cli", {"tensorflow", "plotly", "papermill", "pandas", "ai_edge_litert"}),
         ("import effnet_lab.scaling, effnet_lab.images", {"tensorflow", "plotly", "ai_edge_litert", "sklearn"}),
+        ("from effnet_lab.evaluate import classify", {"tensorflow", "pandas", "ai_edge_litert"}),
         ("import effnet_lab.view", {"tensorflow", "papermill", "ai_edge_litert"}),
         ("import effnet_lab.litert", {"tensorflow", "tf_keras"}),
         ("import effnet_lab.regress", {"tensorflow", "papermill", "plotly"}),

@@ -30,8 +30,8 @@ from effnet_lab.litert import ModelInfo, Runner, read_graph
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.names import UserError
 from effnet_lab.scaling import get_spec, totals
-from effnet_lab.studies import standing, tradeoffs
-from effnet_lab.studies.tradeoffs import Needs, choose
+from effnet_lab.studies import join_tradeoffs, standing
+from effnet_lab.studies.tradeoffs import Needs, choose_row
 
 INT8 = "static_wi8_ai8 converter"
 
@@ -396,7 +396,7 @@ def test_tradeoffs_join_the_three(files):
     paths = [files["float32 converter"], files[INT8]]
     accuracy = pd.concat([evaluate(path, images).table for path in paths])
     memory = pd.concat([measure_memory(path) for path in paths])
-    table = tradeoffs(accuracy, measure_latency(paths, n_runs=9, n_blocks=3), memory)
+    table = join_tradeoffs(accuracy, measure_latency(paths, n_runs=9, n_blocks=3), memory)
     frames.require(table, frames.TRADEOFFS, caller="test")
     assert len(table) == 2
 
@@ -433,15 +433,15 @@ def budget_table():
 
 def test_which_one_to_take():
     table = budget_table()
-    taken, words = choose(table, Needs(max_ms=3.0, max_flash_kib=100))
+    taken, words = choose_row(table, Needs(max_ms=3.0, max_flash_kib=100))
     assert table.loc[taken, "model"].tolist() == ["middle"]
     assert words.startswith(
         "At most 3 ms, at most 100 KiB of flash: take middle static_wi8_ai8, top-1 90.0% (88.0% to 92.0%"
     )
-    taken, words = choose(table, Needs())
+    taken, words = choose_row(table, Needs())
     assert table.loc[taken, "model"].tolist() == ["large"]
     assert "middle static_wi8_ai8 is not told apart from it by these images (90.0%) and needs 90 KiB of flash" in words
-    taken, words = choose(table, Needs(max_ram_kib=50, min_top1=0.85))
+    taken, words = choose_row(table, Needs(max_ram_kib=50, min_top1=0.85))
     assert not taken.any()
     assert words.endswith("nothing fits. small static_wi8_ai8 comes nearest, but has top-1 80.0%.")
 

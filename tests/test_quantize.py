@@ -10,7 +10,7 @@ from effnet_lab.intervals import difference_interval
 from effnet_lab.litert import Runner, read_graph, read_info
 from effnet_lab.models import load_model
 from effnet_lab.names import UserError
-from effnet_lab.quantize import SCHEMES, get_scheme, own_twins, targets, write_files
+from effnet_lab.quantize import SCHEMES, get_scheme, targets, write_files
 from effnet_lab.scaling import get_spec, totals
 from effnet_lab.scaling.layers import layers as layers_of
 
@@ -147,11 +147,3 @@ def test_a_single_file_may_be_named(tmp_path):
     assert paths == [tmp_path / "mine.tflite"]
     with pytest.raises(UserError, match="is one file"):
         write_files(load_model("micro0"), targets(["float32", "float16"], ["converter"]), tmp_path / "mine.tflite")
-
-
-def test_own_twin_is_rebuilt_where_there_is_none(files, tmp_path):
-    quantized = files["static_wi8_ai8 converter"]
-    (pair,) = own_twins(quantized, "", tmp_path)
-    assert read_graph(pair.float_model).scheme == "float32"
-    assert own_twins(quantized, files["float32 converter"], tmp_path)[0].float_model == files["float32 converter"]
-    assert read_info(pair.quantized).scheme == "static_wi8_ai8"

@@ -482,7 +482,7 @@ def test_wrong_input_is_refused(case):
         repair_stages(case.content, case.calibration, case.preprocess, case.quantize, steps=["equalise"])
     with pytest.raises(UserError, match=r"start from a float32 file\. Got static_wi8_ai8"):
         repair_stages(case.quantize(case.content), case.calibration, case.preprocess, case.quantize)
-    with pytest.raises(UserError, match=r"headroom must be >= 1.* Got 0.5"):
+    with pytest.raises(UserError, match=r"headroom must be at least 1.* Got 0.5"):
         equalize(case.content, case.moments, headroom=0.5)
 
 

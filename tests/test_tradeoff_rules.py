@@ -9,7 +9,7 @@ import pytest
 from effnet_lab import frames
 from effnet_lab.names import UserError
 from effnet_lab.studies.fronts import standing
-from effnet_lab.studies.tradeoffs import Needs, choose, tradeoffs
+from effnet_lab.studies.tradeoffs import Needs, choose_row, join_tradeoffs
 
 FILE = {"model": "net", "scheme": "int8", "backend": ""}
 
@@ -30,11 +30,11 @@ THREE = table_of(row("small", 0.80, 1.0, 20, 30), row("middle", 0.90, 2.0, 60, 9
 
 
 def taken(table: pd.DataFrame, **needs: float) -> list[str]:
-    return table.loc[choose(table, Needs(**needs))[0], "model"].tolist()
+    return table.loc[choose_row(table, Needs(**needs))[0], "model"].tolist()
 
 
 def words(table: pd.DataFrame, **needs: float) -> str:
-    return choose(table, Needs(**needs))[1]
+    return choose_row(table, Needs(**needs))[1]
 
 
 # --- fronts
@@ -181,10 +181,10 @@ def test_rows_that_all_three_tables_have():
     known = {*accuracy, *latency, "size_bytes"}
     rest = dict.fromkeys((name for name in frames.TRADEOFFS.columns if name not in known), 7)
     memory = pd.DataFrame([FILE | rest | {"size_bytes": 3}])
-    joined = tradeoffs(accuracy, latency, memory)
+    joined = join_tradeoffs(accuracy, latency, memory)
     assert joined[["scheme", "top1", "p50_ms", "size_bytes"]].to_numpy().tolist() == [["int8", 0.5, 2.0, 3]]
     with pytest.raises(pd.errors.MergeError):
-        tradeoffs(accuracy, pd.concat([latency, latency]), memory)
+        join_tradeoffs(accuracy, pd.concat([latency, latency]), memory)
 
 
 # --- needs
@@ -279,8 +279,8 @@ def test_a_smaller_one_that_the_images_cannot_tell_apart_is_named():
 
 def test_the_smaller_one_is_told_apart_by_the_pair():
     told = [pair("large", "middle", 0.01, 0.01), pair("large", "small", 0.11, 0.2)]
-    assert "told apart" not in choose(THREE, pairs=pd.DataFrame(told[:1]))[1]
-    assert "small int8 is not told apart" in choose(THREE, pairs=pd.DataFrame(told))[1]
+    assert "told apart" not in choose_row(THREE, pairs=pd.DataFrame(told[:1]))[1]
+    assert "small int8 is not told apart" in choose_row(THREE, pairs=pd.DataFrame(told))[1]
 
 
 def test_where_nothing_fits_the_nearest_is_named():

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from effnet_lab import frames
-from effnet_lab.studies import Needs, choose
+from effnet_lab.studies import Needs, choose_row
 
 
 def files(*changes: dict) -> pd.DataFrame:
@@ -31,7 +31,7 @@ def files(*changes: dict) -> pd.DataFrame:
     ids=["latency", "flash", "ram", "top1"],
 )
 def test_what_was_not_measured_meets_no_need(unmeasured, needs):
-    taken, words = choose(files(unmeasured, {"top1": 0.5}), needs)
+    taken, words = choose_row(files(unmeasured, {"top1": 0.5}), needs)
     assert taken.tolist() == [False, True], words
 
 
@@ -39,10 +39,10 @@ def test_what_was_not_measured_meets_no_need(unmeasured, needs):
 def test_of_two_equally_accurate_files_the_faster_one_is_taken(slow_first):
     table = files({"p50_ms": 9.0}, {"p50_ms": 2.0})
     table = table if slow_first else table.iloc[::-1].reset_index(drop=True)
-    taken, _words = choose(table, Needs())
+    taken, _words = choose_row(table, Needs())
     assert table.loc[taken, "p50_ms"].tolist() == [2.0]
 
 
 def test_an_arena_that_was_measured_counts_more_than_the_peak():
-    assert choose(files({}), Needs(max_ram_kib=25))[0].tolist() == [False]  # arena 29.3 KiB, peak 19.5
-    assert choose(files({"arena_bytes": math.nan}), Needs(max_ram_kib=25))[0].tolist() == [True]
+    assert choose_row(files({}), Needs(max_ram_kib=25))[0].tolist() == [False]  # arena 29.3 KiB, peak 19.5
+    assert choose_row(files({"arena_bytes": math.nan}), Needs(max_ram_kib=25))[0].tolist() == [True]

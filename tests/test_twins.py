@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from effnet_lab import cli
-from effnet_lab.analysis import Twins, layer_error, layer_histogram, verdicts
+from effnet_lab.analysis import Twins, explain, layer_channels, layer_error, layer_histogram, verdicts
 from effnet_lab.images import open_images
 from effnet_lab.litert import read_graph, runner
 from effnet_lab.litert.edit import with_constants
@@ -52,18 +53,22 @@ def test_a_verdict_opens_each_file_once(files, scenes, opened):
 
 
 def test_many_questions_about_one_pair_open_it_once(files, scenes, opened):
-    from effnet_lab.analysis.histograms import histogram
-    from effnet_lab.analysis.layer_error import errors_of
-    from effnet_lab.analysis.verdicts.layer_verdicts import judge
-
-    twins = Twins(files[INT8], files[FLOAT])
-    table = errors_of(twins, scenes, ("accumulated", "local")).table
-    judged = judge(twins, scenes)
-    bins = histogram(twins, scenes, ["stem_conv"])
+    """Nothing is parsed twice, and the numbers are those of the files."""
+    twins, two = Twins(files[INT8], files[FLOAT]), scenes.take(2)
+    table = layer_error(twins, two, notions=("accumulated", "local")).table
+    layer_histogram(twins, two, ["stem_conv"])
+    layer_channels(twins, two, ["stem_conv"])
+    explained = explain(twins, two, layer="stem_conv", at=(3, 2, 1))
+    assert opened == {
+        "parsed": 2,
+        "interpreters": 3,
+    }  # the float network, the same beside its ops in integers, the quantized one
+    judged = verdicts(twins, two)
     assert opened["parsed"] == 2
-    np.testing.assert_array_equal(table["sqnr_local_db"], judged.table["sqnr_local_db"])
-    alone = layer_histogram(files[INT8], scenes, ["stem_conv"], float_model=files[FLOAT])
-    assert bins.equals(alone)
+    again = layer_error(files[INT8], two, float_model=files[FLOAT], notions=("accumulated", "local")).table
+    pd.testing.assert_frame_equal(table, again)
+    pd.testing.assert_frame_equal(judged.table, verdicts(files[INT8], two, float_model=files[FLOAT]).table)
+    pd.testing.assert_frame_equal(explained, explain(files[INT8], two, layer="stem_conv", at=(3, 2, 1)))
 
 
 def refused(quantized, float_model, scenes) -> str:
@@ -216,3 +221,19 @@ def test_the_commands_refuse_and_go_on_anyway(files, tmp_path, monkeypatch, capf
                 cli.main()
             assert (stop.value.code or 0) == code
             assert "do not correlate in" in capfd.readouterr().err
+
+
+def test_channels_add_up_to_the_layer(files, scenes):
+    few, twins = scenes.take(3), Twins(files[INT8], files[FLOAT])
+    rows = layer_channels(twins, few, ["stem_conv"])
+    pair = twins.pairs[0]
+    values = []
+    for sample in twins.samples(few):
+        twins.run(sample)
+        values.append([one.astype(np.float64).reshape(-1, 8) for one in twins.values(pair)])
+    reference, quantized = (np.concatenate(each) for each in zip(*values, strict=True))
+    sqnr = 10 * np.log10((reference**2).sum(0) / ((reference - quantized) ** 2).sum(0))
+    assert rows["sqnr_accumulated_db"].to_numpy() == pytest.approx(sqnr)
+    assert rows["float_min"].to_numpy() == pytest.approx(reference.min(0))
+    assert rows["float_max"].to_numpy() == pytest.approx(reference.max(0))
+    assert rows["channel"].tolist() == list(range(8))

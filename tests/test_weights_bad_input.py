@@ -77,9 +77,9 @@ INDEX = (tarfile.TarInfo("lite/model.ckpt.index"), b"index")
 @pytest.mark.parametrize(
     ("member", "match"),
     [
-        (tarfile.TarInfo("../model.ckpt.index"), "points out of it"),
-        (tarfile.TarInfo("lite/../../x"), "points out of it"),
-        (tarfile.TarInfo("/tmp/model.ckpt.index"), "points out of it"),
+        (tarfile.TarInfo("../model.ckpt.index"), "points outside the archive"),
+        (tarfile.TarInfo("lite/../../x"), "points outside the archive"),
+        (tarfile.TarInfo("/tmp/model.ckpt.index"), "points outside the archive"),
         (link("lite/checkpoint", tarfile.SYMTYPE), "link or a device"),
         (link("lite/checkpoint", tarfile.LNKTYPE), "link or a device"),
         (link("lite/checkpoint", tarfile.CHRTYPE), "link or a device"),
@@ -301,7 +301,7 @@ def test_other_keras_files(micro, tmp_path):
         file["model_weights/head_dense/head_dense"].create_dataset(
             "bias:0", (10,), "f4", external=[(str(tmp_path / "secret"), 0, 40)]
         )
-    refused(path, "no plain array of numbers stored in this file")
+    refused(path, "not a plain array of numbers stored in this file")
     for name in ("effnet_lab", "model_weights", "layers"):
         path.write_bytes(whole)
         (tmp_path / "elsewhere.h5").write_bytes(whole)
@@ -309,7 +309,7 @@ def test_other_keras_files(micro, tmp_path):
             if name in file:
                 del file[name]
             file[name] = h5py.ExternalLink(str(tmp_path / "elsewhere.h5"), "/model_weights")
-        refused(path, f"'{name}' is a link out of its place")
+        refused(path, f"'{name}' is a link to somewhere else")
 
 
 def test_unknown_layers_are_listed(tmp_path):
@@ -363,7 +363,7 @@ def test_saved_models_that_are_not_whole(tmp_path):
 
 def test_what_is_no_model(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"x")
-    refused(tmp_path / "model.onnx", "no kind of weights that is known")
+    refused(tmp_path / "model.onnx", "is not a known kind of weights")
     refused(tmp_path / "none.h5", "Unknown model")
     refused("micro9", "Did you mean 'micro0'|Did you mean")
     refused("imagenet", "needs a variant: one of lite0")

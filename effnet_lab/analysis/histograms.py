@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,61 +10,42 @@ import pandas as pd
 
 from effnet_lab import frames
 from effnet_lab.analysis.metrics import Array
+from effnet_lab.analysis.opening import open_twins
 from effnet_lab.analysis.pairs import Pair
 from effnet_lab.analysis.twins import Twins
 from effnet_lab.images import ArraySet, ImageSet, Source, Stated, open_samples
-from effnet_lab.litert import read_info
 from effnet_lab.names import lookup
 
 if TYPE_CHECKING:  # the rooms behind them load TensorFlow
     from effnet_lab.quantize.float_file import Network
-    from effnet_lab.quantize.twins import TwinFiles
 
 BINS = 64
 
 
 class HistogramOf:
-    """Histograms on demand: call it with (model, scheme, backend, layer), as a layer inspector does.
+    """Histograms on demand: call it with (model, scheme, backend, layer), as a layer inspector does."""
 
-    Each pair of files is opened when it is first asked about, and stays open.
-    """
-
-    def __init__(
-        self,
-        twins: Sequence[TwinFiles],
-        images: ImageSet | ArraySet,
-        *,
-        kernels: str = "xnnpack",
-        preprocess: Stated = None,
-    ) -> None:
+    def __init__(self, opened: Iterable[Twins], images: ImageSet | ArraySet) -> None:
         self._images = images
-        self._how: dict[str, Any] = {"kernels": kernels, "preprocess": preprocess}
-        self._files = {tuple(read_info(files.quantized).key.values()): files for files in twins}
-        self._open: dict[TwinFiles, Twins] = {}
+        self._opened = {tuple(twins.info.key.values()): twins for twins in opened}
 
     def __call__(self, model: str, scheme: str, backend: str, layer: str) -> pd.DataFrame:
         """HISTOGRAM frame of one layer of one file."""
-        return histogram(self.open(self.files(model, scheme, backend)), self._images, [layer])
+        return layer_histogram(self.twins(model, scheme, backend), self._images, [layer])
 
-    def open(self, files: TwinFiles) -> Twins:
-        """Both files, open; the same each time."""
-        if files not in self._open:
-            self._open[files] = Twins(files.quantized, files.float_model, **self._how)
-        return self._open[files]
-
-    def files(self, model: str = "", scheme: str = "", backend: str = "") -> TwinFiles:
+    def twins(self, model: str = "", scheme: str = "", backend: str = "") -> Twins:
         """The float and the quantized file that these name; the first that fits where a name is empty."""
-        wanted, known = (model, scheme, backend), list(self._files)
+        wanted, known = (model, scheme, backend), list(self._opened)
         for i, (kind, name) in enumerate(zip(frames.MODEL_FILE, wanted, strict=True)):
             names = dict.fromkeys(key[i] for key in known)
             if name:
                 lookup(kind, name, names)
             known = [key for key in known if not name or key[i] == name]
-        return self._files[known[0]]
+        return self._opened[known[0]]
 
 
 def layer_histogram(
-    quantized: Path | str,
+    quantized: Network | Twins,
     images: Source,
     layers: Iterable[str] | None = None,
     *,
@@ -77,17 +57,14 @@ def layer_histogram(
     """HISTOGRAM frame of the chosen layers (all by default): both networks' values in the same bins.
 
     The bins span what both take on these images, so a clipped tail shows as float counts with nothing quantized below.
+    `quantized`, `float_model`, `kernels`, `preprocess` are those of `open_twins`.
     """
     chosen = open_samples(images, limit=limit)
-    return histogram(Twins(quantized, float_model, kernels=kernels, preprocess=preprocess), chosen, layers)
-
-
-def histogram(twins: Twins, images: ImageSet | ArraySet, layers: Iterable[str] | None = None) -> pd.DataFrame:
-    """The same of files that are open; see `layer_histogram`."""
+    twins = open_twins(quantized, float_model, kernels=kernels, preprocess=preprocess)
     names = None if layers is None else set(layers)
     wanted = [pair for pair in twins.pairs if names is None or pair.layer in names]
     values: list[list[tuple[Array, Array]]] = [[] for _ in wanted]
-    for sample in twins.samples(images):
+    for sample in twins.samples(chosen):
         twins.run(sample)
         for seen, pair in zip(values, wanted, strict=True):
             seen.append(twins.values(pair))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from effnet_lab.analysis.measuring import NOTIONS, Measuring
-from effnet_lab.analysis.twins import Twins, as_twins
+from effnet_lab.analysis.opening import open_twins
+from effnet_lab.analysis.twins import Twins
 from effnet_lab.images import ArraySet, ImageSet, Source, Stated, open_samples
 from effnet_lab.litert.runner import DelegateError
 from effnet_lab.names import UserError, lookup
@@ -34,7 +34,7 @@ class LayerErrors:
 
 
 def layer_error(
-    quantized: Path | str | Twins,
+    quantized: Network | Twins,
     images: Source,
     *,
     float_model: Network | bytes | None = None,
@@ -45,14 +45,17 @@ def layer_error(
     preprocess: Stated = None,
     split: str | None = None,
     limit: int | None = None,
+    scheme: str = "int8",
+    calibration: Source = "scenes",
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> LayerErrors:
     """How far each layer of a quantized network is from the float one, on the same images.
 
     Parameters
     ----------
-    quantized : path, or Twins
-        A quantized .tflite file, of any tool; its metadata say the preprocessing. Or a pair that is open already.
+    quantized : path, Twins, name, LoadedModel or Keras model
+        A quantized .tflite file, of any tool, or two files that are open. Any other network is exported first, in `scheme`,
+        calibrated with `calibration`, and held against its own float file, see `open_twins`.
     images : ImageSet, or what `open_samples` takes with `split` and `limit`
         Streamed in chunks of bounded memory; the sums run over all elements of all images.
     float_model : path, Keras model or LoadedModel, optional
@@ -107,7 +110,15 @@ def layer_error(
     if local_inputs == "quantized" and {"effect", "split"} & set(notions):
         raise UserError("The effect on the logits starts from the float graph. Use local_inputs 'float' with it.")
     chosen = open_samples(images, split=split, limit=limit)
-    twins = as_twins(quantized, float_model, kernels=kernels, anyway=anyway, preprocess=preprocess)
+    twins = open_twins(
+        quantized,
+        float_model,
+        scheme=scheme,
+        calibration=calibration,
+        kernels=kernels,
+        anyway=anyway,
+        preprocess=preprocess,
+    )
     try:
         return errors_of(twins, chosen, notions, local_inputs, progress)
     except DelegateError:

@@ -179,6 +179,11 @@ class Twins:
         return self.quantized_runner.codes(tensor)
 
     @property
+    def files(self) -> tuple[Path | str | bytes, Path | str | bytes]:
+        """The float and the quantized network, each as a .tflite file or the content of one."""
+        return self._models
+
+    @property
     def quantized_runner(self) -> Runner:
         """The interpreter of the whole quantized network."""
         runner: Runner = self._whole(1)
@@ -239,17 +244,9 @@ class Twins:
         if ours != theirs:
             said = [", ".join(map(str, shapes)) for shapes in (theirs, ours)]
             raise UserError(
-                f"The models take inputs of unlike shape: {said[0]} in float, {said[1]} quantized. Export both at one size."
+                f"The two models take inputs of different shapes: {said[0]} in float, {said[1]} quantized. "
+                "Export both at one size."
             )
-
-
-def as_twins(quantized: Path | str | bytes | Twins, float_model: Network | bytes | None = None, **how: Any) -> Twins:
-    """Two files opened as `Twins` says; what is open already comes back as it is."""
-    if not isinstance(quantized, Twins):
-        return Twins(quantized, float_model, **how)
-    if float_model is not None or how.get("preprocess"):
-        raise UserError("The files are open already: the float model and the input are settled.")
-    return quantized
 
 
 def _require_no_state(source: Source, model: Path | str | bytes) -> None:

@@ -29,7 +29,7 @@ def bench(
     Parameters
     ----------
     models : path, or sequence of path
-        .tflite files, of any inputs.
+        .tflite files, of any inputs. `effnet_lab.bench` takes any network: what is no such file runs as float32.
     threads, n_runs, kernels, seed, progress
         See `measure_latency`; on a device `kernels` is not asked.
     adb : str, optional

@@ -69,7 +69,7 @@ def measure_latency(
     """
     n_blocks = min(N_BLOCKS, n_runs) if n_blocks is None else n_blocks
     if not 3 <= n_blocks <= n_runs:
-        raise UserError(f"Latency needs at least 3 runs, and a block has one of them at least. Got {n_runs} runs.")
+        raise UserError(f"Latency needs at least 3 runs, and no more blocks than runs. Got {n_runs} runs.")
     rng, machine = np.random.default_rng(seed), machine or Machine()
     watch, blocks = Watch(machine, threads), []
     for n in counted(progress, _shares(n_runs, n_blocks), n_runs, int):

@@ -45,7 +45,7 @@ def profile(model: Path | str, n_runs: int = 30) -> OpProfile:
 
     The sum is held against whole inferences, run in between without the profiler: what is missing stands in a last row of its
     own, and ``share`` is of all rows. They are wall times: good for comparing operators of one file, not
-    files.
+    files. `effnet_lab.profile` takes any network: what is no .tflite file runs as float32.
     """
     measured, key = profile_nodes(model, n_runs), read_info(model).key
     layers = _layers(model, measured.nodes)

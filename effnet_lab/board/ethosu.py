@@ -67,7 +67,8 @@ def ethosu(
     Parameters
     ----------
     model : path
-        A .tflite file; int8 and int16x8 are what the NPU computes in.
+        A .tflite file; int8 and int16x8 are what the NPU computes in. `effnet_lab.ethosu` takes any network: what is no such
+        file is compiled as float32, all of it for the CPU.
     accelerator : str
         One of `ACCELERATORS`: ethos-u55-32 to -256, ethos-u65-256 (as in the i.MX 93) and -512.
     system_config, memory_mode : str, optional
@@ -144,7 +145,7 @@ def _compile(model: Path | str, folder: Path, accelerator: str, system: str, mod
         scheme = read_info(model).scheme
         why = " Weights of 4 bits do that to it." if "wi4" in scheme else ""
         name = signal.Signals(-done.returncode).name
-        raise UserError(f"Vela ended by {name} on {model} ({scheme}).{why} Export the network as int8.")
+        raise UserError(f"Vela was ended by {name} on {model} ({scheme}).{why} Export the network as int8.")
     if done.returncode:
         last = (done.stdout.strip().splitlines() or ["nothing"])[-1]
         raise UserError(f"Vela refuses {model}: {last}")

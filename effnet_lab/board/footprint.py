@@ -41,6 +41,11 @@ def footprint(model: Path | str) -> Footprint:
     tflite-micro is not installed they are the planner's own estimate, and `note` says so. The planned bytes are the estimate
     from the specification alone; NaN where the file names none, or is not int8.
 
+    Parameters
+    ----------
+    model : path
+        A .tflite file. `effnet_lab.footprint` takes any network: what is no such file is measured as float32.
+
     Raises
     ------
     UserError

@@ -11,7 +11,7 @@ from effnet_lab.cli.networks import Json
 from effnet_lab.cli.output import show_all
 from effnet_lab.cli.saying import say
 
-Model = Annotated[Path, typer.Argument(help="A .tflite file.")]
+Model = Annotated[str, typer.Argument(help="A .tflite file; of any other network, its float32 file.")]
 
 
 def footprint(
@@ -27,9 +27,9 @@ def footprint(
 
     Example: effnet-lab footprint int8.tflite --ops
     """
-    from effnet_lab import board
+    from effnet_lab import studies
 
-    found = board.footprint(model)
+    found = studies.footprint(model)
     tables = {"footprint": found.table}
     tables |= {"high_water": found.high_water} if ops else {}
     tables |= {"arena": found.arena} if tensors else {}
@@ -55,9 +55,9 @@ def ethosu(
 
     Example: effnet-lab ethosu int8.tflite --accelerator ethos-u55-128
     """
-    from effnet_lab import board
+    from effnet_lab import studies
 
-    compiled = board.ethosu(model, accelerator, system_config=system_config, memory_mode=memory_mode, out=out)
+    compiled = studies.ethosu(model, accelerator, system_config=system_config, memory_mode=memory_mode, out=out)
     show_all({"ethosu": compiled.table} | ({"ethosu_layers": compiled.layers} if layers else {}), json)
     for sentence in compiled.fallbacks:
         say(sentence, err=True)

@@ -77,5 +77,5 @@ def takes_input(command: Callable[..., None]) -> Callable[..., None]:
 def chosen(data: str | None, inputs: str | None, option: str = "--data") -> str:
     """The one of the two that was given."""
     if (data is None) == (inputs is None):
-        raise UserError(f"Name what the network is shown: {option} with images, or --inputs with arrays.")
+        raise UserError(f"Give what the network is to see: {option} for images, or --inputs for arrays.")
     return data or inputs or ""

@@ -62,7 +62,7 @@ def inspect(
             preprocess=stated,
         )  # fmt: skip
     elif len(files) > 1 or len(floats) > 1:
-        raise UserError(f"The report is on one file. Got {len(files)}: compare them with --html.")
+        raise UserError(f"The report covers one file. Got {len(files)}; --html compares several.")
     else:
         found = inspect_file(files[0], images, float_model=next(iter(floats), ""), limit=limit or 64, out=out or "")
     what = "Inspector" if html is not None else "Node data" if model_explorer is not None else "Report"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +11,7 @@ from effnet_lab.cli.output import show
 from effnet_lab.cli.saying import say
 from effnet_lab.names import UserError, suggest
 
-Model = Annotated[Path | None, typer.Argument(help="A .tflite file.")]
+Model = Annotated[str | None, typer.Argument(help="A .tflite file; of any other network, its float32 file.")]
 
 
 def lint(

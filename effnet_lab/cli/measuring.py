@@ -75,7 +75,10 @@ def evaluate(
 
 
 def bench(
-    models: Annotated[list[Path], typer.Argument(help="One or more .tflite files; the first is the reference.")],
+    models: Annotated[
+        list[str],
+        typer.Argument(help="One or more .tflite files, or networks that run as float32; the first is the reference."),
+    ],
     threads: Annotated[int, typer.Option(help="Of each interpreter.")] = 1,
     runs: Annotated[int, typer.Option(help="Counted rounds, after a warm-up until the times are steady.")] = 48,
     kernels: Annotated[str, typer.Option(help="Kernel path: xnnpack, builtin or reference.")] = "xnnpack",
@@ -98,8 +101,8 @@ def bench(
 
     Example: effnet-lab bench float32.tflite int8.tflite
     """
-    from effnet_lab.bench import bench as measure
-    from effnet_lab.bench import profile as profile_ops
+    from effnet_lab.studies import bench as measure
+    from effnet_lab.studies import profile as profile_ops
 
     if profile:
         _show_profiles([profile_ops(model, runs) for model in models], json)

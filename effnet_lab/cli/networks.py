@@ -21,6 +21,8 @@ def variants(
 
     Counting rules: params are trainable ones; madds count a multiply and its add once, in convolutions
     and dense layers only; peak activation bytes are int8.
+
+    Example: effnet-lab variants --classes 10
     """
     from effnet_lab import scaling
 
@@ -70,7 +72,10 @@ def search(
 def fetch(
     names: Annotated[list[str], typer.Argument(help="imagenet-lite0 to imagenet-lite4: the official weights.")],
 ) -> None:
-    """Download official weights into the cache ($EFFNET_LAB_CACHE or ~/.cache/effnet-lab), and check them."""
+    """Download official weights into the cache ($EFFNET_LAB_CACHE or ~/.cache/effnet-lab), and check them.
+
+    Example: effnet-lab fetch imagenet-lite0
+    """
     from effnet_lab.models.weights.files import REMOTE
     from effnet_lab.models.weights.files import fetch as download
     from effnet_lab.names import lookup

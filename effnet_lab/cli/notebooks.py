@@ -57,6 +57,8 @@ def check(results: Results = Path("results"), baselines: Baselines = None, compl
     """Compare recorded numbers with the baselines: what, was, is, allowed. Exit code 1 when one moved.
 
     Counts must be equal; SQNR and accuracy have a tolerance; latency is compared as a ratio, never as a time.
+
+    Example: effnet-lab check --results results --complete
     """
     from effnet_lab import regress
 
@@ -73,7 +75,10 @@ def check(results: Results = Path("results"), baselines: Baselines = None, compl
 
 
 def bless(results: Results = Path("results"), baselines: Baselines = None, complete: Complete = False) -> None:
-    """Accept the recorded numbers as the new baselines; commit the changed CSV files alone, so that their diff is read."""
+    """Accept the recorded numbers as the new baselines; commit the changed CSV files alone, so that their diff is read.
+
+    Example: effnet-lab bless --results results
+    """
     from effnet_lab import regress
 
     changed = regress.bless(results, baselines, complete=complete)

@@ -83,6 +83,8 @@ def audit_preprocess(
     """Which preprocessing a network was trained with: pipelines ranked by top-1 on labelled images, with intervals.
 
     Crosses normalisation, crop, interpolation, channel order and label offset. A marks the best, B what you do now.
+
+    Example: effnet-lab audit-preprocess int8.tflite --data photos_by_class
     """
     source = chosen(data, None)
     from effnet_lab.evaluate import audit_preprocess as audit

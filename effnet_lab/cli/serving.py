@@ -34,7 +34,10 @@ def app(
     browser: Browser = True,
     theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
 ) -> None:
-    """The same notebooks without code, for people who only want to move the controls: this machine only, with a token."""
+    """The same notebooks without code, for people who only want to move the controls: this machine only, with a token.
+
+    Example: effnet-lab app --folder ~/effnet
+    """
     from effnet_lab.regress import serve_app
 
     serve_app(folder, port=port, browser=browser, theme=theme, tell=say)

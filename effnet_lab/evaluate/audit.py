@@ -79,9 +79,7 @@ def audit_preprocess(
     """
     images = open_samples(data, split, limit)
     if not isinstance(images, ImageSet) or not images.labelled:
-        raise UserError(
-            f"The audit counts right answers. {images.name} does not say what it shows; give labelled images."
-        )
+        raise UserError(f"The audit counts right answers, and {images.name} has no labels. Give labelled images.")
     predictor = open_predictor(model, variant=variant, preprocess=preprocess or StatedInput(guess=True))
     known = predictor.info.preprocess
     if known is None:

@@ -45,7 +45,7 @@ def class_order(labels: tuple[str, ...], images: ImageSet | ArraySet, outputs: i
     if named and not _alike(named, images):
         strange = sorted(set(labels) - set(classes))
         raise UserError(
-            f"The model's labels are unlike the images' classes: {', '.join(strange[:5])}. Rename the folders."
+            f"The labels of the model do not match the classes of the images: {', '.join(strange[:5])}. Rename the folders."
         )
     return np.arange(outputs)
 

@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from effnet_lab import frames
 from effnet_lab.evaluate.image_stream import StageClock, stream_batches
-from effnet_lab.evaluate.outputs import probabilities
 from effnet_lab.images import ImageSet, Stated, read_labels
 from effnet_lab.images.decode import SUFFIXES, decode
 from effnet_lab.litert import ModelInfo
 from effnet_lab.names import UserError
 from effnet_lab.progress import Progress, counted
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the pictures are looked for before anything slow is loaded
+    import pandas as pd
+
     from effnet_lab.evaluate.predictors import Network
 
 
@@ -62,9 +62,8 @@ def classify(
     read, files = open_pictures(images)
     if isinstance(labels, str | Path) and not Path(labels).is_file():
         raise UserError(f"There is no file of labels {str(labels)!r}.")
-    from effnet_lab.evaluate.predictors import (
-        open_predictor,  # the pictures are looked for before anything slow is loaded
-    )
+    from effnet_lab.evaluate.outputs import probabilities
+    from effnet_lab.evaluate.predictors import open_predictor
 
     predictor = open_predictor(weights, variant=variant, preprocess=preprocess)
     shown = predictor.info.preprocess

@@ -75,7 +75,7 @@ def evaluate(
     samples = open_samples(data, split, limit)
     if against is None and not samples.labelled:
         raise UserError(
-            f"{samples.name} says nothing about what its samples show, so there is no accuracy. Give --against another network "
+            f"{samples.name} has no labels, so accuracy cannot be measured. Give --against another network "
             "to measure how often the two agree, or images in a folder per class."
         )
     if resume is not None and Path(resume).suffix != ".npz":

@@ -18,9 +18,12 @@ from effnet_lab.evaluate.image_stream import StageClock, stream_batches
 from effnet_lab.images import ImageSet, Stated
 from effnet_lab.images.stated import stated_side
 from effnet_lab.litert import ModelInfo, settle
+from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
 from effnet_lab.progress import Progress, counted
+from effnet_lab.quantize.any_network import tflite_file
+from effnet_lab.quantize.float_file import is_foreign
 
 POOLED = "pooled_features"
 
@@ -55,7 +58,7 @@ def features(
     ----------
     images : paths, or ImageSet
         See `classify`.
-    weights : name, path or LoadedModel
+    weights : name, path, LoadedModel or Keras model
     endpoint : str
         As the original code names it (``reduction_3``, ``block_5``), or a layer; the pooled features by default: of a file
         of another architecture what its last layer with weights is given.
@@ -87,13 +90,17 @@ def _values(
     preprocess: Stated,
     progress: Progress | None,
 ) -> NDArray[np.float32]:
+    require_source(weights)
+    if is_foreign(weights):  # no network of this family: its float file is asked
+        with tflite_file(weights) as path:
+            return file_features(path, endpoint, read, n, pooled=POOLED, preprocess=preprocess, progress=progress)
     from effnet_lab.models import load_model  # TensorFlow takes 5 s to import, and the pictures are looked for first
     from effnet_lab.models.features import features_model
     from effnet_lab.models.resize import at_size
     from effnet_lab.models.weights.tflite_walk import OtherNetworkError
 
     try:
-        model = load_model(str(weights), variant) if isinstance(weights, str | Path) else weights
+        model = load_model(weights, variant)
     except OtherNetworkError:
         how: dict[str, Any] = {"pooled": POOLED, "preprocess": preprocess, "progress": progress}
         return file_features(Path(weights), endpoint, read, n, **how)

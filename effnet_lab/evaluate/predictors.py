@@ -15,6 +15,7 @@ from effnet_lab.images.imageset import digest
 from effnet_lab.images.stated import stated_side
 from effnet_lab.litert import ModelInfo, Runner, fit_samples, read_info, settle, settle_pair, tell_apart
 from effnet_lab.litert.flatbuffer import read_bytes
+from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError
 
 if TYPE_CHECKING:
@@ -145,13 +146,12 @@ def _open(model: Network, threads: int, variant: str | None, size_px: int | None
     if isinstance(model, str | Path) and Path(model).suffix == ".tflite":
         content = digest(read_bytes(model))
         return FilePredictor(info=read_info(model), runner=Runner(model, threads=threads), fingerprint=content)
-    if isinstance(model, str | Path):
-        from effnet_lab.models import load_model  # TensorFlow takes 5 s to import, and a .tflite file needs none
-
-        model = load_model(str(model), variant)
     if isinstance(getattr(model, "info", None), ModelInfo):
         return cast("Predictor", model)
-    loaded = model if hasattr(model, "keras") else _from_keras(model)
+    require_source(model)
+    from effnet_lab.models import load_model  # TensorFlow takes 5 s to import, and a .tflite file needs none
+
+    loaded = load_model(model, variant)
     if not loaded.classes:
         raise UserError(f"{loaded.name} has no classifier. Use `features`, or load it with a new head (classes=N).")
     if size_px is not None and size_px != loaded.preprocess.size_px:
@@ -163,24 +163,6 @@ def _open(model: Network, threads: int, variant: str | None, size_px: int | None
         model=loaded.name, scheme=scheme, backend="keras", preprocess=loaded.preprocess, classes=loaded.classes
     )
     return KerasPredictor(info=info, model=loaded)
-
-
-def _from_keras(model: Any) -> LoadedModel:
-    """A Keras model from elsewhere; that it takes pictures in the usual range is a guess."""
-    from effnet_lab.images import Preprocess
-    from effnet_lab.models import LoadedModel
-
-    shape, outputs = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    if not isinstance(shape, tuple) or not isinstance(outputs, tuple):
-        raise UserError(f"A network is a name, a path, a LoadedModel or a Keras model. Got {type(model).__name__}.")
-    if len(shape) != 4 or shape[3] != 3 or None in shape[1:] or len(outputs) != 2:
-        raise UserError(
-            f"The Keras model {model.name!r} takes {shape} and gives {outputs}. Give a classifier of pictures."
-        )
-    width = None if shape[1] == shape[2] else shape[2]
-    preprocess = Preprocess(size_px=shape[1], width_px=width, origin="guessed", framing="default")
-    classes = tuple(str(i) for i in range(outputs[1]))
-    return LoadedModel(name=model.name, spec=None, keras=model, preprocess=preprocess, classes=classes)
 
 
 def _with_card(predictor: Predictor, info: ModelInfo) -> Predictor:

@@ -22,10 +22,26 @@ LAYER_ERROR = Frame(  # one row per op output of the quantized graph, in forward
         "weight_correlation", "pairing", "local_inputs",
     ),
 )  # fmt: skip
+LAYER_EFFECT = Frame(  # one row per op of the opened file: the logits when this op alone is quantized, and which part of it
+    name="layer_effect",
+    keys=(*MODEL_FILE, "layer_index", "layer"),
+    first=("layer", "op", "sqnr_effect_db", "effect_changed_top1"),
+    values=(
+        "op", "data", "n_images", "sqnr_effect_db", "effect_changed_top1", "sqnr_effect_weights_db",
+        "sqnr_effect_activations_db",
+    ),
+)  # fmt: skip
 HISTOGRAM = Frame(  # one row per bin of one layer's output; computed_in is "float" or "quantized"
     name="histogram",
     keys=(*MODEL_FILE, "layer_index", "layer", "computed_in", "bin_left"),
     values=("bin_right", "count"),
+)
+CHANNEL_ERROR = (
+    Frame(  # one row per channel of one layer's output; the SQNR is the accumulated one, of this channel alone
+        name="channel_error",
+        keys=(*MODEL_FILE, "layer_index", "layer", "channel"),
+        values=("float_min", "float_max", "sqnr_accumulated_db"),
+    )
 )
 # What `analysis.verdicts` says of a layer; the order is that of tables and legends.
 VERDICT_NAMES = (

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:  # pandas takes half a second to load; the names of columns do not need it
+    import pandas as pd
 
 MODEL_FILE = ("model", "scheme", "backend")  # which network, quantized how, by which back end: one .tflite file
 
@@ -32,6 +34,8 @@ class Frame:
 
 def build(frame: Frame, rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     """Rows to a table with the frame's columns in their order, also when there are none."""
+    import pandas as pd
+
     return require(pd.DataFrame(list(rows), columns=list(frame.columns)), frame, caller="build")
 
 

@@ -89,5 +89,5 @@ def _name(entry: object, path: Path) -> str:
     """A label; of a list such as ["n01440764", "tench"] the last."""
     entry = entry[-1] if isinstance(entry, list) and entry else entry
     if not isinstance(entry, str | int | float):
-        raise UserError(f"{path}: a label must be a text. Got {str(entry)[:40]!r}; write one name per class.")
+        raise UserError(f"{path}: a label must be text. Got {str(entry)[:40]!r}; write one name per class.")
     return str(entry)

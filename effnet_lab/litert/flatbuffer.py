@@ -46,6 +46,12 @@ def read_bytes(model: Path | str | bytes) -> bytes:
     return content
 
 
+def has_mark(path: Path) -> bool:
+    """Whether a file says that it is a TensorFlow Lite flatbuffer."""
+    with path.open("rb") as file:
+        return file.read(8)[4:] == IDENTIFIER
+
+
 def parse(model: Path | str | bytes, name: Path | str = "") -> schema.ModelT:
     """Object tree of a file; `UserError` where the content is damaged, with `name` where content is given.
 

@@ -109,7 +109,7 @@ def _ask(model: Path | str | bytes, codes: NDArray[Any] | None) -> tuple[str, ND
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
         except subprocess.TimeoutExpired:
-            raise UserError(f"TensorFlow Lite Micro gave no answer for {TIMEOUT_S} s.") from None
+            raise UserError(f"TensorFlow Lite Micro did not finish within {TIMEOUT_S} s.") from None
         said = done.stdout + done.stderr
         if done.returncode or not _TOTAL.search(said):
             raise UserError(_refusal(said, done.returncode, graph))

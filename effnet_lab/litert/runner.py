@@ -127,7 +127,7 @@ class Runner:
 
     def _only(self, ends: tuple[Tensor, ...], what: str) -> Tensor:
         if len(ends) != 1:
-            raise UserError(f"{self._name!r} has {len(ends)} {what}; this question needs one.")
+            raise UserError(f"{self._name!r} has {len(ends)} {what}; exactly one is needed here.")
         return ends[0]
 
     @property
@@ -144,7 +144,7 @@ class Runner:
             raise UserError(f"{self._name!r} has {len(self.inputs)} inputs. Got values for {len(values)}.")
         for array, tensor in zip(values, self.inputs, strict=True):
             if tensor.dtype == OPAQUE:
-                raise UserError(f"{self._name!r} takes texts or handles in {tensor.name!r}, which cannot be fed.")
+                raise UserError(f"{self._name!r} takes text or a handle in {tensor.name!r}, which cannot be fed.")
             if array.shape != tensor.shape and (1, *array.shape) != tensor.shape:
                 takes = tensor.shape[1:] if tensor.shape[:1] == (1,) else tensor.shape
                 what = "images" if len(takes) == 3 else "values"
@@ -173,7 +173,7 @@ class Runner:
 
     def _require_numbers(self, tensor: Tensor) -> None:
         if tensor.dtype == OPAQUE:  # LiteRT would follow a pointer that is none
-            raise UserError(f"The tensor {tensor.name[:60]!r} of {self._name!r} holds a handle or texts, no numbers.")
+            raise UserError(f"The tensor {tensor.name[:60]!r} of {self._name!r} holds a handle or text, not numbers.")
 
     def shapes(self) -> dict[int, tuple[int, ...]]:
         """Shapes of all tensors after `invoke`, by index; a file may leave some of them open."""

@@ -106,7 +106,7 @@ def read_labels(content: bytes) -> tuple[str, ...]:
             return tuple(archive.read(files[0]).decode("utf-8").rstrip().splitlines())
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError, OSError, ValueError) as error:
         raise UserError(
-            f"The labels behind the model are damaged: {str(error)[:100]}. Export the file again."
+            f"The labels stored after the model are damaged: {str(error)[:100]}. Export the file again."
         ) from None
 
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from effnet_lab.late import offer
 from effnet_lab.models.catalog import embedded_models, require_source
 
-_HOMES = {  # what needs TensorFlow is loaded on first use
-    "REFERENCE_NETWORKS": "reference_networks",
-    "LoadedModel": "loaded",
-    "build_model": "build",
-    "build_reference": "reference_networks",
-    "load_model": "weights",
-    "save_model": "weights",
-}
-__all__ = ["embedded_models", "require_source", *_HOMES]  # noqa: PLE0604, RUF100  the late ones are names, too
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """What `offer` brings, for those who read types."""
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    importlib.import_module(f"{__name__}.quiet_tensorflow")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__all__ = ["embedded_models", "require_source"]
+__all__ += offer(
+    __name__,
+    {
+        "build": ("build_model",),
+        "loaded": ("LoadedModel",),
+        "reference_networks": ("REFERENCE_NETWORKS", "build_reference"),
+        "weights": ("load_model", "save_model"),
+    },
+    first="effnet_lab.models.quiet_tensorflow",
+)

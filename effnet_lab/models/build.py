@@ -13,12 +13,13 @@ from effnet_lab.names import UserError
 from effnet_lab.scaling.layers import Block, blocks
 from effnet_lab.scaling.rounding import scaled_channels
 from effnet_lab.scaling.specs import NetSpec
+from effnet_lab.scaling.variants import get_spec
 
 TOPS = ("logits", "softmax", "features")
 
 
 def build_model(
-    spec: NetSpec, classes: int = 1000, top: Literal["logits", "softmax", "features"] = "logits"
+    spec: NetSpec | str, classes: int = 1000, top: Literal["logits", "softmax", "features"] = "logits"
 ) -> tf_keras.Model:
     """Build a network with random weights.
 
@@ -26,7 +27,8 @@ def build_model(
 
     Parameters
     ----------
-    spec : NetSpec
+    spec : NetSpec or str
+        A specification or its name.
     classes : int
         Outputs of the classifier.
     top : str
@@ -45,6 +47,7 @@ def build_model(
         raise UserError(f"top must be one of {', '.join(TOPS)}. Got {top!r}.")
     if classes < 1:
         raise UserError(f"classes must be >= 1. Got {classes}.")
+    spec = get_spec(spec) if isinstance(spec, str) else spec
     stem, *_stages, head = scaled_channels(spec)
     image = layers.Input((spec.resolution, spec.resolution, 3), name="input")
     x = conv(image, "stem_conv", stem, spec.activation, kernel=3, stride=2)

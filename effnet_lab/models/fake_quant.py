@@ -54,8 +54,8 @@ def fake_quantize(model: LoadedModel, layers: Sequence[str] | None = None) -> Lo
     """
     if model.family_spec.activation != "relu6" or model.family_spec.se_ratio:
         raise UserError(
-            f"Quantization-aware training knows ReLU6 networks without squeeze-and-excitation. {model.name} is another: "
-            "train its Lite twin, or quantize after training."
+            f"Quantization-aware training works for ReLU6 networks without squeeze-and-excitation, and "
+            f"{model.name} is not one: train its Lite twin, or quantize after training."
         )
     known = counted_layers(model.family_spec, max(1, len(model.classes)))
     chosen = tuple(layer.name for layer in known) if layers is None else matching(known, layers)

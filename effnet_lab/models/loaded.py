@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import tf_keras
 
@@ -27,6 +28,27 @@ class LoadedModel:
         """The specification; a `UserError` where the network is none of this family."""
         if self.spec is None:
             raise UserError(
-                f"{self.name} is no network of this family: that is known of EfficientNet-Lite and its kin only."
+                f"{self.name} is not an EfficientNet of this project. Only EfficientNet-Lite and its variants can be used here."
             )
         return self.spec
+
+
+def from_keras(model: Any) -> LoadedModel:
+    """A Keras model from elsewhere; that it takes pictures in the usual range is a guess.
+
+    Raises
+    ------
+    UserError
+        If it is no Keras model, or no classifier of pictures.
+    """
+    shape, outputs = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    if not isinstance(shape, tuple) or not isinstance(outputs, tuple):
+        raise UserError(f"A network is a name, a path, a LoadedModel or a Keras model. Got {type(model).__name__}.")
+    if len(shape) != 4 or shape[3] != 3 or None in shape[1:] or len(outputs) != 2:
+        raise UserError(
+            f"The Keras model {model.name!r} takes {shape} and gives {outputs}. Give a classifier of pictures."
+        )
+    width = None if shape[1] == shape[2] else shape[2]
+    preprocess = Preprocess(size_px=shape[1], width_px=width, origin="guessed", framing="default")
+    classes = tuple(str(i) for i in range(outputs[1]))
+    return LoadedModel(name=model.name, spec=None, keras=model, preprocess=preprocess, classes=classes)

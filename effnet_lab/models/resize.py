@@ -18,7 +18,7 @@ def at_size(model: LoadedModel, size_px: int | None) -> LoadedModel:
     if size_px is None or size_px == model.preprocess.size_px:
         return model
     if model.spec is None or model.fake_quantized:
-        raise UserError(f"{model.name} cannot be opened at {size_px} px: its size is part of it. Leave --size out.")
+        raise UserError(f"{model.name} cannot be opened at {size_px} px: its input size is fixed. Leave --size out.")
     spec = replace(model.spec, resolution=size_px)
     keras = network(spec, len(model.classes))
     assign(keras, {name: variable.numpy() for name, variable in variables(model.keras).items()}, model.name)

@@ -105,7 +105,7 @@ def _statistics(graph: Graph, ranges: Ranges) -> dict[str, dict[str, np.ndarray]
         low, high = (float(end) for end in ranges[name])
         if not (math.isfinite(low) and math.isfinite(high)):
             raise UserError(
-                f"The range of {layers.get(name, name)!r} is {low:g} to {high:g}: not finite. Mend the weights."
+                f"The range of {layers.get(name, name)!r} is {low:g} to {high:g}: not finite. Correct the weights."
             )
         if max(abs(low), abs(high)) < _DEAD:
             low, high = 0.0, 1.0  # a scale of next to nothing makes multipliers that XNNPACK refuses (its bound is 256)

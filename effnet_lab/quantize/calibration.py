@@ -121,7 +121,9 @@ class Statistics:
                 raise ValueError("its ranges are not finite")
         except _DAMAGED as error:
             said = next(iter(str(error).splitlines()), "") or type(error).__name__
-            raise UserError(f"{path} holds no calibration statistics: {said[:120]}. Collect them again.") from None
+            raise UserError(
+                f"{path} does not contain calibration statistics: {said[:120]}. Collect them again."
+            ) from None
         return found
 
 
@@ -140,7 +142,7 @@ def collect(
         If there is no image, its size is not the network's, or an activation is not finite: names layer and image.
     """
     if len(images) == 0:
-        raise UserError(f"{images.name} holds no calibration image. Give another source.")
+        raise UserError(f"{images.name} has no calibration images. Give another source.")
     runner = Runner(float_content, keep_all=True)
     tensors = [*runner.inputs, *(runner.graph.tensors[op.outputs[0]] for op in runner.graph.computing_ops)]
     names = layer_names(runner.graph)
@@ -156,8 +158,8 @@ def collect(
         row = [each for each in observed if each is not None]
         if len(row) < len(observed):
             raise UserError(
-                f"The layer {layers[observed.index(None)]!r} gave NaN or infinity on image {number} of {images.name}. Mend the "
-                "weights, or leave out the image."
+                f"The layer {layers[observed.index(None)]!r} gave NaN or infinity on image {number} of {images.name}. "
+                "Correct the weights, or leave out the image."
             )
         rows.append(row)
         seen.append(digest(*(np.ascontiguousarray(value).tobytes() for value in values)))

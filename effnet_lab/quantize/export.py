@@ -174,7 +174,9 @@ class _Asked:
         from effnet_lab.quantize.saved_models import export_saved_model
 
         if self.from_file and not isinstance(self.weights, str | Path):
-            raise UserError("A Keras model has no metadata: only the AI Edge Quantizer writes files of it. Use that.")
+            raise UserError(
+                "A Keras model has no metadata: only the AI Edge Quantizer can write it. Use --backend ai_edge_quantizer."
+            )
         given = self.weights
         model = open_weights(given, self.variant) if isinstance(given, str | Path) else given
         model = at_size(model, stated_side(options["preprocess"]))

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeGuard, Union
 
 from effnet_lab.litert import ModelInfo, embed_info, float_twin, read_graph
-from effnet_lab.litert.flatbuffer import parse, read_bytes
+from effnet_lab.litert.flatbuffer import has_mark, parse, read_bytes
 from effnet_lab.litert.metadata import info_of
+from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError
 from effnet_lab.paths import scratch_folder
 from effnet_lab.quantize.schemes import CONVERTER, FLOAT32
@@ -56,9 +57,10 @@ def float_file(
     if isinstance(network, bytes):
         return FloatFile(content=network, info=info_of(parse(network), "network", network))
     if isinstance(network, str | Path):
-        if variant is None and (is_float_tflite(network) or (keep_quantized and _is_tflite(network))):
+        if variant is None and (is_float_tflite(network) or (keep_quantized and is_tflite(network))):
             content = read_bytes(network)
             return FloatFile(content=content, info=info_of(parse(content, network), network, content))
+        require_source(network)
         network = open_weights(network, variant)
     if not is_foreign(network):
         from effnet_lab.models.resize import at_size
@@ -92,7 +94,7 @@ def float_beside(quantized: Path | str, float_model: Network | bytes | None = No
 
 def is_float_tflite(network: object) -> bool:
     """Whether a network is given as the path of a float32 .tflite file, which is taken as it is."""
-    return isinstance(network, str | Path) and _is_tflite(network) and read_graph(network).scheme == FLOAT32.name
+    return isinstance(network, str | Path) and is_tflite(network) and read_graph(network).scheme == FLOAT32.name
 
 
 def is_loaded(network: object) -> TypeGuard[LoadedModel]:
@@ -117,8 +119,12 @@ def info_of_weights(model: LoadedModel) -> ModelInfo:
     )
 
 
-def _is_tflite(network: object) -> bool:
-    return isinstance(network, str | Path) and str(network).endswith(".tflite")
+def is_tflite(network: object) -> TypeGuard[str | Path]:
+    """Whether a network is given as the path of a .tflite file, by its name or by its mark."""
+    if not isinstance(network, str | Path):
+        return False
+    path = Path(network)
+    return path.suffix == ".tflite" or (path.is_file() and has_mark(path))
 
 
 def _of_weights(model: LoadedModel) -> FloatFile:

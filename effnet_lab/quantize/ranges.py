@@ -56,7 +56,7 @@ class Ranging:
         if preprocess is None or not isinstance(self.images, ImageSet):
             return
         if len(self.images) == 0:
-            raise UserError(f"{self.images.name} holds no calibration image. Give another source with --calibration.")
+            raise UserError(f"{self.images.name} has no calibration images. Give another source with --calibration.")
         height, width = self.images.read(0).shape[:2]
         if BLURRED * min(height, width) < preprocess.size_px:
             raise UserError(

@@ -37,6 +37,12 @@ RULES: dict[str, dict[str, Rule]] = {
         "weight_sqnr_db": Within(0.1),
         "weight_worst_channel_sqnr_db": Within(0.1),
     },
+    "layer_effect": {
+        "op": _COUNT,
+        "data": _COUNT,
+        "n_images": _COUNT,
+        "sqnr_effect_db": Within(1.0),  # as the accumulated error: kernels of other processors differ
+    },
     "accuracy": {"n_images": _COUNT, "top1": Within(0.01)},
     "latency": {"relative_p50": Ratio(3.0)},  # never a time: those belong to one machine
     "memory": {

@@ -16,11 +16,11 @@ from effnet_lab.studies.fronts import not_told_apart
 KIB = 1024
 
 
-def tradeoffs(accuracy: pd.DataFrame, latency: pd.DataFrame, memory: pd.DataFrame) -> pd.DataFrame:
+def join_tradeoffs(accuracy: pd.DataFrame, latency: pd.DataFrame, memory: pd.DataFrame) -> pd.DataFrame:
     """TRADEOFFS frame: the rows that all three have, one per file."""
     keys = list(frames.MODEL_FILE)
     table = accuracy.merge(latency, on=keys, validate="one_to_one").merge(memory, on=keys, validate="one_to_one")
-    return frames.require(table[list(frames.TRADEOFFS.columns)], frames.TRADEOFFS, caller="tradeoffs")
+    return frames.require(table[list(frames.TRADEOFFS.columns)], frames.TRADEOFFS, caller="join_tradeoffs")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +67,7 @@ class Needs:
         return ", ".join(said) or "no limit"
 
 
-def choose(
+def choose_row(
     table: pd.DataFrame,
     needs: Needs | None = None,
     *,

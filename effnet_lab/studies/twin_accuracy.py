@@ -8,11 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from effnet_lab import frames
+from effnet_lab.analysis.twins import Twins
 from effnet_lab.evaluate.accuracy import accuracy
 from effnet_lab.evaluate.compare import compare_predictions
 from effnet_lab.evaluate.predictions import collect_predictions
-from effnet_lab.images import ImageSet, Stated
+from effnet_lab.images import ImageSet
 from effnet_lab.names import UserError
+from effnet_lab.paths import scratch_folder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,32 +26,37 @@ class TwinAccuracy:
     reason: str  # why there are no rows; "" if there are
 
 
-def twin_accuracy(
-    quantized: Path | str, float_model: Path | str, images: ImageSet, *, preprocess: Stated = None
-) -> TwinAccuracy:
+def twin_accuracy(twins: Twins, images: ImageSet) -> TwinAccuracy:
     """Top-1 of a quantized file and of its float twin on the same labelled images, and the difference.
 
     Parameters
     ----------
-    quantized, float_model : path
-        Two .tflite files of one network.
+    twins : Twins
+        Two files of one network; both are fed as `twins` feeds them.
     images : ImageSet
         Images without labels, or whose classes are not those of the network, give no rows and a reason.
-    preprocess : StatedInput or Preprocess, optional
-        What both take, where it is not known.
     """
     reason = "" if getattr(images, "labelled", True) else f"{images.name} has no class folders, so there is no top-1."
-    try:
-        answers = (
-            []
-            if reason
-            else [collect_predictions(file, images, preprocess=preprocess) for file in (quantized, float_model)]
-        )
-    except UserError as error:
-        answers, reason = [], f"There is no top-1: {error}"
-    tables = [accuracy(found).assign(model=answers[0].info.key["model"]) for found in answers]  # of one network
+    with scratch_folder() as folder:
+        float_file, quantized = twins.files
+        files = [_on_disk(quantized, folder / "quantized.tflite")]
+        files += [_on_disk(float_file, folder / f"{twins.info.model}.float32.twin.tflite")]
+        try:
+            answers = (
+                [] if reason else [collect_predictions(f, images, preprocess=twins.info.preprocess) for f in files]
+            )
+        except UserError as error:
+            answers, reason = [], f"There is no top-1: {error}"
+    tables = [accuracy(found).assign(model=twins.info.model) for found in answers]  # of one network
     return TwinAccuracy(
         table=pd.concat(tables, ignore_index=True) if tables else frames.build(frames.ACCURACY, []),
         comparison=compare_predictions(*answers) if answers else frames.build(frames.COMPARISON, []),
         reason=reason,
     )
+
+
+def _on_disk(file: Path | str | bytes, place: Path) -> Path:
+    if not isinstance(file, bytes):
+        return Path(file)
+    place.write_bytes(file)
+    return place

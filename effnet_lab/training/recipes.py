@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from effnet_lab.training.cards import make_card
 from effnet_lab.training.from_scratch import train_from_scratch
 from effnet_lab.training.loop import Progress
 
+MEASURED_ON = 5  # every 5th image of an ImageSet, which has no split of its own for that
 HOLD_OUT = 20  # every 20th training image only gives the validation curve
 
 
@@ -44,7 +46,7 @@ RECIPES |= dict.fromkeys(STYLES, RECIPES["micro1"])  # the styles differ in noth
 
 def train_variant(
     name: str,
-    data: str = "scenes",
+    data: str | Path | ImageSet = "scenes",
     seed: int | None = None,
     progress: Progress | None = None,
     epochs: int | None = None,
@@ -55,8 +57,8 @@ def train_variant(
     ----------
     name : str
         Variant; those without a recipe take the general one.
-    data : str
-        Image source with train and evaluation splits, see `open_images`. Plain "scenes" takes the recipe's `n_train`.
+    data : name, path or ImageSet
+        See `splits_of`. Plain "scenes" takes the recipe's `n_train`.
     seed, epochs : int, optional
         Instead of the recipe's.
     progress : callable, optional
@@ -73,16 +75,37 @@ def train_variant(
     spec = get_spec(name)
     changed = {key: value for key, value in (("seed", seed), ("epochs", epochs)) if value is not None}
     recipe = replace(RECIPES.get(name, TrainingRecipe()), **changed)
-    source = f"scenes?n={recipe.n_train}" if data == "scenes" else data
-    images, evaluation = open_images(source, "train"), open_images(data, "evaluation")
+    images, evaluation = splits_of(data, f"scenes?n={recipe.n_train}" if data == "scenes" else None)
     shown, held_out = hold_out(images)
     how = {key: value for key, value in asdict(recipe).items() if key != "n_train"}
     model, history = train_from_scratch(spec, shown, validation=held_out, progress=progress, **how)
     about = {"name": images.name, "fingerprint": images.fingerprint, "n_images": len(shown)}
     card = make_card(
-        model, evaluation, train=about, seed=recipe.seed, command=_command(name, data, changed), recipe=asdict(recipe)
+        model,
+        evaluation,
+        train=about,
+        seed=recipe.seed,
+        command=_command(name, name_of(data), changed),
+        recipe=asdict(recipe),
     )
     return model, history, card
+
+
+def splits_of(data: str | Path | ImageSet, train: str | None = None) -> tuple[ImageSet, ImageSet]:
+    """Images to train on, and images to measure on.
+
+    Of a source, its splits "train" and "evaluation", the first perhaps by another name; of an ImageSet, every fifth image is
+    measured on, and the others are trained on.
+    """
+    if isinstance(data, ImageSet):
+        indices = np.arange(len(data))
+        return data.pick(indices[indices % MEASURED_ON != 0]), data.pick(indices[::MEASURED_ON])
+    return open_images(train or data, "train"), open_images(data, "evaluation")
+
+
+def name_of(data: str | Path | ImageSet) -> str:
+    """What the images are called in a command."""
+    return data.name if isinstance(data, ImageSet) else str(data)
 
 
 def hold_out(images: ImageSet, every: int = HOLD_OUT) -> tuple[ImageSet, ImageSet]:

@@ -50,7 +50,7 @@ def load_state(path: Path, images: ImageSet) -> tuple[LoadedModel, Settings, Pro
         raise UserError(f"There is no unfinished run at {path}. Leave out --resume to start one.")
     metadata, tensors = native.read_all(path)
     if _RUN not in metadata:
-        raise UserError(f"{path} holds no unfinished run. Leave out --resume to start one.")
+        raise UserError(f"{path} does not contain an unfinished run. Leave out --resume to start one.")
     run = json.loads(metadata[_RUN])
     if (run["fingerprint"], run["n_images"]) != (images.fingerprint, len(images)):
         raise UserError(f"The run in {path} was trained on other images than {images.name}. Give the same --data.")

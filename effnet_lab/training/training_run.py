@@ -51,7 +51,7 @@ class Further:
 
 def train(
     variant: str | None = None,
-    data: str | Path = "scenes",
+    data: str | Path | ImageSet = "scenes",
     out: Path | str | None = None,
     *,
     start: Network | None = None,
@@ -72,12 +72,12 @@ def train(
     ----------
     variant : str, optional
         Network to train from random weights by its recipe; with `start`, what the weights must belong to.
-    data : name or path
-        Images with train and evaluation splits.
+    data : name, path or ImageSet
+        Images with train and evaluation splits; of an ImageSet, every fifth image is measured on.
     out : path, optional
         Where the weights go (.safetensors), with card and history beside them; an interrupted run from weights leaves there
         what `resume` needs.
-    start : name, path or LoadedModel, optional
+    start : name, path, LoadedModel or Keras model, optional
         Weights to train further; a new head is put on where the classes differ. The result bears the name of `out`.
     epochs, seed : int, optional
         Instead of the recipe's; 4 and 0 from weights.
@@ -107,9 +107,9 @@ def train(
         from effnet_lab.training.recipes import train_variant
 
         assert variant is not None
-        model, table, card = train_variant(variant, str(data), seed=seed, epochs=epochs, progress=progress)
+        model, table, card = train_variant(variant, data, seed=seed, epochs=epochs, progress=progress)
     else:
-        model, table, card = _further(start, variant, str(data), how, out, resume, progress)
+        model, table, card = _further(start, variant, data, how, out, resume, progress)
     if out is not None:
         from effnet_lab.training.cards import save_run
 
@@ -135,7 +135,7 @@ def _check(variant: str | None, start: Network | None, how: Further, out: Path |
     if resume and (how.prune is not None or how.cluster is not None):
         raise UserError(f"{asked[0]} cannot be resumed. Leave out --resume: the run starts anew.")
     if resume and out is None:
-        raise UserError("An interrupted run is found by its --out. Give it.")
+        raise UserError("--resume needs the weights file of the interrupted run. Name it with --out.")
     if how.batch_norm is not None:
         lookup("way with batch norm", how.batch_norm, dict.fromkeys(NORMS))
     if variant is not None:
@@ -147,23 +147,22 @@ def _check(variant: str | None, start: Network | None, how: Further, out: Path |
 def _further(
     start: Network,
     variant: str | None,
-    data: str,
+    data: str | Path | ImageSet,
     how: Further,
     out: Path | None,
     resume: bool,
     progress: Progress | None,
 ) -> tuple[LoadedModel, pd.DataFrame, dict[str, Any]]:
     """Train weights, and describe the result under its own name."""
-    from effnet_lab.images import open_images
     from effnet_lab.models import load_model
     from effnet_lab.training.cards import compressed_sizes, make_card
     from effnet_lab.training.from_weights import resume as go_on
-    from effnet_lab.training.recipes import hold_out
+    from effnet_lab.training.recipes import hold_out, name_of, splits_of
     from effnet_lab.training.state import state_path
 
-    images, evaluation = open_images(data, "train"), open_images(data, "evaluation")
+    images, evaluation = splits_of(data)
     shown, held_out = hold_out(images)
-    before = load_model(start, variant) if isinstance(start, str | Path) else start
+    before = load_model(start, variant)
     unfinished = None if out is None else state_path(out)
     if resume and unfinished is not None:
         model, history = go_on(unfinished, shown, validation=held_out, progress=progress)
@@ -179,7 +178,7 @@ def _further(
         evaluation,
         train={"name": images.name, "fingerprint": images.fingerprint, "n_images": len(shown)},
         seed=SEED if how.seed is None else how.seed,
-        command=_command(recipe["from"], data, how, out),
+        command=_command(recipe["from"], name_of(data), how, out),
         recipe=recipe,
     )
     compressed = how.prune is not None or how.cluster is not None

@@ -4,44 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from effnet_lab import frames
-from effnet_lab.analysis.feeding import is_picture, one_picture
+from effnet_lab.analysis.feeding import Sample, is_picture, one_picture
 from effnet_lab.analysis.integer.op_case import IntegerStep, Value
-from effnet_lab.analysis.integer.replay import Replay, left_by_delegate
+from effnet_lab.analysis.integer.replay import Replay, last_run, left_by_delegate
 from effnet_lab.analysis.integer.steps import steps
 from effnet_lab.analysis.metrics import Array
+from effnet_lab.analysis.opening import open_twins
+from effnet_lab.analysis.twins import Twins
 from effnet_lab.images import Source as Images
 from effnet_lab.images import Stated, open_samples
-from effnet_lab.litert import KERNELS, Op, Runner, Tensor, fit_samples, settle
+from effnet_lab.litert import KERNELS, Graph, ModelInfo, Op, Runner, Tensor, fit_samples, settle
 from effnet_lab.litert.layer_names import computing, layer_names
 from effnet_lab.litert.metadata import info_of
 from effnet_lab.litert.options import options_of
 from effnet_lab.litert.surgery import Source
 from effnet_lab.names import UserError, lookup
+from effnet_lab.quantize.float_file import is_tflite
+
+if TYPE_CHECKING:
+    from effnet_lab.quantize.float_file import Network
 
 _NAN = float("nan")
 
 
 def explain(
-    model: Path | str,
+    model: Network | Twins,
     inputs: Images,
     *,
     layer: str | None = None,
     at: Sequence[int] | None = None,
     kernels: str = "xnnpack",
     preprocess: Stated = None,
+    scheme: str = "int8",
+    calibration: Images = "scenes",
 ) -> pd.DataFrame:
     """The integer arithmetic of a quantized file, bit for bit as the interpreter computed it.
 
     Parameters
     ----------
-    model : path
-        An int8 or uint8 .tflite file.
+    model : path, Twins, name, LoadedModel or Keras model
+        An int8 or uint8 .tflite file, or two files that are open; other networks are exported first, see `open_twins`.
     inputs : path of a picture, or what `open_samples` takes
         The first sample is run.
     layer : str, optional
@@ -49,9 +57,11 @@ def explain(
     at : sequence of int, optional
         Position in the layer's output, see `explain_op`.
     kernels : str
-        Kernel path, see `litert.KERNELS`; each rounds in its own way, and each is reproduced.
+        Kernel path, see `litert.KERNELS`; each rounds in its own way, and each is reproduced. Open files have theirs.
     preprocess : StatedInput or Preprocess, optional
         What the user says of the input.
+    scheme, calibration
+        Of a network that is exported first.
 
     Returns
     -------
@@ -59,15 +69,25 @@ def explain(
         INTEGER without a layer, one row per op; INTEGER_STEPS with one, one row per step of one value.
     """
     lookup("kernels", kernels, KERNELS)
-    source = Source(model)
-    info = settle(info_of(source.tree, model, source.content), preprocess)
-    if is_picture(inputs):
-        sample = one_picture(str(inputs), source.graph, info)
+    if not isinstance(model, Twins) and not is_tflite(model):
+        model = open_twins(model, scheme=scheme, calibration=calibration, kernels=kernels, preprocess=preprocess)
+    if isinstance(model, Twins):
+        info, graph = model.info, model.quantized_source.graph
+        _require_int8(graph, info.model)
+        model.run(_sample(inputs, graph, info))
+        replay = last_run(model)
     else:
-        fitted = fit_samples(open_samples(inputs, limit=1), source.graph, info)
-        sample = next(iter(fitted.samples(info.preprocess)))
-    replay = _run(source, model, sample, kernels)
+        source = Source(model)
+        info = settle(info_of(source.tree, model, source.content), preprocess)
+        replay = _run(source, model, _sample(inputs, source.graph, info), kernels)
     return _table(replay, info.key) if layer is None else steps_of(replay, info.key, layer, at)
+
+
+def _sample(inputs: Images, graph: Graph, info: ModelInfo) -> Sample:
+    """The first of what is to be run."""
+    if is_picture(inputs):
+        return one_picture(str(inputs), graph, info)
+    return next(iter(fit_samples(open_samples(inputs, limit=1), graph, info).samples(info.preprocess)))
 
 
 def check_integer(model: Path | str, *sample: Array, kernels: str = "xnnpack") -> pd.DataFrame:
@@ -120,15 +140,19 @@ def explain_op(
 def _run(source: Source, model: Path | str, sample: Sequence[Array], kernels: str) -> Replay:
     """The file after a run of one sample, with every activation kept."""
     graph = source.graph
+    _require_int8(graph, model)
+    runner = Runner(source.content, kernels=kernels, keep_all=True, graph=graph)
+    runner.feed(*sample)
+    runner.invoke()
+    return Replay(graph, options_of(source.tree), runner.codes, kernels, left_by_delegate(runner))
+
+
+def _require_int8(graph: Graph, model: Path | str) -> None:
     made = [graph.tensors[op.outputs[0]] for op in graph.ops if op.outputs]
     if not any(tensor.quantized and tensor.dtype.kind in "iu" for tensor in made):
         raise UserError(
             f"{str(model)!r} computes nothing in integers: its scheme is {graph.scheme}. Give an int8 file."
         )
-    runner = Runner(source.content, kernels=kernels, keep_all=True, graph=graph)
-    runner.feed(*sample)
-    runner.invoke()
-    return Replay(graph, options_of(source.tree), runner.codes, kernels, left_by_delegate(runner))
 
 
 def _ops(replay: Replay) -> dict[str, Op]:

@@ -10,8 +10,9 @@ import numpy as np
 from effnet_lab.analysis.integer.op_case import OpCase, Value
 from effnet_lab.analysis.integer.steps import steps
 from effnet_lab.analysis.metrics import Array
+from effnet_lab.analysis.twins import Twins
 from effnet_lab.litert import Graph, Op, Runner, Tensor, delegation
-from effnet_lab.litert.options import Options
+from effnet_lab.litert.options import Options, options_of
 from effnet_lab.names import UserError
 
 
@@ -83,6 +84,12 @@ class Replay:
             quantities=quantities,
             rounding=case.rounding,
         )
+
+
+def last_run(twins: Twins) -> Replay:
+    """The quantized file of a pair, as it was last run."""
+    source, runner = twins.quantized_source, twins.quantized_runner
+    return Replay(source.graph, options_of(source.tree), twins.code_of, twins.kernels, left_by_delegate(runner))
 
 
 def left_by_delegate(runner: Runner) -> frozenset[int]:

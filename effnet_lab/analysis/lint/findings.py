@@ -17,6 +17,8 @@ from effnet_lab.litert.flatbuffer import FileContent, parse, read_bytes
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.litert.metadata import info_of
 from effnet_lab.litert.trial import FileTrial
+from effnet_lab.quantize.any_network import tflite_file
+from effnet_lab.quantize.float_file import Network as AnyNetwork
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,12 +40,13 @@ class Findings:
         return in_words(self.table, each=each)
 
 
-def lint(model: Path | str) -> Findings:
+def lint(model: AnyNetwork) -> Findings:
     """Findings about a .tflite file.
 
     Parameters
     ----------
-    model : path
+    model : path, name, LoadedModel or Keras model
+        What is no .tflite file is looked at as float32.
 
     Returns
     -------
@@ -55,6 +58,11 @@ def lint(model: Path | str) -> Findings:
     UserError
         If the file cannot be read as a .tflite file at all.
     """
+    with tflite_file(model) as path:
+        return _lint(path)
+
+
+def _lint(model: Path) -> Findings:
     content = read_bytes(model)
     tree = parse(content, str(model))
     network = Network.of(tree)

@@ -58,7 +58,9 @@ def equalize(float_content: bytes, moments: Mapping[str, Moments], *, headroom: 
     Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019, section 4.1.
     """
     if not headroom >= 1:
-        raise UserError(f"headroom must be >= 1, else calibration images are cut off. Got {headroom}.")
+        raise UserError(
+            f"headroom must be at least 1, or values of the calibration images would be clipped. Got {headroom}."
+        )
     graph, options = read_graph(float_content), op_options(float_content)
     groups = channel_groups(graph, options)
     capped = {i for group in groups for i in group.relu6}

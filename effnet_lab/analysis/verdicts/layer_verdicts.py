@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -14,7 +13,8 @@ from effnet_lab import frames
 from effnet_lab.analysis.ends import EndLoss, EndWatcher
 from effnet_lab.analysis.error_sums import Watcher
 from effnet_lab.analysis.measuring import Measuring
-from effnet_lab.analysis.twins import Twins, as_twins
+from effnet_lab.analysis.opening import open_twins
+from effnet_lab.analysis.twins import Twins
 from effnet_lab.analysis.verdicts.assign import examine_all
 from effnet_lab.analysis.verdicts.case import LayerCase
 from effnet_lab.analysis.verdicts.closing import closing
@@ -48,7 +48,7 @@ class LayerVerdicts:
 
 
 def verdicts(
-    quantized: Path | str | Twins,
+    quantized: Network | Twins,
     images: Source,
     *,
     float_model: Network | bytes | None = None,
@@ -57,13 +57,15 @@ def verdicts(
     preprocess: Stated = None,
     split: str | None = None,
     limit: int | None = None,
+    scheme: str = "int8",
+    calibration: Source = "scenes",
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> LayerVerdicts:
     """Say of every layer what is wrong with it, how one knows, and what is usually done about it.
 
     Parameters
     ----------
-    quantized, images, float_model, anyway, split, limit, progress
+    quantized, images, float_model, anyway, split, limit, scheme, calibration, progress
         As for `layer_error`. Without a float network, wrong or badly rounded weights cannot show.
     kernels : str
         Kernel path, see `litert.KERNELS`. Where XNNPACK refuses the file, as it does some that need a verdict, the plain
@@ -82,7 +84,15 @@ def verdicts(
         - "healthy".
     """
     chosen = open_samples(images, split=split, limit=limit)
-    twins = as_twins(quantized, float_model, kernels=kernels, anyway=anyway, preprocess=preprocess)
+    twins = open_twins(
+        quantized,
+        float_model,
+        scheme=scheme,
+        calibration=calibration,
+        kernels=kernels,
+        anyway=anyway,
+        preprocess=preprocess,
+    )
     try:
         return judge(twins, chosen, progress)
     except DelegateError:

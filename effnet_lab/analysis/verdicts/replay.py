@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from effnet_lab.analysis.integer.replay import Replay, left_by_delegate
+from effnet_lab.analysis.integer.replay import last_run
 from effnet_lab.analysis.twins import Twins
 from effnet_lab.analysis.verdicts.defects import arithmetic
 from effnet_lab.analysis.verdicts.evidence import Evidence
 from effnet_lab.analysis.verdicts.fault import Fault
-from effnet_lab.litert.options import options_of
 
 
 def replay_of(twins: Twins, evidence: Sequence[Evidence]) -> Callable[[str], Fault | None]:
@@ -18,15 +17,7 @@ def replay_of(twins: Twins, evidence: Sequence[Evidence]) -> Callable[[str], Fau
     ops = {pair.layer: pair.op for pair in twins.pairs}
 
     def look(layer: str) -> Fault | None:
-        source = twins.quantized_source
-        replay = Replay(
-            source.graph,
-            options_of(source.tree),
-            twins.code_of,
-            twins.kernels,
-            left_by_delegate(twins.quantized_runner),
-        )
-        done = replay.compare(ops[layer])
+        done = last_run(twins).compare(ops[layer])
         if done is None or not done.n_different:
             return None
         return arithmetic(by_layer[layer], done.n_different, done.n_values)

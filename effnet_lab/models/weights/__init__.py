@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Union
 
 from effnet_lab.models.catalog import IMAGENET, KINDS, embedded_models, require_source
-from effnet_lab.models.loaded import LoadedModel
+from effnet_lab.models.loaded import LoadedModel, from_keras
 from effnet_lab.models.weights import archive, checkpoint, keras_file, native, saved_model, tflite, timm
 from effnet_lab.models.weights.assemble import with_new_head
 from effnet_lab.models.weights.files import REMOTE, fetch
 from effnet_lab.names import UserError, lookup, suggest
 from effnet_lab.scaling import LITE
+
+if TYPE_CHECKING:
+    import tf_keras
 
 __all__ = ["embedded_models", "fetch", "load_model", "save_model", "with_new_head"]
 
@@ -19,17 +23,21 @@ PICKLES = (".pth", ".pt", ".bin", ".pkl")
 
 
 def load_model(
-    source: str | Path, variant: str | None = None, *, classes: int | Sequence[str] | None = None
+    source: Union[str, Path, LoadedModel, tf_keras.Model],  # noqa: UP007
+    variant: str | None = None,
+    *,
+    classes: int | Sequence[str] | None = None,
 ) -> LoadedModel:
     """Load a network with its weights, preprocessing and classes.
 
     Parameters
     ----------
-    source : str or Path
+    source : str, Path, LoadedModel or Keras model
         Name of an embedded model ("micro0"); "imagenet", the official weights of `variant`, downloaded once, which
         "imagenet-lite0" says in one word; or the path
         of a .safetensors (this project's or timm's), .keras, .h5, .weights.h5 or .tflite file, of a TF1 checkpoint
-        (folder, prefix or official .tar.gz), or of a SavedModel or TF Hub module folder.
+        (folder, prefix or official .tar.gz), or of a SavedModel or TF Hub module folder. What is loaded already comes back;
+        a Keras model as a network of no family, whose input is guessed.
     variant : str, optional
         What the weights must belong to; recognised from the weights by default.
     classes : int or sequence of str, optional
@@ -45,7 +53,10 @@ def load_model(
     UserError
         If there are no such weights, or they are damaged, or not of this kind or variant.
     """
-    model = _open(source, variant)
+    if isinstance(source, str | Path):
+        model = _open(source, variant)
+    else:
+        model = source if isinstance(source, LoadedModel) else from_keras(source)
     if variant is not None and variant != model.family_spec.name:
         raise UserError(
             f"{source} holds weights of {model.family_spec.name!r}. Got variant {variant!r}; leave it out or correct it."
@@ -53,12 +64,13 @@ def load_model(
     return model if classes is None else with_new_head(model, classes)
 
 
-def save_model(model: LoadedModel, path: str | Path) -> None:
+def save_model(model: str | Path | LoadedModel, path: str | Path) -> None:
     """Write weights, specification, preprocessing and classes; the suffix chooses the format.
 
-    ".safetensors" (the same model gives the same bytes), ".keras", ".h5" or ".weights.h5".
+    ".safetensors" (the same model gives the same bytes), ".keras", ".h5" or ".weights.h5". A name or a path is loaded first,
+    which converts weights from one format to another.
     """
-    path = Path(path)
+    path, model = Path(path), load_model(model)
     if path.name.endswith(keras_file.SUFFIXES):
         keras_file.save(model, path)
     elif path.suffix == ".safetensors":
@@ -104,7 +116,7 @@ def _open_file(path: Path, variant: str | None) -> LoadedModel:
         return _open_archive(path, variant)
     if ".ckpt" in path.name:  # a checkpoint of the first format is one file
         return checkpoint.load(path, variant)
-    raise UserError(f"{path} is no kind of weights that is known. Give {KINDS}.")
+    raise UserError(f"{path} is not a known kind of weights. Give {KINDS}.")
 
 
 def _open_archive(path: Path, variant: str | None) -> LoadedModel:

@@ -66,7 +66,7 @@ def spec_from_dict(values: Mapping[str, Any]) -> NetSpec:
     negative = min(min(scaled_repeats(spec)), min(scaled_channels(spec))) < 0
     for name, most in MOST.items():
         if negative or not 0 < sizes[name] <= most:
-            raise UserError(f"the network {spec.name!r} has {sizes[name]:,} {name}; at most {most:,} are believed.")
+            raise UserError(f"the network {spec.name!r} has {sizes[name]:,} {name}; at most {most:,} are accepted.")
     return spec
 
 

@@ -51,7 +51,9 @@ def _plan(archive: tarfile.TarFile, path: Path) -> dict[tarfile.TarInfo, str]:
     for count, member in enumerate(archive, start=1):
         name, total = PurePosixPath(member.name), total + member.size
         if name.is_absolute() or ".." in name.parts or "\\" in member.name:
-            raise UserError(f"{path} has a member that points out of it: {member.name!r}. Do not trust this archive.")
+            raise UserError(
+                f"{path} has a member that points outside the archive: {member.name!r}. Do not trust this archive."
+            )
         if not (member.isreg() or member.isdir()):
             raise UserError(
                 f"{path} has a member that is a link or a device: {member.name!r}. Do not trust this archive."

@@ -37,7 +37,7 @@ def save(model: LoadedModel, path: Path) -> None:
     """Write the format that the suffix names, with our metadata inside; Keras reads these files like its own."""
     if model.fake_quantized:
         raise UserError(
-            f"Keras cannot read a network with fake quantization back. Give a .safetensors. Got {str(path)!r}."
+            f"Keras cannot load a network with fake quantization. Save it as .safetensors. Got {str(path)!r}."
         )
     with scratch_folder() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras calls .h5 legacy
@@ -143,7 +143,7 @@ def _stored(group: h5py.Group, name: str, path: Path) -> h5py.Group | h5py.Datas
     """What lies in this very file under a name; links out of it are not followed."""
     link = group.get(name, getlink=True)
     if link is not None and not isinstance(link, h5py.HardLink):
-        raise UserError(f"{path}: {name!r} is a link out of its place, which is never followed. Save it again.")
+        raise UserError(f"{path}: {name!r} is a link to somewhere else, which is never followed. Save it again.")
     return None if link is None else group[name]
 
 
@@ -155,7 +155,7 @@ def _datasets(group: h5py.Group) -> list[tuple[str, h5py.Dataset]]:
 
 def _array(item: h5py.Dataset, path: Path) -> NDArray[Any]:
     if item.is_virtual or item.external or item.nbytes > MOST_BYTES or item.dtype.kind not in "fiu":
-        raise UserError(f"{path}: {item.name} is no plain array of numbers stored in this file. Save it again.")
+        raise UserError(f"{path}: {item.name} is not a plain array of numbers stored in this file. Save it again.")
     values: NDArray[Any] = item[()]
     return values
 

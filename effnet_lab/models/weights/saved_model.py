@@ -62,7 +62,7 @@ def _about(path: Path) -> about.About | None:
 def _variables(path: Path) -> dict[str, NDArray[Any]]:
     prefix = path / "variables" / "variables"
     if not prefix.with_name("variables.index").is_file():
-        raise UserError(f"{path} is no SavedModel with weights: {prefix}.index is missing. Copy the whole folder.")
+        raise UserError(f"{path} is not a SavedModel with weights: {prefix}.index is missing. Copy the whole folder.")
     tensors = checkpoint.read(prefix)
     graph = _object_graph(prefix)
     if graph is None:

@@ -68,7 +68,7 @@ class Walk:
                     )
         if not self.layers or self.origin(graph.outputs[0]) != self.layers[-1].outputs[0]:
             raise OtherNetworkError(
-                f"{path} has no layers, or does not give what its last one computes. Give a classifier."
+                f"{path} has no layers, or its output is not that of the last one. Give a classifier."
             )
 
     def origin(self, index: int) -> int:

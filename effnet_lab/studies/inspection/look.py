@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from effnet_lab.analysis.channels import ChannelSums
 from effnet_lab.analysis.pairs import Pair
 from effnet_lab.analysis.twins import Twins
 from effnet_lab.studies.inspection.payload import MAP_STEPS, Channels, ChannelWeights, CodeEnds, ErrorMap, Histogram
@@ -27,11 +28,7 @@ class LayerLook:
     pair: Pair
     edges: tuple[float, float] = (0.0, 0.0)
     counts: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None  # float, quantized
-    low: Array | None = None  # (channels,), of the float values
-    high: Array | None = None
-    signal: Array | None = None
-    noise: Array | None = None
-    codes: tuple[Array, Array] | None = None  # smallest and largest quantized value, (channels,)
+    sums: ChannelSums = field(default_factory=ChannelSums)
     maps: list[ErrorMap | None] = field(default_factory=list)
 
     def see(self, twins: Twins) -> None:
@@ -42,7 +39,7 @@ class LayerLook:
         assert self.counts is not None
         for counts, values in zip(self.counts, (reference, quantized), strict=True):
             counts += np.histogram(np.clip(values, *self.edges), bins=BINS, range=self.edges)[0]
-        self._see_channels(reference, quantized)
+        self.sums.see(reference, quantized)
         self.maps.append(error_map(reference - quantized))
 
     def _begin(self, reference: Array, quantized: Array) -> None:
@@ -51,21 +48,6 @@ class LayerLook:
             low, high = min(low, codes["low"]), max(high, codes["high"])
         self.edges = (float(low), float(high) if high > low else float(low) + 1.0)
         self.counts = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
-
-    def _see_channels(self, reference: Array, quantized: Array) -> None:
-        a, b = (values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1) for values in (reference, quantized))
-        found = a.min(0), a.max(0), np.square(a).sum(0), np.square(a - b).sum(0), b.min(0), b.max(0)
-        if self.low is None:
-            self.low, self.high, self.signal, self.noise, *codes = found
-            self.codes = codes[0], codes[1]
-            return
-        assert self.high is not None
-        assert self.signal is not None
-        assert self.noise is not None
-        assert self.codes is not None
-        self.low, self.high = np.minimum(self.low, found[0]), np.maximum(self.high, found[1])
-        self.signal, self.noise = self.signal + found[2], self.noise + found[3]
-        self.codes = np.minimum(self.codes[0], found[4]), np.maximum(self.codes[1], found[5])
 
     @property
     def range(self) -> CodeEnds | None:
@@ -89,14 +71,12 @@ class LayerLook:
     @property
     def channels(self) -> Channels | None:
         """The channels with the lowest SQNR, worst first."""
-        if self.low is None or self.high is None or self.signal is None or self.noise is None or self.codes is None:
+        if not self.sums.seen:
             return None
-        with np.errstate(divide="ignore", invalid="ignore"):
-            error = 10 * np.log10(self.signal / self.noise)
-        order = np.argsort(np.where(np.isnan(error), np.inf, error), kind="stable")[:MOST_CHANNELS]
-        dead = (self.codes[0] == self.codes[1]) & (self.high > self.low)
+        error, dead = self.sums.sqnr_db, self.sums.dead
+        order = np.argsort(error, kind="stable")[:MOST_CHANNELS]
         return {
-            "n": len(error), "index": order.tolist(), "low": _short(self.low[order]), "high": _short(self.high[order]),
+            "n": len(error), "index": order.tolist(), "low": _short(self.sums.low[order]), "high": _short(self.sums.high[order]),
             "error": _short(error[order]), "dead": dead[order].tolist(), **self._weights(order),
         }  # fmt: skip
 
