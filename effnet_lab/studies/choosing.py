@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -85,13 +84,13 @@ def tradeoffs(
         raise UserError(f"{samples.name} has no labels, so accuracy cannot be measured. Give labelled images.")
     with ExitStack() as opened:
         files = [opened.enter_context(tflite_file(network)) for network in asked]
-        answers = [
-            collect_predictions(file, samples, threads=threads, preprocess=preprocess, progress=progress)
-            for file in files
-        ]
+        how: dict[str, Any] = {"threads": threads, "preprocess": preprocess, "progress": progress}
+        names = [info.model for info in tell_apart([read_info(file) for file in files], files)]
+        said = [collect_predictions(file, samples, **how) for file in files]
+        answers = [replace(one, info=replace(one.info, model=name)) for one, name in zip(said, names, strict=True)]
         latency = measure_latency(files, threads=threads, n_runs=n_runs, progress=progress)
-        memory = _named(files, [measure_memory(file, arena=True) for file in files])
-        counted = _named(files, [accuracy(found) for found in answers])
+        needs = [measure_memory(file, arena=True).assign(model=name) for file, name in zip(files, names, strict=True)]
+    counted, memory = (pd.concat(rows, ignore_index=True) for rows in ([accuracy(found) for found in answers], needs))
     table = join_tradeoffs(counted, latency, memory)
     return Tradeoffs(table=table, accuracy=counted, latency=latency, memory=memory, answers=tuple(answers))
 
@@ -136,10 +135,3 @@ def choose(
         networks = tradeoffs(networks, images, **measuring)
     chosen, sentence = choose_row(networks.table, needs, pairs=compare_all(list(networks.answers)))
     return Choice(table=networks.table, chosen=chosen, sentence=sentence)
-
-
-def _named(files: Sequence[Path], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The rows of each file under the name that tells it from the others."""
-    infos = tell_apart([read_info(file) for file in files], files)
-    named = [table.assign(model=info.model) for table, info in zip(tables, infos, strict=True)]
-    return pd.concat(named, ignore_index=True)
