@@ -7,7 +7,9 @@ import math
 import pandas as pd
 import pytest
 
+import effnet_lab as el
 from effnet_lab import frames
+from effnet_lab.names import UserError
 from effnet_lab.studies import Needs, choose_row
 
 
@@ -46,3 +48,42 @@ def test_of_two_equally_accurate_files_the_faster_one_is_taken(slow_first):
 def test_an_arena_that_was_measured_counts_more_than_the_peak():
     assert choose_row(files({}), Needs(max_ram_kib=25))[0].tolist() == [False]  # arena 29.3 KiB, peak 19.5
     assert choose_row(files({"arena_bytes": math.nan}), Needs(max_ram_kib=25))[0].tolist() == [True]
+
+
+@pytest.fixture(scope="module")
+def measured(files):
+    """The float and the int8 file."""
+    return el.tradeoffs([files["float32 converter"], files["static_wi8_ai8 converter"]], "scenes", limit=20, n_runs=3)
+
+
+def test_tradeoffs_measure_each_network_once(files, measured):
+    """Every number is that of the question that measures it alone."""
+    images = el.open_images("scenes", limit=20)
+    for row, name in zip(measured.table.itertuples(), ("float32", "static_wi8_ai8"), strict=True):
+        file = files[f"{name} converter"]
+        alone = el.evaluate(file, images).table.iloc[0]
+        assert (row.scheme, row.top1, row.n_images) == (name, alone["top1"], 20)
+        assert row.size_bytes == file.stat().st_size
+        assert row.arena_bytes == el.footprint(file).table["arena_bytes"].item()
+    assert measured.latency["reference"].unique().tolist() == ["micro0 float32 converter"]
+    assert measured.table["p50_ms"].tolist() == measured.latency["p50_ms"].tolist()
+
+
+def test_a_choice_is_made_of_what_was_measured(measured):
+    table = measured.table
+    smallest = table.loc[table["size_bytes"].idxmin()]
+    limit = smallest["size_bytes"] / 1024
+    for asked in (measured, table):
+        choice = el.choose(asked, max_flash_kib=limit)
+        assert choice.table.loc[choice.chosen, "scheme"].tolist() == [smallest["scheme"]]
+        assert choice.sentence.startswith(f"At most {limit:g} KiB of flash: take micro0 static_wi8_ai8")
+    assert not el.choose(measured, max_ms=1e-9).chosen.any()
+
+
+def test_what_cannot_be_chosen_from_is_refused_before_the_work(files):
+    with pytest.raises(UserError, match="choose needs images"):
+        el.choose(files["float32 converter"])
+    with pytest.raises(UserError, match="Did you mean 'micro0'"):
+        el.tradeoffs(["micro00"], "scenes")
+    with pytest.raises(UserError, match="min_top1 is a fraction"):
+        el.choose("micro0", "scenes", min_top1=90)
