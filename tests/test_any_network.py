@@ -72,7 +72,7 @@ def test_pictures_are_classified_by_every_form(forms, form, picture):
 def test_features_by_every_form(forms, form, picture):
     stated = forms["loaded"].preprocess if form == "keras" else None
     whole = forms["name"]
-    expected = el.features(picture, whole).values
+    expected = el.features(picture, whole).values  # noqa: PD011  of the features, no frame
     np.testing.assert_allclose(el.features(picture, forms[form], preprocess=stated).values, expected, atol=1e-4)
 
 
