@@ -9,7 +9,7 @@ from effnet_lab.late import offer
 if TYPE_CHECKING:
     from effnet_lab.studies.activation_style import activation_style
     from effnet_lab.studies.calibration import calibration_study, enough
-    from effnet_lab.studies.choosing import Choice, Tradeoffs, choose, tradeoffs
+    from effnet_lab.studies.choosing import ChosenNetwork, Tradeoffs, choose, tradeoffs
     from effnet_lab.studies.claims import claims_ledger, measure_claims
     from effnet_lab.studies.deployment import Deployment, Deployments
     from effnet_lab.studies.files import bench, ethosu, footprint, profile
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BETTER",
-    "Choice",
+    "ChosenNetwork",
     "Deployment",
     "Deployments",
     "MixedPrecision",
@@ -63,7 +63,7 @@ offer(
     {
         "activation_style": ("activation_style",),
         "calibration": ("calibration_study", "enough"),
-        "choosing": ("Choice", "Tradeoffs", "choose", "tradeoffs"),
+        "choosing": ("ChosenNetwork", "Tradeoffs", "choose", "tradeoffs"),
         "claims": ("claims_ledger", "measure_claims"),
         "deployment": ("Deployment", "Deployments"),
         "files": ("bench", "ethosu", "footprint", "profile"),

@@ -35,7 +35,7 @@ class Tradeoffs:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Choice:
+class ChosenNetwork:
     """Which network to take."""
 
     table: pd.DataFrame  # TRADEOFFS, all that there were to choose from
@@ -104,7 +104,7 @@ def choose(
     max_flash_kib: float | None = None,
     min_top1: float | None = None,
     **measuring: Any,
-) -> Choice:
+) -> ChosenNetwork:
     """The most accurate network that keeps to a budget, and why.
 
     Of those that the images cannot tell from it, by a paired test on the same images, the smallest is named too.
@@ -128,10 +128,10 @@ def choose(
     needs = Needs(max_ms=max_ms, max_ram_kib=max_ram_kib, max_flash_kib=max_flash_kib, min_top1=min_top1)
     if isinstance(networks, pd.DataFrame):
         chosen, sentence = choose_row(networks, needs)
-        return Choice(table=networks, chosen=chosen, sentence=sentence)
+        return ChosenNetwork(table=networks, chosen=chosen, sentence=sentence)
     if not isinstance(networks, Tradeoffs):
         if images is None:
             raise UserError("choose needs images to measure the networks with, or what `tradeoffs` has measured.")
         networks = tradeoffs(networks, images, **measuring)
     chosen, sentence = choose_row(networks.table, needs, pairs=compare_all(list(networks.answers)))
-    return Choice(table=networks.table, chosen=chosen, sentence=sentence)
+    return ChosenNetwork(table=networks.table, chosen=chosen, sentence=sentence)
