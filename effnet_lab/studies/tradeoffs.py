@@ -62,7 +62,7 @@ class Needs:
     def __str__(self) -> str:
         """In words, for a sentence."""
         limits = (self.max_ms, "ms"), (self.max_ram_kib, "KiB of RAM"), (self.max_flash_kib, "KiB of flash")
-        said = [f"at most {plain(value)} {unit}" for value, unit in limits if value is not None]
+        said = [f"at most {plain(float(value))} {unit}" for value, unit in limits if value is not None]
         said += [] if self.min_top1 is None else [f"top-1 of at least {self.min_top1:.1%}"]
         return ", ".join(said) or "no limit"
 
