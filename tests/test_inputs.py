@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import subprocess
@@ -14,12 +15,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from typer.testing import CliRunner
 
+from effnet_lab import cli
 from effnet_lab.evaluate import classify, evaluate
 from effnet_lab.evaluate.classify import find_pictures
 from effnet_lab.images import ImageSet, Preprocess, StatedInput, open_samples
 from effnet_lab.images.inputs import InputSlot
-from effnet_lab.litert import ModelInfo, Runner, describe, embed_info, pair_preprocess, read_info, settle, settle_pair
+from effnet_lab.litert import (
+    ModelInfo,
+    Runner,
+    describe,
+    embed_info,
+    float_twin,
+    pair_preprocess,
+    read_info,
+    settle,
+    settle_pair,
+)
 from effnet_lab.litert.flatbuffer import parse
 from effnet_lab.litert.standard_metadata import ENTRY, read_normalisation
 from effnet_lab.names import UserError
@@ -378,3 +391,43 @@ def test_labelled_arrays_give_an_accuracy(wild, tmp_path):
         np.savez(tmp_path / "x.npz", sounds=sounds, labels=(answers + shift) % 12)
         table = evaluate(wild / "mlcommons__kws_ref_model.tflite", tmp_path / "x.npz").table
         assert (table["top1"].item(), table["n_images"].item()) == (top1, 20)
+
+
+@pytest.fixture(scope="module")
+def keywords(shared, tmp_path_factory):
+    """A float network of spectrograms, and arrays for it."""
+    folder = tmp_path_factory.mktemp("keywords")
+    (folder / "float.tflite").write_bytes(float_twin(shared / "fixtures/wild/mlcommons__kws_ref_model.tflite"))
+    rng = np.random.default_rng(0)
+    for name, n in (("calibration", 12), ("data", 24)):
+        np.save(folder / f"{name}.npy", rng.normal(0, 30, (n, 49, 10, 1)).astype(np.float32))
+    return folder
+
+
+@pytest.mark.real
+def test_a_network_of_spectrograms_from_calibration_to_repair(keywords, caplog):
+    """Arrays calibrate, are measured on, and say what a repair gains: no pictures, no labels."""
+    model, arrays, data = (str(keywords / name) for name in ("float.tflite", "calibration.npy", "data.npy"))
+    run = CliRunner().invoke
+
+    def done(*words: str) -> str:
+        said = run(cli.app, [*words])
+        assert said.exit_code == 0, said.exception
+        return said.stdout
+
+    done("calibrate", "--weights", model, "--inputs", arrays, "--out", str(keywords / "kept.npz"))
+    with_statistics = str(keywords / "from_statistics.tflite")
+    done("export", "--weights", model, "--statistics", str(keywords / "kept.npz"), "--out", with_statistics)
+    int8 = str(keywords / "int8.tflite")
+    done("export", "--weights", model, "--format", "int8", "--inputs", arrays, "--out", int8)
+    info = read_info(int8)
+    assert (info.calibration.name, info.calibration.n_images) == ("calibration.npy", 12)
+    (row,) = json.loads(done("evaluate", int8, "--inputs", data, "--against", model, "--json"))
+    assert row["agreement"] > 0.7
+    repaired = str(keywords / "repaired.tflite")
+    given = ("--float", model, "--calibration", arrays, "--data", data)
+    out = done("repair", *given, "--steps", "bias", "--out", repaired, "--json")
+    assert json.loads(out)[0]["top1"] == 1.0
+    assert "the answers of the float network count as right" in caplog.text
+    refused = run(cli.app, ["export", "--weights", model, "--inputs", arrays, "--calibration", "scenes", "--out", int8])
+    assert str(refused.exception) == "Give either --calibration with images, or --inputs with arrays."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from effnet_lab.cli.inputs import takes_input
+from effnet_lab.cli.inputs import Inputs, one_of, takes_input
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, show
 
@@ -29,6 +29,7 @@ def calibrate(
             help="Images to run: a named source, a folder, TFRecords; or arrays, .npy or .npz. Without it --out is read."
         ),
     ] = None,
+    inputs: Inputs = None,
     split: Annotated[
         str | None, typer.Option(help="Of these images: calibration (the default), train or all; never evaluation.")
     ] = None,
@@ -52,9 +53,8 @@ def calibrate(
     from effnet_lab.quantize import calibrate as run
 
     found = run(
-        weights, data, out=out, split=split, limit=limit, merge=merge, against=against, method=method,
-        variant=variant, preprocess=stated,
-        progress=progress("calibrate"),
+        weights, one_of(data, inputs, "--data") or None, out=out, split=split, limit=limit, merge=merge, against=against,
+        method=method, variant=variant, preprocess=stated, progress=progress("calibrate"),
     )  # fmt: skip
     show(found.table, json, COMPARED if against else None)
 

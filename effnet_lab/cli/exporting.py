@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from effnet_lab.cli.inputs import takes_input
+from effnet_lab.cli.inputs import Inputs, one_of, takes_input
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, show
 from effnet_lab.cli.saying import say
@@ -45,9 +45,12 @@ def export(
         str | None, typer.Option(help="Input and output: int8, uint8, int16 or float32; as the activations by default.")
     ] = None,
     calibration: Annotated[
-        str,
-        typer.Option(help="Images that fix int8 ranges: a named source, a folder, TFRecords; or arrays, .npy or .npz."),
-    ] = "scenes",
+        str | None,
+        typer.Option(
+            help="Images that fix int8 ranges: a named source (scenes by default), a folder, TFRecords; or arrays."
+        ),
+    ] = None,
+    inputs: Inputs = None,
     split: Annotated[
         str | None, typer.Option(help="Of these images: calibration (the default), train or all; never evaluation.")
     ] = None,
@@ -72,7 +75,8 @@ def export(
     from effnet_lab.quantize import export as write
 
     done = write(
-        weights, out, format=format, recipe=recipe, backend=backend, io=io, calibration=calibration, split=split,
+        weights, out, format=format, recipe=recipe, backend=backend, io=io, split=split,
+        calibration=one_of(calibration, inputs, "--calibration", "scenes"),
         limit=limit, statistics=statistics, method=method, variant=variant, preprocess=stated, progress=progress("export"),
     )  # fmt: skip
     if done.files:

@@ -74,6 +74,13 @@ def takes_input(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def one_of(data: str | None, inputs: str | None, option: str, default: str = "") -> str:
+    """The one of the two that was given, or the default."""
+    if data is not None and inputs is not None:
+        raise UserError(f"Give either {option} with images, or --inputs with arrays.")
+    return data or inputs or default
+
+
 def chosen(data: str | None, inputs: str | None, option: str = "--data") -> str:
     """The one of the two that was given."""
     if (data is None) == (inputs is None):

@@ -45,12 +45,19 @@ def with_constants(model: Path | str | bytes, arrays: Mapping[str, NDArray[Any]]
 
 
 def with_unique_names(model: Path | str | bytes) -> bytes:
-    """The same file, its tensors called as `Graph` calls them; the content itself where each has a name of its own."""
+    """The same file as other tools can read it: its tensors called as `Graph` calls them, and operator codes of today.
+
+    Files from before 2020 have their operator codes in another field; a tool that reads the present one alone takes every
+    op for an addition, which is number 0. The content itself comes back where nothing is to be done.
+    """
     content = read_bytes(model)
     tree = parse(content)
     main, named = tree.subgraphs[0], graph_of(tree).tensors
-    if all(decode(main.tensors[tensor.index].name) == tensor.name for tensor in named):
+    old = [code for code in tree.operatorCodes if code.builtinCode < code.deprecatedBuiltinCode]
+    if not old and all(decode(main.tensors[tensor.index].name) == tensor.name for tensor in named):
         return content
+    for code in old:
+        code.builtinCode = code.deprecatedBuiltinCode
     for tensor in named:
         main.tensors[tensor.index].name = tensor.name.encode()
     return pack(tree)

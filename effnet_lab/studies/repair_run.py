@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from effnet_lab.analysis.repair import (
@@ -24,7 +25,8 @@ from effnet_lab.analysis.repair import (
 from effnet_lab.analysis.repair.kept_layers import KeptLayers
 from effnet_lab.evaluate import collect_predictions
 from effnet_lab.evaluate.predictions import Predictions
-from effnet_lab.images import ImageSet, Source, Stated, open_images
+from effnet_lab.images import ArraySet, ImageSet, Source, Stated, open_samples
+from effnet_lab.images.stated import stated_side, tell
 from effnet_lab.litert import Graph, Op, embed_info, read_graph, settle
 from effnet_lab.litert.edit import with_unique_names
 from effnet_lab.models.catalog import require_source
@@ -62,7 +64,7 @@ class Repaired:
 
 def repair(
     weights: Network,
-    data: str | Path | ImageSet,
+    data: Source,
     out: Path | str | None = None,
     *,
     calibration: Source = "scenes",
@@ -83,11 +85,12 @@ def repair(
     Parameters
     ----------
     weights : name, path, LoadedModel or Keras model
-    data : name, path or ImageSet
-        Labelled images that say what a step gains.
+    data : name, path, ImageSet or ArraySet
+        Labelled images, or arrays, that say what a step gains. Without labels, the answers of the float network count as
+        right.
     out : path, optional
         Where the repaired .tflite file goes.
-    calibration : name, path or ImageSet
+    calibration : name, path, ImageSet or ArraySet
         Never evaluation images.
     steps : str or sequence of str
         Of `STEPS`, several separated by commas; taken in the order of `STEPS`.
@@ -109,9 +112,11 @@ def repair(
     if out is not None and Path(out).suffix != ".tflite":
         raise UserError(f"The repaired file must end in .tflite. Got {str(out)!r}.")
     require_source(weights)
-    images = data if isinstance(data, ImageSet) else open_images(data, limit=limit_data)
+    images = open_samples(data, limit=None if isinstance(data, ImageSet | ArraySet) else limit_data)
     calibrating = calibration_images(calibration, limit=limit)
-    source = _settled(float_file(weights, variant), preprocess)
+    source = _settled(float_file(weights, variant, size_px=stated_side(preprocess)), preprocess)
+    if not images.labelled:
+        images = _as_answered(images, source, preprocess)
     fixing, judging = split_held_out(as_taken(calibrating, source.content, source.info))
     quantize = quantizer((recipe, AI_EDGE), fixing)
     if depthwise_bits == INT4:
@@ -148,6 +153,20 @@ def _repaired(
     return done
 
 
+def _as_answered(images: ImageSet | ArraySet, source: FloatFile, preprocess: Stated) -> ImageSet | ArraySet:
+    """The same samples, labelled by what the float network says of them."""
+    with scratch_folder() as folder:
+        (folder / "float.tflite").write_bytes(source.content)
+        first = collect_predictions(folder / "float.tflite", images, preprocess=preprocess).ranked[:, 0]
+    if (first < 0).any():
+        raise UserError(
+            f"{source.info.model} tells no classes apart, so no answer can be kept or lost. Use layer-error."
+        )
+    tell(f"{images.name} says nothing about what its samples show: the answers of the float network count as right.")
+    classes = tuple(str(i) for i in range(int(first.max()) + 1))
+    return replace(images, labels=first.astype(np.int64), classes=classes, positional=True)
+
+
 def _settled(source: FloatFile, preprocess: Stated) -> FloatFile:
     """With what is stated of the input written into the file, for everything that reads it; every tensor with a name."""
     info = settle(source.info, preprocess, measures="a repair")
@@ -170,7 +189,7 @@ def _answers(
     *,
     folder: Path,
     keep: bool,
-    images: ImageSet,
+    images: ImageSet | ArraySet,
     preprocess: Stated,
     progress: Callable[..., Iterable[Any]] | None,
 ) -> Predictions:
