@@ -150,7 +150,7 @@ def test_what_rests_on_a_guess_is_refused():
 
 def test_what_is_stated_must_fit_the_network():
     for stated, match in (
-        (StatedInput(size=64), "takes pictures of 32 x 32 px. Got 64 x 64 px"),
+        (StatedInput(size=64), "takes pictures of 32 x 32 px: a .tflite file has a fixed size.* Got 64 x 64 px"),
         (StatedInput(channels="grey"), "takes RGB pictures"),
     ):
         with pytest.raises(UserError, match=match):

@@ -64,11 +64,13 @@ def classify(
         raise UserError(f"There is no file of labels {str(labels)!r}.")
     from effnet_lab.evaluate.outputs import probabilities
     from effnet_lab.evaluate.predictors import open_predictor
+    from effnet_lab.litert import say_defaults
 
     predictor = open_predictor(weights, variant=variant, preprocess=preprocess)
     shown = predictor.info.preprocess
     if shown is None:
         raise UserError(f"{predictor.info.model} takes no pictures. `evaluate --inputs` feeds it arrays.")
+    say_defaults(predictor.info)
     names = tuple(predictor.info.classes)
     if labels is not None:
         names = read_labels(labels, predictor.outputs) if isinstance(labels, str | Path) else tuple(labels)

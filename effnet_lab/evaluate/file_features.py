@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effnet_lab.images import Stated
-from effnet_lab.litert import Graph, Runner, Tensor, read_info, settle
+from effnet_lab.litert import Graph, Runner, Tensor, read_info, say_defaults, settle
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.names import UserError, lookup
 
@@ -41,6 +41,7 @@ def file_features(
     info = settle(read_info(path), preprocess)
     if (prepare := info.preprocess) is None:
         raise UserError(f"{info.model} takes no pictures, so there are no features of pictures.")
+    say_defaults(info)
     runner = Runner(path, keep_all=True)
     tensor = _endpoint(runner.graph, endpoint, pooled)
     rows = []

@@ -6,7 +6,7 @@ from effnet_lab.litert.graph import Graph, Op, Tensor, read_graph
 from effnet_lab.litert.metadata import ModelInfo, embed_info, read_info, tell_apart
 from effnet_lab.litert.micro import Allocation, allocate, run_micro
 from effnet_lab.litert.runner import KERNELS, Runner
-from effnet_lab.litert.settle import describe, fit_samples, pair_preprocess, settle, settle_pair
+from effnet_lab.litert.settle import describe, fit_samples, pair_preprocess, say_defaults, settle, settle_pair
 
 __all__ = [
     "KERNELS",
@@ -27,6 +27,7 @@ __all__ = [
     "read_graph",
     "read_info",
     "run_micro",
+    "say_defaults",
     "settle",
     "settle_pair",
     "tell_apart",

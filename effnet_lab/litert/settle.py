@@ -13,6 +13,8 @@ from effnet_lab.litert.input_values import input_slots
 from effnet_lab.litert.metadata import ModelInfo
 from effnet_lab.names import UserError
 
+_SAID: set[str] = set()
+
 
 def settle(info: ModelInfo, stated: Stated = None, *, measures: str = "") -> ModelInfo:
     """The network's card with the preprocessing that it is fed with.
@@ -105,6 +107,7 @@ def fit_samples(samples: ImageSet | ArraySet, graph: Graph, info: ModelInfo) -> 
             f"{info.model} takes {takes}, which is not a picture, and {samples.name} holds pictures. Give its inputs as an .npy "
             "or .npz file with --inputs."
         )
+    say_defaults(info)
     height, width = samples.read(0).shape[:2]
     if (height, width) == info.preprocess.size and info.preprocess.window(height, width) != (0, 0, height, width):
         tell(
@@ -112,6 +115,16 @@ def fit_samples(samples: ImageSet | ArraySet, graph: Graph, info: ModelInfo) -> 
             f"{info.preprocess.crop:.4g} cuts and enlarges them; --crop none shows them whole."
         )
     return samples
+
+
+def say_defaults(info: ModelInfo) -> None:
+    """Say, once for each network, how pictures are cropped and resized where nothing states it."""
+    if info.preprocess is None or info.preprocess.framing != "default":
+        return
+    said = f"{info.model} is fed with {describe(info.preprocess)}."
+    if said not in _SAID:
+        _SAID.add(said)
+        tell(said)
 
 
 def tone(preprocess: Preprocess) -> str:

@@ -70,7 +70,8 @@ COMMANDS: dict[str, Callable[[Given], list[str]]] = {
     "classify": lambda f: ["classify", f.picture, "--weights", f.file],
     "features": lambda f: ["features", f.picture, "--weights", f.file, "--out", f"{f.out}.npz"],
     "evaluate": lambda f: ["evaluate", f.file, *f.images("--data"), "--against", f.file],
-    "export": lambda f: ["export", "--weights", f.file, "--format", "int8", "--out", f.out, *f.images("--calibration")],
+    "export": lambda f: ["export", "--weights", f.file, "--out", f"{f.out}.tflite", *f.images("--calibration")],
+    "calibrate": lambda f: ["calibrate", "--weights", f.file, "--out", f"{f.out}.stats.npz", *f.images("--data")],
 }  # fmt: skip
 
 

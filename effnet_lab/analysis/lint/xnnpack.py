@@ -135,6 +135,8 @@ def _out_of_bounds(node: Node) -> str | None:
             return f"{kind} of {tensor.dtype.name} with {tensor.scale.size} scales"
         if tensor.dtype.name in _EIGHT_BITS and tensor.axis != 0:
             return f"{kind} whose {tensor.name[:60]!r} states its one scale for axis {tensor.axis}"
+    if kind in _RATIOS and len(node.inputs) != 2:
+        return f"{kind} of {len(node.inputs)} tensors"
     if node.kernel is not None and node.kernel.dtype.kind not in "fV" and _scales_do_not_fit(node.kernel):
         return f"{kind} of {node.kernel.dtype.name} weights with {node.kernel.scale.size} scales"
     if any(len(tensor.shape) > _MOST_AXES for tensor in (*node.values, node.output)):
