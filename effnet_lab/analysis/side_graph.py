@@ -13,8 +13,9 @@ import numpy as np
 
 from effnet_lab.analysis.metrics import Array
 from effnet_lab.analysis.plan import OpStep, Plan
-from effnet_lab.litert.runner import invoke, open_interpreter
+from effnet_lab.litert.runner import KERNELS, invoke, open_interpreter
 from effnet_lab.litert.surgery import Assembly
+from effnet_lab.litert.trial import require_parts_survive
 
 
 class SideGraph:
@@ -54,6 +55,8 @@ class SideGraph:
         ends = [self._values[i] for i in dict.fromkeys((plan.logits, *plan.outputs))]
         shown = ends if ends_only else [*ends, *self._float.values(), *self._codes.values()]
         content = self._assembly.content(self._inputs, list(dict.fromkeys(shown)))
+        if not ends_only:
+            require_parts_survive(content, plan.quantized.content, kernels=KERNELS[kernels].name)
         self._interpreter: Any = open_interpreter(content, threads=1, kernels=kernels, keep_all=False)
 
     def _add(self, step: OpStep, wanted: bool, passed_on: bool) -> None:

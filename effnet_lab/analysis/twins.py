@@ -149,6 +149,8 @@ class Twins:
             The whole quantized network, too.
         """
         try:
+            if quantized:
+                self._whole(1)  # a file that ends the interpreter is named before its parts are opened
             self._float = self._beside(local) if local else self._whole(0)
             for network in (self._float, self._whole(1)) if quantized else (self._float,):
                 network.feed(*sample)

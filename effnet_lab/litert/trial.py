@@ -67,6 +67,20 @@ def require_survival(content: FileContent, *, kernels: str, keep_all: bool, madd
         raise UserError(f"{content.path!r} {how}. TensorFlow Lite Micro may run it: effnet-lab footprint.")
 
 
+def require_parts_survive(part: bytes, of: bytes, *, kernels: str) -> None:
+    """The same for a graph that was made of the ops of a file from elsewhere; nothing is tried where `of` is no such file."""
+    if not isinstance(of, FileContent):
+        return
+    with scratch_folder() as folder:
+        made = FileContent(part)
+        made.path = str(folder / "part.tflite")
+        Path(made.path).write_bytes(made)
+        outcome = FileTrial(made, kernels=kernels).outcome()
+        if outcome.death:
+            how, _ = death_of(made, outcome, kernels=kernels)
+            raise UserError(f"{of.path!r}, its ops run one by one, {how}.")
+
+
 class FileTrial:
     """A file that is opened, run and closed in the child process while this one goes on; `outcome` waits for the end."""
 
