@@ -105,9 +105,11 @@ class Desk:
                 self._answer(question)
             except Newer:
                 continue
-            except UserError as error:
-                self._tell({"kind": "refused", "words": str(error)})
-                self._tell(self._state())
+            except Exception as error:  # noqa: BLE001  the thread goes on, and whoever asked is told
+                said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+                self._tell({"kind": "refused", "words": said})
+                if "what_if" in vars(self):
+                    self._tell(self._state())
 
     def _answer(self, question: Message) -> None:
         kind = str(question.get("kind"))

@@ -52,13 +52,13 @@ class _Judged:
     answers: AnswerWatcher
 
 
-def inspection(quantized: Sequence[Path | str], images: Source, **options: Any) -> Payload:
+def inspection(quantized: Sequence[Path | str | Twins], images: Source, **options: Any) -> Payload:
     """All that the inspector shows of up to four quantized files, as plain data; see `inspected`."""
     return inspected(quantized, images, **options).payload
 
 
 def inspected(
-    quantized: Sequence[Path | str],
+    quantized: Sequence[Path | str | Twins],
     images: Source,
     *,
     float_models: Sequence[Path | str | None] = (),
@@ -66,13 +66,15 @@ def inspected(
     preprocess: Stated = None,
     split: str | None = None,
     limit: int | None = 16,
+    known: LayerVerdicts | None = None,
+    effects: pd.DataFrame | None = None,
     progress: Progress | None = None,
 ) -> Inspected:
     """Look at up to four quantized files.
 
     Parameters
     ----------
-    quantized : sequence of path
+    quantized : sequence of path or Twins
         Quantized .tflite files, of one network or of several; the strips are aligned by the names of layers.
     images : name, path or Samples
         What both networks of each pair see. Arrays have no pictures, so there is no error map then.
@@ -80,6 +82,8 @@ def inspected(
         The float network of each file, or one for all; None: a twin with the file's own weights.
     kernels, preprocess, split, limit, progress
         As for `verdicts`.
+    known, effects : LayerVerdicts, DataFrame, optional
+        What `verdicts` has said of the only file, and a LAYER_ERROR with the effects of its layers: it is not computed again.
 
     Raises
     ------
@@ -93,12 +97,15 @@ def inspected(
         raise UserError(f"Give one float model for all files, or one for each. Got {len(given)} for {len(quantized)}.")
     chosen = open_samples(images, split=split, limit=limit)
     opened = tuple(
-        Twins(file, given[i if len(given) > 1 else 0], kernels=kernels, preprocess=preprocess)
+        file
+        if isinstance(file, Twins)
+        else Twins(file, given[i if len(given) > 1 else 0], kernels=kernels, preprocess=preprocess)
         for i, file in enumerate(quantized)
     )
-    infos = tell_apart([twins.info for twins in opened], quantized)
+    sources = [file.info.model if isinstance(file, Twins) else file for file in quantized]
+    infos = tell_apart([twins.info for twins in opened], sources)
     labels = [" ".join(part for part in info.key.values() if part) for info in infos]
-    judged = [_with_plain_kernels(twins, partial(_judged, twins, chosen, progress)) for twins in opened]
+    judged = [_with_plain_kernels(twins, partial(_judged, twins, chosen, known, effects, progress)) for twins in opened]
     telling = most_telling([one.answers for one in judged], N_PICTURES)
     files = [
         _with_plain_kernels(one.twins, partial(_file, one, chosen, label, telling))
@@ -117,12 +124,24 @@ def _with_plain_kernels(twins: Twins, work: Callable[[], T]) -> T:
         return work()
 
 
-def _judged(twins: Twins, images: ImageSet | ArraySet, progress: Progress | None) -> _Judged:
+def _judged(
+    twins: Twins, images: ImageSet | ArraySet, known: LayerVerdicts | None, effects: pd.DataFrame | None,
+    progress: Progress | None,
+) -> _Judged:  # fmt: skip
     answers = AnswerWatcher()
-    found = judge(twins, images, progress, watchers=(answers,))
-    return _Judged(
-        twins=twins, found=found, errors=_with_effects(found.errors, twins, images, progress), answers=answers
-    )
+    if known is None:
+        found = judge(twins, images, progress, watchers=(answers,))
+    else:
+        found = known
+        answers.begin()
+        for sample in twins.samples(images):
+            twins.run(sample)
+            answers.see(twins)
+        answers.keep()
+    if effects is None:
+        effects = _effects(twins, images, progress)
+    errors = found.errors.assign(**{name: effects[name] for name in effects.columns if "effect" in name})
+    return _Judged(twins=twins, found=found, errors=errors, answers=answers)
 
 
 def _file(judged: _Judged, images: ImageSet | ArraySet, label: str, telling: NDArray[np.int64]) -> File:
@@ -141,12 +160,8 @@ def _file(judged: _Judged, images: ImageSet | ArraySet, label: str, telling: NDA
     }  # fmt: skip
 
 
-def _with_effects(
-    errors: pd.DataFrame, twins: Twins, images: ImageSet | ArraySet, progress: Progress | None
-) -> pd.DataFrame:
-    """LAYER_ERROR with what each layer alone costs the logits, on a few samples."""
+def _effects(twins: Twins, images: ImageSet | ArraySet, progress: Progress | None) -> pd.DataFrame:
+    """LAYER_ERROR of what each layer alone costs the logits, on a few samples."""
     measuring = Measuring(twins, EFFECTS)
-    few = images.take(N_FOLLOWED)
-    measuring.run(few, progress)
-    followed = measuring.table(images.name)
-    return errors.assign(**{name: followed[name] for name in followed.columns if "effect" in name})
+    measuring.run(images.take(N_FOLLOWED), progress)
+    return measuring.table(images.name)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from effnet_lab.analysis.integer.explain import steps_of
-from effnet_lab.analysis.integer.replay import Replay
+from effnet_lab.analysis.integer.replay import Replay, left_by_delegate
 from effnet_lab.analysis.twins import Twins
 from effnet_lab.frames import column
 from effnet_lab.litert.options import options_of
@@ -38,7 +38,8 @@ def shown_layers(
 def replay_of(twins: Twins) -> Replay:
     """The quantized file after a run."""
     source = twins.quantized_source
-    return Replay(source.graph, options_of(source.tree), twins.code_of, twins.kernels)
+    left = left_by_delegate(twins.quantized_runner)
+    return Replay(source.graph, options_of(source.tree), twins.code_of, twins.kernels, left)
 
 
 def integer_steps(twins: Twins, layer: str, replay: Replay, at: tuple[int, ...] | None = None) -> Steps | None:

@@ -114,7 +114,7 @@ class Live:
 
 
 def live_inspection(
-    quantized: Sequence[Path | str], images: Source, *, calibration: Calibration = None, method: str = METHOD,
+    quantized: Sequence[Path | str | Twins], images: Source, *, calibration: Calibration = None, method: str = METHOD,
     out: Path | str = "what-if", **options: Any,
 ) -> Live:  # fmt: skip
     """Look at up to four quantized files, and stay to answer.
