@@ -526,9 +526,10 @@ class Inspector {
   drawPictures() {
     const [file] = this.data.files;
     if (!file.pictures.length) { this.gallery.replaceChildren(); return; }
+    const worst = file.pictures.reduce((best, one, i) => (!one.changed && (best < 0 || number(one.sqnr_db) < number(file.pictures[best].sqnr_db)) ? i : best), -1);
     const buttons = file.pictures.map((picture, i) => tag("button", { type: "button", class: i === this.picture ? "picture chosen" : "picture", "aria-pressed": String(i === this.picture),
       onclick: () => this.choosePicture(i) },
-      tag("img", { src: picture.thumb, alt: picture.name }), tag("span", {}, picture.changed ? "answer changes" : "same answer")));
+      tag("img", { src: picture.thumb, alt: picture.name }), tag("span", {}, `${picture.changed ? "answer changes" : i === worst ? "hurts most" : "same answer"}, ${format(picture.sqnr_db, "dB")}`)));
     const tops = this.data.files.map((one) => top(one, one.pictures[this.picture]));
     const own = this.ask ? tag("label", { class: "own", ondragover: (event) => event.preventDefault(), ondrop: (event) => this.drop(event) }, "A picture of your own: drop it here, or ",
       tag("input", { type: "file", accept: "image/png,image/jpeg", onchange: (event) => this.drop(event) })) : null;
