@@ -15,11 +15,20 @@ import pytest
 from effnet_lab import frames
 from effnet_lab.intervals import crossed_interval
 from effnet_lab.names import UserError
-from effnet_lab.scaling import get_spec, totals
-from effnet_lab.scaling.grown import grid_networks, matched_networks
+from effnet_lab.scaling import get_spec, law_of_the_published, totals, variants
+from effnet_lab.scaling.grown import DIRECTIONS, grid_networks, matched_networks
 from effnet_lab.studies import scaling_study
-from effnet_lab.studies.scaling_study import coefficients, gains, read_study, study, summary, which_triple
+from effnet_lab.studies.scaling_study import (
+    coefficients,
+    gains,
+    read_study,
+    study,
+    summary,
+    which_direction,
+    which_triple,
+)
 from effnet_lab.studies.scaling_study.point import hits_of, hits_text
+from effnet_lab.view import plot_coefficients, plot_dimensions
 from effnet_lab.workers import in_workers
 
 MICRO0 = get_spec("micro0")
@@ -208,3 +217,43 @@ def test_bad_numbers_are_refused(tmp_path):
         with pytest.raises(UserError):
             scaling_study("digits", tmp_path, **wrong)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_figures_draw_the_numbers_of_their_tables(grown):
+    runs = runs_of(grown, lambda network, rng: rng.random(IMAGES) < 0.5 + 0.1 * np.log2(network.level))
+    table = summary(runs)
+    fig = plot_dimensions(table, "int8", "params")
+    assert [trace.name for trace in fig.data] == list(DIRECTIONS)
+    width = table[table["direction"].isin(("base", "width"))].sort_values("level")
+    assert list(fig.data[0].y) == width["int8_top1"].tolist()
+    assert list(fig.data[0].error_y.array) == pytest.approx((width["int8_top1_hi"] - width["int8_top1"]).tolist())
+    triples = coefficients(runs)
+    fig = plot_coefficients(triples)
+    assert sum(symbol == "star" for trace in fig.data for symbol in trace.marker.symbol) == 2  # the paper's, per level
+    assert sorted(x for trace in fig.data for x in trace.x) == sorted(triples["float_top1"])
+    with pytest.raises(UserError, match="cost"):
+        plot_dimensions(table, x="top1")
+
+
+def test_the_sentence_compares_all_three_with_the_best_single_dimension(grown):
+    fixed = np.linspace(0, 1, IMAGES, endpoint=False)
+    share = {"base": 0.5, "width": 0.55, "depth": 0.5, "resolution": 0.6, "compound": 0.8, "grid": 0.5}
+    sentence = which_direction(runs_of(grown, lambda network, _: fixed < share[network.direction]))
+    assert sentence.startswith("With 4 times the MAdds: compound 80.0%, resolution 60.0%, width 55.0%, depth 50.0%.")
+    assert "less resolution alone: +20.0 points (" in sentence
+    assert sentence.endswith("the two can be told apart.")
+    few = [network for network in grown if network.direction in ("base", "width")]
+    assert "No level" in which_direction(runs_of(few, lambda _, rng: rng.random(IMAGES) < 0.5))
+
+
+def test_the_published_law_expects_each_network_from_the_others():
+    table = law_of_the_published(variants()).set_index("model")
+    assert list(table.index) == ["lite0", "lite1", "lite2", "lite3", "lite4"]
+    known = variants().set_index("model").loc[table.index]
+    others = known.drop(index="lite2")
+    slope, start = np.polyfit(
+        np.log2(others["madds"]), np.log(others["published_top1"] / (1 - others["published_top1"])), 1
+    )
+    expected = 1 / (1 + np.exp(-(start + slope * np.log2(known.loc["lite2", "madds"]))))
+    assert table.loc["lite2", "expected_top1"] == pytest.approx(expected)
+    assert table["inside"].tolist() == [False, True, True, True, False]

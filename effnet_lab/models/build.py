@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Literal
 
 import tensorflow as tf
@@ -11,7 +12,7 @@ from tf_keras import layers
 from effnet_lab.models.conv_layers import conv, dense_initializer, depthwise, squeeze_excite
 from effnet_lab.names import UserError
 from effnet_lab.scaling.layers import Block, blocks
-from effnet_lab.scaling.rounding import scaled_channels
+from effnet_lab.scaling.rounding import scaled_channels, scaled_repeats
 from effnet_lab.scaling.specs import NetSpec
 from effnet_lab.scaling.variants import get_spec
 
@@ -48,6 +49,8 @@ def build_model(
     if classes < 1:
         raise UserError(f"classes must be >= 1. Got {classes}.")
     spec = get_spec(spec) if isinstance(spec, str) else spec
+    deep = 1000 + 40 * sum(scaled_repeats(spec))  # Keras walks a network by recursion
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), deep))
     stem, *_stages, head = scaled_channels(spec)
     image = layers.Input((spec.resolution, spec.resolution, 3), name="input")
     x = conv(image, "stem_conv", stem, spec.activation, kernel=3, stride=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
@@ -71,14 +72,19 @@ def variants(specs: Iterable[NetSpec] = tuple(VARIANTS.values()), *, classes: in
     return frames.build(frames.VARIANTS, rows)
 
 
-def count_network(
+def spec_of(
     *, width: float = 1.0, depth: float = 1.0, resolution_px: int = 224, alpha: float = 1.2, beta: float = 1.1,
-    gamma: float = 1.15, phi: float = 0.0, fixed_ends: bool = True, name: str = "yours", classes: int = 1000,
-) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
-    """VARIANTS frame with one row, and COUNTS frame, of the network that these coefficients make.
+    gamma: float = 1.15, phi: float = 0.0, fixed_ends: bool = True, name: str = "yours",
+) -> NetSpec:  # fmt: skip
+    """The network that these coefficients make.
 
     `width`, `depth` and `resolution_px` are multipliers of lite0 and its size; `alpha`, `beta`, `gamma` scale that by `phi`.
     """
     base = replace(LITE["lite0"], name=name, width=width, depth=depth, resolution=resolution_px, fixed_ends=fixed_ends)
-    spec = Compound(alpha=alpha, beta=beta, gamma=gamma).spec(base, phi, name) if phi else base
+    return Compound(alpha=alpha, beta=beta, gamma=gamma).spec(base, phi, name) if phi else base
+
+
+def count_network(*, classes: int = 1000, **settings: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """VARIANTS frame with one row, and COUNTS frame, of the network that the keywords of `spec_of` make."""
+    spec = spec_of(**settings)
     return variants([spec], classes=classes), layer_counts(spec, classes)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from effnet_lab import frames
 from effnet_lab.names import UserError, lookup
 from effnet_lab.paths import data_dir
+from effnet_lab.scaling.family import spec_of
 from effnet_lab.scaling.rounding import scaled_channels, scaled_repeats
 from effnet_lab.scaling.specs import NetSpec
 from effnet_lab.scaling.variants import get_spec
@@ -22,6 +23,7 @@ LEVEL = 0.95
 DIMENSIONS = ("width", "depth", "resolution")
 # What grows by one when the MAdds double along one dimension: they go with the square of channels and of pixels.
 _PER_DOUBLING = {"width": 0.5, "depth": 1.0, "resolution": 0.5}
+_INTERVAL = {"": "mean", "_lo": "obs_ci_lower", "_hi": "obs_ci_upper"}  # statsmodels' names of a prediction's
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,8 +55,7 @@ class Law:
         found = self.result.get_prediction(terms).summary_frame(alpha=1 - LEVEL)
         leverage = np.einsum("ij,jk,ik->i", terms, self.result.normalized_cov_params, terms)
         boxed = ((features >= self.low - 1e-9) & (features <= self.high + 1e-9)).all(axis=1)
-        columns = {"": "mean", "_lo": "obs_ci_lower", "_hi": "obs_ci_upper"}
-        values = {f"expected_top1{end}": _share(found[name].to_numpy()) for end, name in columns.items()}
+        values = {f"expected_top1{end}": _share(found[name].to_numpy()) for end, name in _INTERVAL.items()}
         return pd.DataFrame(values | {"inside": boxed & (leverage <= self.leverage + 1e-9)})
 
     def gain(self, spec: NetSpec) -> pd.DataFrame:
@@ -77,6 +78,22 @@ class Law:
                 {"direction": dimension, "gain": gain, "gain_lo": gain - half * error, "gain_hi": gain + half * error}
             )
         return pd.DataFrame(rows)
+
+    def at(self, **settings: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """What `expect` and `gain` say of the network that the keywords of `spec_of` make."""
+        spec = spec_of(**settings)
+        return self.expect(features_of(spec)[None]), self.gain(spec)
+
+    def of(self, spec: NetSpec) -> float:
+        """Expected top-1 of a network; NaN where it lies outside what was measured."""
+        expected = self.expect(features_of(spec)[None]).iloc[0]
+        return float(expected["expected_top1"]) if expected["inside"] else float("nan")
+
+    @property
+    def sentence(self) -> str:
+        """What the law was fitted to."""
+        seeds = f"{self.n_seeds} seed{'s' if self.n_seeds > 1 else ''}"
+        return f"a {self.form} law of {self.n_networks} networks ({seeds} each), trained alike on {self.task}"
 
 
 FORMS = {"linear": 4, "quadratic": 7, "interactions": 10}  # and how many coefficients each has
@@ -135,10 +152,49 @@ def left_out(study: pd.DataFrame, form: str) -> pd.DataFrame:
 @functools.cache
 def law_of(task: str = "scenes") -> Law:
     """The law of a study that comes with the package."""
+    return fit_law(study_of(task))
+
+
+def study_of(task: str = "scenes") -> pd.DataFrame:
+    """SCALING_STUDY frame of a study that comes with the package."""
     folder = data_dir() / "studies"
     tasks = sorted(path.stem.removeprefix("scaling_") for path in folder.glob("scaling_*.csv"))
-    lookup("task that a law was fitted to", task, dict.fromkeys(tasks))
-    return fit_law(pd.read_csv(folder / f"scaling_{task}.csv", keep_default_na=False, na_values=[""]))
+    lookup("task of a scaling study", task, dict.fromkeys(tasks))
+    table = pd.read_csv(folder / f"scaling_{task}.csv", keep_default_na=False, na_values=[""])
+    return frames.require(table.fillna({"guard": ""}), frames.SCALING_STUDY, caller="study_of")
+
+
+def law_of_the_published(variants: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
+    """The same law in MAdds alone, fitted to published accuracies: each network expected from the others.
+
+    Parameters
+    ----------
+    variants : DataFrame
+        VARIANTS; rows without a published top-1 are left out.
+
+    Returns
+    -------
+    DataFrame
+        LEFT_OUT. Of five networks each is expected from four, with two degrees of freedom left.
+    """
+    from statsmodels.api import OLS
+
+    seen = variants[variants["published_top1"].notna()].reset_index(drop=True)
+    x = np.log2(seen["madds"].to_numpy(float))
+    top1 = seen["published_top1"].to_numpy(float)
+    y = np.log(top1 / (1 - top1))
+    terms = np.stack([np.ones_like(x), x - x.mean()], axis=1)
+    rows = []
+    for i, model in enumerate(seen["model"]):
+        others = np.arange(len(x)) != i
+        found = OLS(y[others], terms[others]).fit().get_prediction(terms[[i]]).summary_frame(alpha=1 - level).iloc[0]
+        ends = {f"expected_top1{end}": float(_share(found[name])) for end, name in _INTERVAL.items()}
+        inside = x[others].min() <= x[i] <= x[others].max()
+        rows.append(
+            {"rule": "one network left out", "model": model, "direction": "compound", "float_top1": top1[i],
+             "error": top1[i] - ends["expected_top1"], "inside": bool(inside)} | ends
+        )  # fmt: skip
+    return frames.build(frames.LEFT_OUT, rows)
 
 
 def _networks(study: pd.DataFrame) -> pd.DataFrame:

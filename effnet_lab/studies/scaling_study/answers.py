@@ -13,7 +13,7 @@ from effnet_lab import frames
 from effnet_lab.evaluate.compare import SIGNIFICANT
 from effnet_lab.intervals import crossed_interval
 from effnet_lab.names import UserError, lookup
-from effnet_lab.scaling.grown import PAPER
+from effnet_lab.scaling.grown import DIRECTIONS, PAPER
 from effnet_lab.studies.scaling_study.point import hits_of
 
 COSTS = {"madds": "MAdds", "relative_p50": "int8 latency", "arena_bytes": "arena"}
@@ -84,6 +84,27 @@ def gains(study: pd.DataFrame, cost: str = "madds") -> pd.DataFrame:
 def _per_doubling(value: float, doublings: float) -> float:
     """What grows without costing more wins, or loses, without bound."""
     return value / doublings if doublings > 0 else float(np.sign(value)) * float("inf") if value else 0.0
+
+
+def which_direction(study: pd.DataFrame) -> str:
+    """Whether all three together beat the best single dimension, at the largest level that has both; one sentence."""
+    runs = study[study["direction"].isin(DIRECTIONS)]
+    counted = runs.groupby("level")["direction"].nunique()
+    full = [float(level) for level, n in counted.items() if n == len(DIRECTIONS)]  # type: ignore[arg-type]
+    if not full:
+        return "No level of this study has all its directions yet."
+    last = runs[runs["level"] == max(full)]
+    rows = {direction: last[last["direction"] == direction] for direction in DIRECTIONS}
+    shares = {name: float(_hits(part, "float").mean()) for name, part in rows.items()}
+    best = max(DIRECTIONS[:3], key=shares.__getitem__)
+    difference = _difference(rows["compound"], rows[best], "float")
+    mean, low, high = crossed_interval(difference)
+    told = "can be told apart" if _p_value(difference) < SIGNIFICANT else "cannot be told apart"
+    words = ", ".join(f"{name} {shares[name]:.1%}" for name in sorted(shares, key=shares.__getitem__, reverse=True))
+    return (
+        f"With {max(full):g} times the MAdds: {words}. All three less {best} alone: {100 * mean:+.1f} points "
+        f"({100 * low:+.1f} to {100 * high:+.1f}); the two {told}."
+    )
 
 
 def which_triple(table: pd.DataFrame) -> str:

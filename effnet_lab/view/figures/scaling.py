@@ -15,6 +15,7 @@ from effnet_lab.view.text import capital, hover
 VARIANT_NUMBERS = VARIANTS.values
 LAYER_NUMBERS = COUNTS.values[1:]  # all but the op
 ESTIMATED = "estimated_ms"  # column that is there where per-op costs were measured
+EXPECTED = "expected_top1"  # column that is there where a law was fitted; NaN outside of what it was fitted to
 MOST_CANDIDATES = 5_000  # more SVG markers than this make a browser slow
 
 
@@ -34,12 +35,12 @@ def plot_family(
     point : DataFrame, optional
         VARIANTS frame with the network to highlight.
     x, y : str
-        Columns of the frame, or "estimated_ms" where both tables have it.
+        Columns of the frame, or "estimated_ms" and "expected_top1" where both tables have them.
     held : DataFrame, optional
         VARIANTS frame with the network that is held beside it.
     """
     require(variants, VARIANTS, caller="plot_family")
-    known = (*VARIANT_NUMBERS, *({ESTIMATED} & set(variants.columns)))
+    known = (*VARIANT_NUMBERS, *({ESTIMATED, EXPECTED} & set(variants.columns)))
     x_axis, y_axis = choose(x, known), choose(y, known)
     fig = theme.new_figure("The family, and where your network stands" if point is not None else "The family")
     stems = variants["model"].str.replace(r"\d+$", "", regex=True)

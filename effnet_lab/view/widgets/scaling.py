@@ -11,15 +11,18 @@ import plotly.graph_objects as go
 
 from effnet_lab.frames import COUNTS, VARIANTS, require
 from effnet_lab.names import UserError
-from effnet_lab.view.figures.scaling import ESTIMATED, plot_counts, plot_family
+from effnet_lab.view import theme
+from effnet_lab.view.axes import interval
+from effnet_lab.view.figures.scaling import ESTIMATED, EXPECTED, plot_counts, plot_family
+from effnet_lab.view.figures.scaling_study import plot_gain
 from effnet_lab.view.figures.stages import plot_stages
 from effnet_lab.view.table import Table, heading, write_value
 from effnet_lab.view.widgets.canvas import Canvas
 from effnet_lab.view.widgets.controls import Note, Range, menu, named, pick, row
 
 COLUMNS = ("madds", "params", "activation_bytes", "weight_bytes")
-AXES = ("madds", "params", "peak_activation_bytes", "flash_bytes", ESTIMATED)
-COMPARED = ("width", "depth", "resolution_px", *(name for name in AXES if name != ESTIMATED), ESTIMATED)
+AXES = ("madds", "params", "peak_activation_bytes", "flash_bytes", ESTIMATED, EXPECTED)
+COMPARED = ("width", "depth", "resolution_px", *AXES)
 RANGES = {
     "width": Range(low=0.05, high=2.0, step=0.05),
     "depth": Range(low=0.1, high=3.0, step=0.1),
@@ -29,6 +32,7 @@ RANGES = {
     "gamma": Range(low=1.0, high=2.0, step=0.01),
     "phi": Range(low=-4.0, high=7.0, step=0.25),
 }
+OUTSIDE = "This network lies outside what was trained for the law, so nothing is expected of it here."
 MODES = {"multipliers": ("width", "depth", "resolution_px"), "compound": ("alpha", "beta", "gamma", "phi")}
 
 
@@ -57,6 +61,8 @@ class ScalingView(ipw.VBox):
         COUNTS frame of the variants; a held variant is drawn from it.
     estimate : callable, optional
         From a COUNTS frame of one network to its estimated latency in ms.
+    expect : callable, optional
+        From the keywords of `count` to the top-1 that a law expects and what each dimension would add, see `Law.at`.
     mode : str
         "multipliers" or "compound": which sliders count.
     width, depth, resolution_px, alpha, beta, gamma, phi, fixed_ends
@@ -71,13 +77,14 @@ class ScalingView(ipw.VBox):
 
     def __init__(
         self, count: CountNetwork, variants: pd.DataFrame, *, counts: pd.DataFrame | None = None,
-        estimate: Callable[[pd.DataFrame], float] | None = None, mode: str = "multipliers", width: float = 1.0,
+        estimate: Callable[[pd.DataFrame], float] | None = None,
+        expect: Callable[..., tuple[pd.DataFrame, pd.DataFrame]] | None = None, mode: str = "multipliers", width: float = 1.0,
         depth: float = 1.0, resolution_px: int = 224, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15,
         phi: float = 1.0, fixed_ends: bool = True, column: str = "madds", x: str = "madds", y: str = "params",
         held: str = "",
     ) -> None:  # fmt: skip
         self._count, self._variants = count, require(variants, VARIANTS, caller="ScalingView")
-        self._counts, self._estimate = counts, estimate
+        self._counts, self._estimate, self._expect = counts, estimate, expect
         self.mode = ipw.ToggleButtons(options=list(MODES), value=pick("mode", mode, MODES))
         given = {"width": width, "depth": depth, "resolution_px": resolution_px}
         given |= {"alpha": alpha, "beta": beta, "gamma": gamma, "phi": phi}
@@ -100,10 +107,12 @@ class ScalingView(ipw.VBox):
     def _build(self) -> None:
         """Lay the controls out and listen to them."""
         self.text, self.canvas, self.stack_canvas, self.detail_canvas = Note(), Canvas(), Canvas(), Canvas()
+        self.constraint, self.gain_canvas = Note(), Canvas()
         self._rows = {mode: row(*(self.sliders[name] for name in names)) for mode, names in MODES.items()}
         super().__init__([
-            self.mode, *self._rows.values(), row(self.fixed_ends, self.hold, self.release), row(self.x, self.y, self.column),
-            self.text, self.stack_canvas, self.canvas, self.detail_canvas,
+            self.mode, *self._rows.values(), self.constraint, row(self.fixed_ends, self.hold, self.release),
+            row(self.x, self.y, self.column), self.text, self.stack_canvas, self.canvas, self.detail_canvas,
+            *([self.gain_canvas] if self._expect else ()),
         ])  # fmt: skip
         for control in (self.mode, self.fixed_ends, self.column, self.x, self.y, *self.sliders.values()):
             control.observe(self._on_change, names="value")
@@ -113,7 +122,8 @@ class ScalingView(ipw.VBox):
     @property
     def figures(self) -> dict[str, go.Figure]:
         """What is on show, by the names under which it is recorded."""
-        return {"your_stages": self.stack_canvas.figure, "your_network": self.figure, "your_layers": self.detail}
+        shown = {"your_stages": self.stack_canvas.figure, "your_network": self.figure, "your_layers": self.detail}
+        return shown | ({"your_gain": self.gain_canvas.figure} if self._expect else {})
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -150,9 +160,37 @@ class ScalingView(ipw.VBox):
             self.text.say(f"<b>{error}</b>")
 
     def _measured(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """What the network of the sliders costs, its estimated latency included."""
+        """What the network of the sliders costs, its estimated latency and expected top-1 included."""
         point, counts = self._count(**self.settings)
-        return (point.assign(**{ESTIMATED: self._estimate(counts)}) if self._estimate else point), counts
+        if self._estimate:
+            point = point.assign(**{ESTIMATED: self._estimate(counts)})
+        if self._expect:
+            expected = self._expect(**self.settings)[0].iloc[0]
+            point = point.assign(**{EXPECTED: expected[EXPECTED] if expected["inside"] else float("nan")})
+        return point, counts
+
+    def _say_constraint(self, madds: float) -> None:
+        """The paper's constraint at these coefficients: what it promises, and what rounding makes of it."""
+        if self.mode.value != "compound":
+            return self.constraint.say("")
+        settings = self.settings
+        unscaled, _ = self._count(**(settings | {"phi": 0.0}))
+        per_phi = settings["alpha"] * settings["beta"] ** 2 * settings["gamma"] ** 2
+        return self.constraint.say(
+            f"alpha · beta² · gamma² = <b>{per_phi:.2f}</b> (the paper asks for about 2). With phi = {settings['phi']:g} that is "
+            f"{per_phi ** settings['phi']:.2f} times the MAdds; after rounding it is "
+            f"<b>{madds / float(unscaled['madds'].iloc[0]):.2f}</b> times."
+        )
+
+    def _show_gain(self) -> None:
+        if self._expect is None:
+            return
+        expected, gains = self._expect(**self.settings)
+        top1, low, high, inside = expected[[EXPECTED, *interval(EXPECTED), "inside"]].iloc[0]
+        title = f"Where the next MAdd is best spent, from {top1:.0%} expected ({low:.0%} to {high:.0%})"
+        self.gain_canvas.show(
+            plot_gain(gains, title) if inside else theme.message_figure(OUTSIDE, theme.DETAIL_HEIGHT_PX)
+        )
 
     def _draw(self) -> None:
         for mode, sliders in self._rows.items():
@@ -163,6 +201,8 @@ class ScalingView(ipw.VBox):
         self.stack_canvas.show(plot_stages(counts, held_counts, self.column.value))
         self.canvas.show(plot_family(self._variants, point, self.x.value, self.y.value, held_point))
         self.detail_canvas.show(plot_counts(counts, self.column.value))
+        self._say_constraint(float(point["madds"].iloc[0]))
+        self._show_gain()
 
 
 def side_by_side(point: pd.DataFrame, held: pd.DataFrame | None = None) -> str:
