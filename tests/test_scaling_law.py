@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,10 @@ import pandas as pd
 import pytest
 
 from effnet_lab.names import UserError
-from effnet_lab.scaling import get_spec, totals
+from effnet_lab.scaling import Grid, get_spec, law_of, search, study_of, totals
 from effnet_lab.scaling.grown import grid_networks, matched_networks
 from effnet_lab.scaling.law import DIMENSIONS, features_of, fit_law, left_out
+from effnet_lab.studies.scaling_study.point import hits_of
 
 MICRO0 = get_spec("micro0")
 
@@ -154,3 +156,32 @@ def test_too_few_networks_are_refused():
     few = study(known, levels=1)
     with pytest.raises(UserError, match=r"at least 7 networks\. The study has 1"):
         fit_law(few[few["direction"] == "base"])
+
+
+def test_search_by_accuracy_puts_what_was_never_tried_last():
+    small = Grid(widths=(0.05, 0.1, 1.0), depths=(0.3, 0.6), resolutions=(32, 48, 64, 224))
+    found = search(classes=10, scale_ends=True, grid=small, by="accuracy")
+    assert found["inside"].tolist() == sorted(found["inside"], reverse=True)
+    assert not found.set_index("width").loc[1.0, "inside"].any()  # lite0's channels: no such network was trained
+    inside = found[found["inside"]]
+    assert inside["expected_top1"].is_monotonic_decreasing
+    base = found[(found["width"] == 0.05) & (found["depth"] == 0.3) & (found["resolution_px"] == 32)].iloc[0]
+    assert base["expected_top1"] == pytest.approx(law_of("scenes").of(MICRO0))
+    assert set(zip(found["width"], found["depth"], found["resolution_px"], strict=True)) == {
+        (w, d, r) for w, d, r in itertools.product(small.widths, small.depths, small.resolutions)
+    }
+    with pytest.raises(UserError, match="evenness"):
+        search(by="evennes")
+    with pytest.raises(UserError, match="scenes"):
+        search(grid=small, by="accuracy", task="scene")
+
+
+def test_the_study_that_comes_with_the_package_is_whole():
+    table = study_of("scenes")
+    assert (table["n_images"] == 2000).all()
+    for row in table.itertuples():
+        for scheme in ("float", "int8"):
+            hits = hits_of(getattr(row, f"{scheme}_hits"))
+            assert hits.mean() == pytest.approx(getattr(row, f"{scheme}_top1"))
+        spec = replace(MICRO0, width=row.width, depth=row.depth, resolution=row.resolution_px)
+        assert (totals(spec, 10).params, totals(spec, 10).madds) == (row.params, row.madds)

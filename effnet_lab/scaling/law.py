@@ -160,8 +160,8 @@ def study_of(task: str = "scenes") -> pd.DataFrame:
     folder = data_dir() / "studies"
     tasks = sorted(path.stem.removeprefix("scaling_") for path in folder.glob("scaling_*.csv"))
     lookup("task of a scaling study", task, dict.fromkeys(tasks))
-    table = pd.read_csv(folder / f"scaling_{task}.csv", keep_default_na=False, na_values=[""])
-    return frames.require(table.fillna({"guard": ""}), frames.SCALING_STUDY, caller="study_of")
+    table = pd.read_csv(folder / f"scaling_{task}.csv", converters={"guard": str})
+    return frames.require(table, frames.SCALING_STUDY, caller="study_of")
 
 
 def law_of_the_published(variants: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:

@@ -44,7 +44,9 @@ def summary(study: pd.DataFrame) -> pd.DataFrame:
 
 
 def coefficients(study: pd.DataFrame) -> pd.DataFrame:
-    """COEFFICIENTS frame: every triple of the grid at every level, and its difference to the paper's on the same images.
+    """COEFFICIENTS frame: every triple of the grid, and its difference to the paper's on the same images.
+
+    Only the levels at which the paper's own has been trained.
 
     The p-values are adjusted for the number of triples of a level (Holm, Scandinavian Journal of Statistics 6, 1979).
     """
@@ -54,7 +56,7 @@ def coefficients(study: pd.DataFrame) -> pd.DataFrame:
         triples = dict(iter(runs.groupby("model", sort=False)))
         paper = next((rows for rows in triples.values() if _is_paper(rows)), None)
         if paper is None:
-            raise UserError("The grid of this study lacks the paper's triple, alpha 1.2 and beta 1.1.")
+            continue
         found = [_triple_row(str(model), one, paper, unit) | {"level": level} for model, one in triples.items()]
         rows += _adjusted(found)
     return frames.build(frames.COEFFICIENTS, rows)
@@ -82,7 +84,9 @@ def gains(study: pd.DataFrame, cost: str = "madds") -> pd.DataFrame:
 
 
 def _per_doubling(value: float, doublings: float) -> float:
-    """What grows without costing more wins, or loses, without bound."""
+    """What grows without costing more wins, or loses, without bound; a cost that was not measured says nothing."""
+    if np.isnan(doublings):
+        return float("nan")
     return value / doublings if doublings > 0 else float(np.sign(value)) * float("inf") if value else 0.0
 
 

@@ -59,7 +59,9 @@ def plot_coefficients(coefficients: pd.DataFrame) -> go.Figure:
         return theme.message_figure("No triple of the grid has been trained yet.")
     rows = coefficients.sort_values(["alpha", "beta"])
     names = [f"{a:.3g} · {b:.3g} · {c:.3g}" for a, b, c in rows[["alpha", "beta", "gamma"]].to_numpy()]
-    fig = theme.new_figure("alpha · beta · gamma at equal MAdds", 130 + 30 * rows["alpha"].size)
+    fig = theme.new_figure(
+        "alpha · beta · gamma at equal MAdds (star: the paper's alpha and beta)", 170 + 30 * len(set(names))
+    )
     colors = theme.assign(rows["level"], theme.PALETTE)
     for level, part in rows.assign(name=names).groupby("level"):
         low, high = interval("float_top1")
@@ -71,8 +73,8 @@ def plot_coefficients(coefficients: pd.DataFrame) -> go.Figure:
                     "symbol": ["star" if own else "circle" for own in paper]},
             hovertext=hover(part, part["name"], COEFFICIENTS.values[1:]), hovertemplate="%{hovertext}<extra></extra>",
         )  # fmt: skip
-    fig.update_xaxes(**axis("float_top1").layout())
-    return fig.update_yaxes(title_text="alpha · beta · gamma (star: the paper's alpha and beta)", type="category")
+    fig.update_layout(showlegend=True).update_xaxes(**axis("float_top1").layout())
+    return fig.update_yaxes(title_text="alpha · beta · gamma", type="category")
 
 
 def plot_gain(gains: pd.DataFrame, title: str = "Where the next MAdd is best spent") -> go.Figure:

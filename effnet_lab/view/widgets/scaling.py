@@ -11,7 +11,6 @@ import plotly.graph_objects as go
 
 from effnet_lab.frames import COUNTS, VARIANTS, require
 from effnet_lab.names import UserError
-from effnet_lab.view import theme
 from effnet_lab.view.axes import interval
 from effnet_lab.view.figures.scaling import ESTIMATED, EXPECTED, plot_counts, plot_family
 from effnet_lab.view.figures.scaling_study import plot_gain
@@ -107,12 +106,12 @@ class ScalingView(ipw.VBox):
     def _build(self) -> None:
         """Lay the controls out and listen to them."""
         self.text, self.canvas, self.stack_canvas, self.detail_canvas = Note(), Canvas(), Canvas(), Canvas()
-        self.constraint, self.gain_canvas = Note(), Canvas()
+        self.constraint, self.expected, self.gain_canvas = Note(), Note(), Canvas()
         self._rows = {mode: row(*(self.sliders[name] for name in names)) for mode, names in MODES.items()}
         super().__init__([
             self.mode, *self._rows.values(), self.constraint, row(self.fixed_ends, self.hold, self.release),
             row(self.x, self.y, self.column), self.text, self.stack_canvas, self.canvas, self.detail_canvas,
-            *([self.gain_canvas] if self._expect else ()),
+            self.expected, self.gain_canvas,
         ])  # fmt: skip
         for control in (self.mode, self.fixed_ends, self.column, self.x, self.y, *self.sliders.values()):
             control.observe(self._on_change, names="value")
@@ -123,7 +122,7 @@ class ScalingView(ipw.VBox):
     def figures(self) -> dict[str, go.Figure]:
         """What is on show, by the names under which it is recorded."""
         shown = {"your_stages": self.stack_canvas.figure, "your_network": self.figure, "your_layers": self.detail}
-        return shown | ({"your_gain": self.gain_canvas.figure} if self._expect else {})
+        return shown | ({"your_gain": self.gain_canvas.figure} if self.gain_canvas.layout.display != "none" else {})
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -183,14 +182,17 @@ class ScalingView(ipw.VBox):
         )
 
     def _show_gain(self) -> None:
+        self.gain_canvas.layout.display = "none"
         if self._expect is None:
             return
         expected, gains = self._expect(**self.settings)
         top1, low, high, inside = expected[[EXPECTED, *interval(EXPECTED), "inside"]].iloc[0]
-        title = f"Where the next MAdd is best spent, from {top1:.0%} expected ({low:.0%} to {high:.0%})"
-        self.gain_canvas.show(
-            plot_gain(gains, title) if inside else theme.message_figure(OUTSIDE, theme.DETAIL_HEIGHT_PX)
-        )
+        self.expected.say("" if inside else OUTSIDE)
+        if inside:
+            self.gain_canvas.layout.display = ""
+            self.gain_canvas.show(
+                plot_gain(gains, f"The next MAdd; expected top-1 {top1:.0%} ({low:.0%} to {high:.0%})")
+            )
 
     def _draw(self) -> None:
         for mode, sliders in self._rows.items():
