@@ -205,7 +205,13 @@ def _wait_for_address(log: Path, process: subprocess.Popen, timeout_s: float = 1
     """The address that the server prints, once it answers."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline and process.poll() is None:
-        if found := re.search(r"http://127\.0\.0\.1:\d+/\S*token=\w+", log.read_text()):
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/\S*token=\w+", log.read_text())
+        if found and _listens(int(found.group(1))):  # it is printed a moment before
             return found.group()
         time.sleep(0.1)
     raise RuntimeError(f"No address after {timeout_s} s:\n{log.read_text()[-2000:]}")
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

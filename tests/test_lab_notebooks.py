@@ -170,7 +170,7 @@ def test_lab_opens_the_first_steps_without_an_announcement(server, browser):
     page.goto(url)  # the first page of this server: later ones find the tabs of the last
     page.wait_for_selector(lab.NOTEBOOK, timeout=60_000)
     assert page.locator(".lm-DockPanel-tabBar .lm-TabBar-tabLabel").all_inner_texts() == ["00_first_steps.ipynb"]
-    assert page.get_by_text("Where do I start?").count()
+    page.get_by_text("Where do I start?").first.wait_for(state="attached", timeout=60_000)
     page.wait_for_timeout(2000)  # an announcement comes a moment after the page
     assert page.locator(".jp-toast-message, .jp-Dialog, .Toastify__toast").count() == 0
     page.wait_for_selector(f"{lab.NOTEBOOK} .cm-foldGutter", state="attached", timeout=30_000)  # code can be folded

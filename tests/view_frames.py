@@ -285,3 +285,50 @@ def history() -> pd.DataFrame:
         for e in range(1, 6)
     ]
     return frames.build(frames.HISTORY, rows)
+
+
+def _shares(name: str, *values: float) -> list[dict]:
+    """Shares with ends of an interval two points away."""
+    return [{name: value, f"{name}_lo": value - 0.02, f"{name}_hi": value + 0.02} for value in values]
+
+
+def scaling() -> pd.DataFrame:
+    """A base and four directions at twice its MAdds."""
+    names = ("base", "width", "depth", "resolution", "compound")
+    both = zip(
+        _shares("float_top1", 0.7, 0.72, 0.6, 0.8, 0.85), _shares("int8_top1", 0.69, 0.71, 0.6, 0.79, 0.84), strict=True
+    )
+    rows = [
+        {"model": f"tiny_{name}", "direction": name, "level": 1 + bool(i), "madds": 1000 * (1 + bool(i)), "params": 100 + i,
+         "n_images": 500, "n_seeds": 2} | top1 | int8
+        for i, (name, (top1, int8)) in enumerate(zip(names, both, strict=True))
+    ]  # fmt: skip
+    return frames.build(frames.SCALING, rows)
+
+
+def coefficients() -> pd.DataFrame:
+    """The paper's triple and two others at two levels."""
+    triples = ((1.2, 1.1, 1.17), (1.0, 1.0, 1.41), (2.0, 1.0, 1.0))
+    rows = [
+        {"alpha": a, "beta": b, "gamma": c, "level": level, "model": f"tiny_{a:g}_{level:g}", "n_images": 500, "n_seeds": 2,
+         "p_adjusted": NAN if a == 1.2 else 0.03} | _shares("float_top1", 0.8 - 0.01 * i)[0] | _shares("difference", -0.01 * i)[0]
+        for level in (2.0, 4.0) for i, (a, b, c) in enumerate(triples)
+    ]  # fmt: skip
+    return frames.build(frames.COEFFICIENTS, rows)
+
+
+def slopes() -> pd.DataFrame:
+    """What each dimension would add."""
+    cells = _shares("gain", 0.02, -0.05, 0.1)
+    names = ("width", "depth", "resolution")
+    return frames.build(frames.SLOPES, [{"direction": name} | row for name, row in zip(names, cells, strict=True)])
+
+
+def left_out() -> pd.DataFrame:
+    """Three networks that a law never saw, one of them outside."""
+    rows = [
+        {"rule": "one network left out", "model": f"tiny{i}", "direction": "width", "float_top1": 0.7 + 0.05 * i,
+         "error": 0.01, "inside": i < 2} | cells
+        for i, cells in enumerate(_shares("expected_top1", 0.69, 0.74, 0.79))
+    ]  # fmt: skip
+    return frames.build(frames.LEFT_OUT, rows)

@@ -68,6 +68,7 @@ from effnet_lab.frames.networks import (
     SCALING,
     SCALING_GAIN,
     SCALING_STUDY,
+    SLOPES,
     VARIANTS,
 )
 from effnet_lab.frames.tables import MODEL_FILE, Frame, build, require
@@ -135,6 +136,7 @@ __all__ = [
     "SCALING_GAIN",
     "SCALING_STUDY",
     "SENSITIVITY",
+    "SLOPES",
     "TRADEOFFS",
     "VARIANTS",
     "VERDICTS",

@@ -66,6 +66,11 @@ SCALING_GAIN = Frame(  # int8 top-1 per doubling of a cost, of a direction or a 
     first=("cost", "direction", "alpha", "beta", "gamma", "level", "gain"),
     values=("level", "alpha", "beta", "gamma", "gain", "gain_lo", "gain_hi", "n_seeds"),
 )
+SLOPES = Frame(  # where a law rises at one network: top-1 per doubling of the MAdds along each dimension
+    name="slopes",
+    keys=("direction",),
+    values=("gain", "gain_lo", "gain_hi"),
+)
 LEFT_OUT = Frame(  # a law's error on networks that it was not fitted to
     name="left_out",
     keys=("rule", "model", "direction"),

@@ -59,7 +59,7 @@ class Law:
         return pd.DataFrame(values | {"inside": boxed & (leverage <= self.leverage + 1e-9)})
 
     def gain(self, spec: NetSpec) -> pd.DataFrame:
-        """Where the next MAdd is best spent: columns direction, gain, gain_lo, gain_hi, points of top-1 per doubling of MAdds.
+        """Where the next MAdd is best spent: SLOPES frame, top-1 per doubling of the MAdds along each dimension.
 
         The slope of the law at the network along each dimension, with the 95 % interval of the slope.
         """
@@ -77,7 +77,7 @@ class Law:
             rows.append(
                 {"direction": dimension, "gain": gain, "gain_lo": gain - half * error, "gain_hi": gain + half * error}
             )
-        return pd.DataFrame(rows)
+        return frames.build(frames.SLOPES, rows)
 
     def at(self, **settings: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
         """What `expect` and `gain` say of the network that the keywords of `spec_of` make."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 import plotly.graph_objects as go
 
-from effnet_lab.frames import COEFFICIENTS, LEFT_OUT, SCALING, require
+from effnet_lab.frames import COEFFICIENTS, LEFT_OUT, SCALING, SLOPES, require
 from effnet_lab.names import lookup
 from effnet_lab.view import theme
 from effnet_lab.view.axes import axis, interval
@@ -83,8 +83,9 @@ def plot_gain(gains: pd.DataFrame, title: str = "Where the next MAdd is best spe
     Parameters
     ----------
     gains : DataFrame
-        Columns direction, gain, gain_lo and gain_hi.
+        SLOPES frame.
     """
+    require(gains, SLOPES, caller="plot_gain")
     fig = theme.new_figure(title, theme.DETAIL_HEIGHT_PX)
     fig.add_bar(
         x=gains["direction"], y=gains["gain"], width=0.5, showlegend=False,
@@ -92,6 +93,7 @@ def plot_gain(gains: pd.DataFrame, title: str = "Where the next MAdd is best spe
         error_y={"symmetric": False, "array": gains["gain_hi"] - gains["gain"], "arrayminus": gains["gain"] - gains["gain_lo"]},
         hovertemplate="%{x}: %{y:+.1%} per doubling<extra></extra>",
     )  # fmt: skip
+    fig.update_xaxes(title_text="what grows")
     return fig.update_yaxes(title_text="top-1 per doubling of the MAdds", tickformat="+.0%")
 
 

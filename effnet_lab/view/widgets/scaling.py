@@ -168,17 +168,18 @@ class ScalingView(ipw.VBox):
             point = point.assign(**{EXPECTED: expected[EXPECTED] if expected["inside"] else float("nan")})
         return point, counts
 
-    def _say_constraint(self, madds: float) -> None:
+    def _unscaled_madds(self) -> float:
+        """MAdds at phi = 0, what the constraint is counted from."""
+        unscaled, _ = self._count(**(self.settings | {"phi": 0.0}))
+        return float(unscaled["madds"].iloc[0])
+
+    def _constraint(self, ratio: float) -> str:
         """The paper's constraint at these coefficients: what it promises, and what rounding makes of it."""
-        if self.mode.value != "compound":
-            return self.constraint.say("")
         settings = self.settings
-        unscaled, _ = self._count(**(settings | {"phi": 0.0}))
         per_phi = settings["alpha"] * settings["beta"] ** 2 * settings["gamma"] ** 2
-        return self.constraint.say(
+        return (
             f"alpha · beta² · gamma² = <b>{per_phi:.2f}</b> (the paper asks for about 2). With phi = {settings['phi']:g} that is "
-            f"{per_phi ** settings['phi']:.2f} times the MAdds; after rounding it is "
-            f"<b>{madds / float(unscaled['madds'].iloc[0]):.2f}</b> times."
+            f"{per_phi ** settings['phi']:.2f} times the MAdds; after rounding it is <b>{ratio:.2f}</b> times."
         )
 
     def _show_gain(self) -> None:
@@ -197,13 +198,14 @@ class ScalingView(ipw.VBox):
     def _draw(self) -> None:
         for mode, sliders in self._rows.items():
             sliders.layout.display = "flex" if mode == self.mode.value else "none"
+        unscaled = self._unscaled_madds() if self.mode.value == "compound" else 0.0
         point, counts = self._measured()
         held_point, held_counts = self._held or (None, None)
         self.text.say(side_by_side(point, held_point))
         self.stack_canvas.show(plot_stages(counts, held_counts, self.column.value))
         self.canvas.show(plot_family(self._variants, point, self.x.value, self.y.value, held_point))
         self.detail_canvas.show(plot_counts(counts, self.column.value))
-        self._say_constraint(float(point["madds"].iloc[0]))
+        self.constraint.say(self._constraint(float(point["madds"].iloc[0]) / unscaled) if unscaled else "")
         self._show_gain()
 
 
