@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from effnet_lab.images.labels import read_labels
 from effnet_lab.litert import read_graph
 from effnet_lab.names import UserError
-from effnet_lab.quantize import Statistics
+from effnet_lab.quantize.calibration import Statistics
 from effnet_lab.regress import check_parameters
 
 FUZZ = Path(__file__).parent / "fuzz"
@@ -49,13 +49,16 @@ def test_a_fault_is_noticed(fuzz, tmp_path):
     attacked = fuzz.Attacked(tmp_path, tmp_path)
     try:
         planted = {
-            "traceback": "1 / 0", "late": "import time; time.sleep(30)", "memory": "b'x' * (3 << 30)",
+            "traceback": "1 / 0",
+            "late": "while True: pass",
+            "memory": "kept = b'x' * (2 << 30); import time; time.sleep(60)",
             "outside": f"open({str(tmp_path.parent / 'outside')!r}, 'w').close()",
-            "badly said": "from effnet_lab.names import UserError; raise UserError('x' * 400)",
+            "badly said": "import effnet_lab.names as n; print('effnet-lab: one line more'); raise n.UserError('')",
             "died": "import os; os.abort()",
-        }  # fmt: skip
+        }
         for outcome, code in planted.items():
-            answer = attacked.ask({"door": "planted", "file": code, "out": ""}, late_s=3.0)
+            late_s = 1.0 if outcome == "late" else 60.0
+            answer = attacked.ask({"door": "planted", "file": code, "out": ""}, late_s=late_s)
             assert answer["outcome"].startswith(outcome), answer
             if attacked.process.poll() is not None:
                 attacked.close()

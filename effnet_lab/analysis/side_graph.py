@@ -16,6 +16,7 @@ from effnet_lab.analysis.plan import OpStep, Plan
 from effnet_lab.litert.runner import KERNELS, invoke, open_interpreter
 from effnet_lab.litert.surgery import Assembly
 from effnet_lab.litert.trial import require_parts_survive
+from effnet_lab.names import UserError
 
 
 class SideGraph:
@@ -52,7 +53,12 @@ class SideGraph:
         for step in plan.steps:
             wanted = step.pair is not None and (beside is None or step.op.index in beside)
             self._add(step, wanted, step.op.index in passed_on)
-        ends = [self._values[i] for i in dict.fromkeys((plan.logits, *plan.outputs))]
+        wanted_ends = list(dict.fromkeys((plan.logits, *plan.outputs)))
+        if stored := [i for i in wanted_ends if i not in self._values]:
+            raise UserError(
+                f"The output {source.graph.tensors[stored[0]].name[:60]!r} is a constant: nothing can change it."
+            )
+        ends = [self._values[i] for i in wanted_ends]
         shown = ends if ends_only else [*ends, *self._float.values(), *self._codes.values()]
         content = self._assembly.content(self._inputs, list(dict.fromkeys(shown)))
         if not ends_only:

@@ -60,10 +60,12 @@ def write_answers(path: Path, about: list[dict[str, Any]], answers: Answers) -> 
 def read_answers(path: Path, about: list[dict[str, Any]]) -> Answers:
     """Reverse of `write_answers`; refuses the answers of other networks, or to other images."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             found = json.loads(str(stored["about"]))
             arrays = {name: stored[name] for name in stored.files if name != "about"}
         found = found if isinstance(found, list) else [found]
+        if not all(isinstance(one, dict) for one in found):
+            raise ValueError("it does not say whose they are")
         networks = [
             list(zip(arrays[f"ranked{i}"].astype(np.int32), arrays[f"confidence{i}"].astype(np.float32), strict=True))
             for i in range(len(about) if len(found) == len(about) else 0)

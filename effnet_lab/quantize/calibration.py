@@ -106,10 +106,12 @@ class Statistics:
     def load(cls, path: Path) -> Statistics:
         """Reverse of `save`; `UserError` where the file is something else."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
                 about = json.loads(file["about"].tobytes())
                 arrays = {name: file[name] for name in _ARRAYS}
             about |= {name: tuple(about[name]) for name in _WORDS}
+            if not all(isinstance(word, str) for name in _WORDS for word in about[name]):
+                raise ValueError("its names are no texts")
             found = cls(**about, **arrays)
             size = (len(found.images), len(found.tensors))
             shapes = [arrays[name].shape for name in _ARRAYS]

@@ -112,7 +112,7 @@ def _code_cells(path: Path) -> list[Cell]:
         return [Cell("".join(cell["source"]), tuple(cell["metadata"].get("tags", ()))) for cell in code]
     except FileNotFoundError:
         raise UserError(f"No notebook at {path}. Give a name such as 01_scaling, or the path of an .ipynb.") from None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise UserError(f"{path} is not a notebook (nbformat 4). Give the path of an .ipynb file.") from None
 
 
@@ -147,7 +147,7 @@ def _parsed(source: str, notebook: str) -> ast.Module:
             return ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # a null byte; brackets without end
         said = getattr(error, "msg", None) or str(error) or type(error).__name__
-        raise UserError(f"A cell of {notebook} is no Python ({said}): {source.strip()[:60]!r}. Mend it.") from None
+        raise UserError(f"A cell of {notebook} is no Python ({said[:80]}): {source.strip()[:60]!r}. Mend it.") from None
 
 
 def _parameter(statement: ast.stmt, comments: Mapping[int, str], notebook: str) -> Parameter:

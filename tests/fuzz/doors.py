@@ -153,6 +153,7 @@ def call(words: list[str]) -> int:
 
 def attempt(door: str, file: str, out: str) -> dict[str, Any]:
     """How a command ended: done, refused in one line, or a fault."""
+    from effnet_lab.cli.saying import refuse
     from effnet_lab.names import UserError
 
     _form, _name, words = DOORS[door]
@@ -168,7 +169,8 @@ def attempt(door: str, file: str, out: str) -> dict[str, Any]:
                 outcome = {0: "done", 1: "done", 2: "refused"}.get(code, f"exit code {code}")
     except UserError as error:
         outcome = "refused"
-        said.write(f"effnet-lab: {error}")
+        with redirect_stderr(said):
+            refuse(str(error), 2)
     except BaseException:  # noqa: BLE001  anything else is what this looks for
         outcome = "traceback"
         said.write(traceback.format_exc())

@@ -78,11 +78,11 @@ class Attacked:
             line = ""
         done.set()
         watcher.join()
-        answer = (
-            json.loads(line)
-            if line
-            else {"outcome": ended[0] if ended else f"died ({self.process.wait()})", "said": ""}
-        )
+        if line:
+            answer = json.loads(line)
+        else:
+            code = self.process.wait()
+            answer = {"outcome": ended[0] if ended else f"died ({code})", "said": ""}
         try:
             seconds = _cpu_s([psutil.Process(self.process.pid)]) - before
         except (psutil.Error, ValueError):

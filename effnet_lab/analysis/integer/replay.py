@@ -76,7 +76,14 @@ class Replay:
     def compare_known(self, op: Op) -> Compared:
         """The same; `UserError` says what is not known of its arithmetic."""
         case = self.case(op)
-        quantities = {step.quantity: step.value for step in steps(case)}
+        try:
+            quantities = {step.quantity: step.value for step in steps(case)}
+        except (ValueError, IndexError, ArithmeticError, MemoryError) as error:
+            if isinstance(error, UserError):
+                raise
+            raise UserError(
+                f"Its shapes do not fit its options ({str(error)[:80]}), as the file states them."
+            ) from None
         theirs = self.codes(case.output)
         return Compared(
             n_values=theirs.size,
