@@ -252,6 +252,13 @@ def test_what_int8_ranks_otherwise_is_marked():
     assert "window" not in [shape.name for shape in figure.layout.shapes]
 
 
+def test_the_order_of_what_is_improbable_is_not_marked():
+    answers = both("tench", "drake", "crane")
+    answers["score"] = answers["score"].where(answers["rank"] == 1, 0.004)
+    figure = plot_answers(np.zeros((30, 40, 3), np.uint8), answers)
+    assert not [note.text for note in figure.layout.annotations if "was" in note.text]
+
+
 def test_the_same_answers_are_not_marked():
     figure = plot_answers(np.zeros((30, 40, 3), np.uint8), both("tench", "crane", "drake"), (5, 5, 20, 20))
     assert figure.layout.title.text == "a.png: both say tench"

@@ -33,7 +33,7 @@ _PAGE_STYLE = """
 .effnet-table tbody td { padding: 4px 7px; border: 0; border-bottom: 1px solid var(--line); vertical-align: top;
   overflow-wrap: break-word; background: transparent; }
 .effnet-table .gt_right { text-align: right !important; } .effnet-table .gt_left { text-align: left !important; }
-.effnet-table td.gt_right { white-space: nowrap; }
+.effnet-table td i { white-space: nowrap; }
 .effnet-table td .long { display: block; min-width: 12rem; max-width: 34rem; }
 .effnet-table i { color: var(--soft); font-style: normal; }
 .effnet-table caption, .effnet-table .gt_title { text-align: left; font-weight: 600; padding: 2px 10px; }

@@ -23,6 +23,7 @@ from effnet_lab.view.text import file_label, records
 PICTURE_PX, TILE_PX = 360, 120  # longer side of the picture, side of a tile of the gallery
 TILES_PER_ROW = 6
 TILE_ROW_PX = 190
+MEANT = 0.005  # probability below which an order means nothing
 MOVED, NEW = "was {rank} in {other}", "not among the first {n} in {other}"
 
 
@@ -126,11 +127,14 @@ def _short(file: tuple[str, str, str], files: Sequence[tuple[str, str, str]]) ->
 
 
 def _marks(first: pd.DataFrame, second: pd.DataFrame, other: str) -> list[str]:
-    """What is another in the second list than in the first, per row; "" where nothing is."""
+    """What is another in the second list than in the first, per row; "" where nothing is, or nothing that counts."""
     before = dict(zip(first["class_index"], first["rank"], strict=True))
+    scores = dict(zip(first["class_index"], first["score"], strict=True))
     out = []
-    for rank, index in zip(second["rank"], second["class_index"], strict=True):
-        if index not in before:
+    for rank, index, score in zip(second["rank"], second["class_index"], second["score"], strict=True):
+        if max(score, scores.get(index, 0.0)) < MEANT:
+            out.append("")
+        elif index not in before:
             out.append(NEW.format(n=len(first), other=other))
         else:
             out.append("" if before[index] == rank else MOVED.format(rank=before[index], other=other))
