@@ -4,7 +4,9 @@ The changes are cosmic-ray's. Each is tried in a fork of a process that has the 
 memory: no file is written, and a change costs as much as the tests that it has to fail. plan.toml says which modules are
 changed and which tests have to notice; survivors.md lists what went unnoticed, with a reason.
 
-    python tests/mutation/run.py [GROUP ...] [--jobs N] [--write]
+    python tests/mutation/run.py [GROUP ...] [--jobs N] [--sample N] [--write]
+
+With --sample, only so many changes of each group are tried, drawn with a fixed seed, and survivors.md says how many there are.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import gc
 import itertools
 import math
 import os
+import random
 import re
 import resource
 import signal
@@ -41,6 +44,7 @@ Written by `make mutate`, which changes one operator, number or condition at a t
 the quick tests on it. What went unnoticed stands below its table, with the reason why it may; a line without a reason is a
 test to be written. The run fails if less than 85 % are noticed.
 """
+SEED = 0  # of samples
 LEAST = 0.85  # share that has to be noticed
 WALL_S, MEMORY = 3600, 8 << 30  # what one run of the tests may take before it counts as failed; CPU time: see `Trial`
 UNNOTICED, NOTICED, NOTICED_BY = 0, 1, 2  # exit codes of a fork; the last one plus the place of the test that failed
@@ -269,13 +273,26 @@ def read_reasons() -> dict[tuple[str, str, str], str]:
     return reasons
 
 
-def run_group(name: str, plan: dict, jobs: int, only: set | None) -> tuple[list[dict], list[Mutant]]:
+def drawn(changes: list[Mutant], n: int) -> list[Mutant]:
+    """So many of the changes, always the same, and those that change nothing."""
+    real = [change for change in changes if change.line]
+    kept = {id(change) for change in random.Random(SEED).sample(real, min(n, len(real)))}
+    return [change for change in changes if not change.line or id(change) in kept]
+
+
+def run_group(
+    name: str, plan: dict, jobs: int, only: set | None, sample: int | None
+) -> tuple[list[dict], list[Mutant]]:
     """Rows of the table, one per module, and what went unnoticed."""
     group, started = plan["groups"][name], time.monotonic()
     paths = [str(path.relative_to(ROOT)) for pattern in group["modules"] for path in sorted(ROOT.glob(pattern))]
-    changes = (
+    changes: Iterable[Mutant] = (
         m for path in paths for m in mutants(path, plan["operators"]) if only is None or not m.line or m.key in only
     )
+    found = 0
+    if sample is not None:
+        every = list(changes)
+        found, changes = sum(bool(m.line) for m in every), drawn(every, sample)
     outcomes = try_changes(changes, group["tests"], jobs)
     if odd := [mutant.path for mutant, seen in outcomes if seen and not mutant.line]:
         raise SystemExit(
@@ -285,7 +302,9 @@ def run_group(name: str, plan: dict, jobs: int, only: set | None) -> tuple[list[
     rows = []
     for path in paths:
         noticed = [seen for mutant, seen in outcomes if mutant.path == path]
-        rows.append({"group": name, "module": path, "changes": len(noticed), "noticed": sum(noticed)})
+        rows.append(
+            {"group": name, "module": path, "changes": len(noticed), "noticed": sum(noticed), "drawn_from": found}
+        )
     print(f"{name}: {len(outcomes)} changes in {time.monotonic() - started:.0f} s", flush=True)
     return rows, sorted((m for m, seen in outcomes if not seen), key=lambda m: (m.path, m.line))
 
@@ -307,6 +326,11 @@ def write(rows: list[dict], survivors: list[Mutant], reasons: dict) -> None:
     for name in dict.fromkeys(row["group"] for row in rows):
         mine = [row for row in rows if row["group"] == name]
         lines = [name, "", table(mine)]
+        if found := mine[0]["drawn_from"]:
+            lines += [
+                "",
+                f"A sample: {sum(row['changes'] for row in mine)} of {found} changes, drawn with seed {SEED}.",
+            ]
         for path in (row["module"] for row in mine):
             keys = dict.fromkeys(m.key for m in survivors if m.path == path)
             lines += ["", f"### {path}", ""] if keys else []
@@ -335,6 +359,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("groups", nargs="*", choices=[[], *plan["groups"]])
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--sample", type=int, help="changes per group at most, drawn with a fixed seed")
     parser.add_argument("--again", action="store_true", help="only what survivors.md lists")
     parser.add_argument("--write", action="store_true", help="write survivors.md")
     parser.add_argument("--show", action="store_true", help="print what went unnoticed")
@@ -344,7 +369,7 @@ def main() -> int:
     reasons = read_reasons()
     rows, survivors = [], []
     for name in asked.groups or plan["groups"]:
-        more = run_group(name, plan, asked.jobs, set(reasons) if asked.again else None)
+        more = run_group(name, plan, asked.jobs, set(reasons) if asked.again else None, asked.sample)
         rows, survivors = rows + more[0], survivors + more[1]
     print(table(rows))
     unexplained = [m for m in survivors if not reasons.get(m.key)]
