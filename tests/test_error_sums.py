@@ -11,6 +11,7 @@ from hand_made import tensor
 
 from effnet_lab.analysis.error_sums import Accumulated, DeadChannels, Local, LogitErrors
 from effnet_lab.analysis.metrics import (
+    IDEAL_RMSE_OVER_SCALE,
     ErrorSums,
     adder,
     channel_sqnr_db,
@@ -48,6 +49,11 @@ def test_a_full_scale_sine_on_eight_bits_has_eight_effective_bits():
     sine = np.sin(np.arange(100_000) * 0.7310585)
     rounded = np.clip(np.round(sine * 127.5), -128, 127) / 127.5
     assert ErrorSums.of(sine, rounded).effective_bits == pytest.approx(8.0, abs=0.05)
+
+
+def test_rounding_alone_costs_a_known_share_of_a_step():
+    values = np.linspace(-100.0, 100.0, 100_001)
+    assert ErrorSums.of(values, np.round(values)).rmse == pytest.approx(IDEAL_RMSE_OVER_SCALE, rel=1e-3)
 
 
 def test_nothing_has_no_mean():
@@ -279,6 +285,15 @@ def test_the_accumulated_columns():
     assert row["effective_bits"] == pytest.approx((row["sqnr_accumulated_db"] - 1.76) / 6.02)
     assert row["cosine"] == pytest.approx((1 + 4 + 14 + 3 + 4 + 16) / math.sqrt(50 * (1 + 4 + 12.25 + 1 + 4 + 16)))
     assert math.isnan(watching.row(PAIRS[1])["n_dead_channels"])
+
+
+def test_a_map_has_its_channels_last():
+    one = pair(3, shape=(1, 2, 2, 3))
+    watching = Accumulated([one])
+    watching.begin()
+    watching.see(PaperTwins(float3=np.zeros((1, 2, 2, 3)), codes3=[[[[1, 2, 3], [1, 5, 3]], [[1, 2, 3], [1, 2, 3]]]]))
+    watching.keep()
+    assert watching.row(one)["n_dead_channels"] == 2
 
 
 def test_a_scalar_has_no_channels():

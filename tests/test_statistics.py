@@ -9,12 +9,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from effnet_lab.evaluate.compare import compare_predictions, describe_difference, images_needed
+from effnet_lab.evaluate.compare import compare_all, compare_predictions, describe_difference, images_needed
 from effnet_lab.evaluate.image_stream import StageClock
 from effnet_lab.evaluate.predictions import Predictions
 from effnet_lab.images import ImageSet, Preprocess
 from effnet_lab.intervals import (
+    crossed_interval,
     difference_interval,
     difference_row,
     mcnemar,
@@ -211,3 +213,50 @@ def test_other_images_are_refused():
         compare_predictions(one, said(pairs(1, 2, 4)[1]))
     with pytest.raises(UserError, match="on the same images"):
         compare_predictions(one, replace(other, images=replace(other.images, fingerprint="2" * 16)))
+
+
+def test_every_pair_that_saw_the_same_images_is_compared():
+    first, second = pairs(1, 2, 3)
+    answers = [said(first, model="a"), said(second, model="b"), said(first, model="c")]
+    others = said(pairs(1, 2, 4)[0], model="d")
+    table = compare_all([*answers, others])
+    assert list(zip(table["model"], table["against"].str[0], strict=True)) == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert compare_all([others]).empty
+
+
+# --- seeds and images
+
+
+def by_loops(values: np.ndarray) -> tuple[float, float]:
+    """Half of the interval and its degrees of freedom, by the sums of squares of a two-way layout without repetition."""
+    seeds, images = values.shape
+    mean, of_image, of_seed = values.mean(), values.mean(axis=0), values.mean(axis=1)
+    ms_images = seeds * sum((m - mean) ** 2 for m in of_image) / (images - 1)
+    ms_seeds = images * sum((m - mean) ** 2 for m in of_seed) / (seeds - 1)
+    left = sum((values[s, i] - of_seed[s] - of_image[i] + mean) ** 2 for s in range(seeds) for i in range(images))
+    more = max(0.0, ms_seeds - left / ((seeds - 1) * (images - 1)))
+    freedom = (ms_images + more) ** 2 / (ms_images**2 / (images - 1) + more**2 / (seeds - 1))
+    return float(stats.t.ppf(0.975, freedom) * np.sqrt((ms_images + more) / values.size)), freedom
+
+
+@pytest.mark.parametrize("apart", [0.0, 3.0], ids=["seeds alike", "seeds apart"])
+def test_seeds_and_images_are_two_sources_of_chance(apart):
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(4, 7)) + rng.normal(size=7) + apart * np.arange(4)[:, None]
+    mean, low, high = crossed_interval(values)
+    half, freedom = by_loops(values)
+    assert (mean, low, high) == pytest.approx((values.mean(), values.mean() - half, values.mean() + half))
+    assert freedom < 6 or apart == 0.0  # with seeds that differ, it is the few seeds that count
+
+
+def test_one_seed_leaves_the_images():
+    values = np.array([[1.0, 0.0, 1.0, 1.0, 0.0]])
+    interval = stats.ttest_1samp(values[0], 0.0).confidence_interval(0.95)
+    assert crossed_interval(values) == pytest.approx((0.6, interval.low, interval.high))
+    assert crossed_interval(values, 0.5)[2] == pytest.approx(
+        stats.ttest_1samp(values[0], 0.0).confidence_interval(0.5).high
+    )
+
+
+def test_values_that_are_all_alike_have_no_interval():
+    assert crossed_interval(np.ones((3, 5))) == (1.0, 1.0, 1.0)
