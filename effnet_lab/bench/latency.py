@@ -53,7 +53,7 @@ def measure_latency(
     models : sequence of path
         .tflite files.
     threads : int
-        Of each interpreter.
+        Threads of each interpreter.
     kernels : str
         Kernel path, see `litert.KERNELS`.
     n_runs : int

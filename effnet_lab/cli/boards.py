@@ -43,8 +43,12 @@ def ethosu(
     accelerator: Annotated[
         str, typer.Option(help="ethos-u55-32, -64, -128, -256, ethos-u65-256 (i.MX 93) or -512.")
     ] = "ethos-u65-256",
-    system_config: Annotated[str | None, typer.Option(help="Clock and bandwidths, of those that Vela ships.")] = None,
-    memory_mode: Annotated[str | None, typer.Option(help="Where weights and activations lie.")] = None,
+    system_config: Annotated[
+        str | None, typer.Option(help="Clock and bandwidths: one of the configurations that Vela ships.")
+    ] = None,
+    memory_mode: Annotated[
+        str | None, typer.Option(help="Where weights and activations are stored: one of Vela's memory modes.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="File for the compiled network.")] = None,
     layers: Annotated[bool, typer.Option("--layers", help="Also a row for each op.")] = False,
     json: Json = False,

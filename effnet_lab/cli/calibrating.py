@@ -31,11 +31,13 @@ def calibrate(
     ] = None,
     inputs: Inputs = None,
     split: Annotated[
-        str | None, typer.Option(help="Of these images: calibration (the default), train or all; never evaluation.")
+        str | None,
+        typer.Option(help="Split of these images: calibration (the default), train or all; never evaluation."),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Images at most, spread evenly over the classes.")] = None,
     merge: Annotated[
-        Path | None, typer.Option(help="Add to statistics of the same network on other images; those count as earlier.")
+        Path | None,
+        typer.Option(help="Add to statistics of the same network on other images; those images come first."),
     ] = None,
     against: Annotated[Path | None, typer.Option(help="Statistics to compare with, layer by layer.")] = None,
     method: Annotated[str, typer.Option(help="For --against: minmax, moving_average, percentile, mse.")] = "minmax",

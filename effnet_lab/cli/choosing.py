@@ -22,8 +22,10 @@ def mixed_precision(
     data: Data,
     out: Annotated[Path, typer.Option(help="The .tflite file; the search is kept beside it, in a folder of its name.")],
     calibration: Annotated[str, typer.Option(help=f"Never evaluation images. {DATA}")] = "scenes",
-    max_drop: Annotated[float | None, typer.Option(help="Points of top-1 below the float network, at most.")] = None,
-    max_bytes: Annotated[int | None, typer.Option(help="Of the file.")] = None,
+    max_drop: Annotated[
+        float | None, typer.Option(help="Loss of top-1 against the float network in points, at most.")
+    ] = None,
+    max_bytes: Annotated[int | None, typer.Option(help="Size of the file in bytes, at most.")] = None,
     max_ms: Annotated[float | None, typer.Option(help="CPU time of an inference here, one thread.")] = None,
     max_arena: Annotated[int | None, typer.Option(help="Bytes of the arena of TensorFlow Lite Micro.")] = None,
     minimise: Annotated[str, typer.Option(help="The cost with --max-drop alone: bytes, ms or arena.")] = "bytes",

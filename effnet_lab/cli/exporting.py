@@ -30,7 +30,7 @@ def export(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="Schemes by layer, the last rule that matches counts: 'int8; op:dense=float32; block:0=int16x8'; or a "
+            help="Schemes by layer, the last rule that matches wins: 'int8; op:dense=float32; block:0=int16x8'; or a "
             "file of such rules."
         ),
     ] = None,
@@ -52,7 +52,8 @@ def export(
     ] = None,
     inputs: Inputs = None,
     split: Annotated[
-        str | None, typer.Option(help="Of these images: calibration (the default), train or all; never evaluation.")
+        str | None,
+        typer.Option(help="Split of these images: calibration (the default), train or all; never evaluation."),
     ] = None,
     limit: Annotated[int, typer.Option(help="Calibration images at most.")] = 200,
     statistics: Annotated[

@@ -35,10 +35,16 @@ def _option(help: str, *names: str, **more: Any) -> Any:
 
 
 _OPTIONS: dict[str, tuple[Any, Any]] = {  # field of StatedInput: annotation of the option, default
-    "mean": (Annotated[str | None, _option("Grey levels; one number, or three with commas.")], None),
-    "std": (Annotated[str | None, _option("Grey levels; the network gets (x - mean) / std.")], None),
+    "mean": (
+        Annotated[str | None, _option("Mean of the input in grey levels: one number, or three with commas.")],
+        None,
+    ),
+    "std": (
+        Annotated[str | None, _option("Standard deviation in grey levels; the network gets (x - mean) / std.")],
+        None,
+    ),
     "input_range": (
-        Annotated[str | None, _option("Instead: what black and white become, 0..255, 0..1 or -1..1.")],
+        Annotated[str | None, _option("Instead of mean and std: what black and white become, 0..255, 0..1 or -1..1.")],
         None,
     ),
     "size": (Annotated[int | None, _option("Side of the input, px.")], None),

@@ -34,13 +34,19 @@ def layer_error(
     images: Data = None,
     inputs: Inputs = None,
     float: Annotated[
-        str | None, typer.Option(help="The float network: .tflite, or any weights that `classify` takes. Else a twin.")
+        str | None,
+        typer.Option(
+            help="The float network: .tflite, or any weights; without it, one is rebuilt from the quantized weights."
+        ),
     ] = None,
     notions: Annotated[
         str, typer.Option(help="accumulated, local, effect, split; several with commas.")
     ] = "accumulated",
     local_inputs: Annotated[
-        str, typer.Option(help="Of the local error: float, or quantized as QuantizationDebugger does.")
+        str,
+        typer.Option(
+            help="What an op is fed in the local error: float values, or quantized ones as QuantizationDebugger does."
+        ),
     ] = "float",
     anyway: Anyway = False,
     split: Split = None,

@@ -34,7 +34,7 @@ def evaluate(
     variant: Variant = None,
     split: Split = None,
     limit: Limit = None,
-    threads: Annotated[int, typer.Option(help="Of the interpreter.")] = 1,
+    threads: Annotated[int, typer.Option(help="Threads of the interpreter.")] = 1,
     resume: Annotated[
         Path | None, typer.Option(help="An .npz for the answers: written as they come, continued where it exists.")
     ] = None,
@@ -80,13 +80,14 @@ def bench(
         list[str],
         typer.Argument(help="One or more .tflite files, or networks that run as float32; the first is the reference."),
     ],
-    threads: Annotated[int, typer.Option(help="Of each interpreter.")] = 1,
+    threads: Annotated[int, typer.Option(help="Threads of each interpreter.")] = 1,
     runs: Annotated[int, typer.Option(help="Counted rounds, after a warm-up until the times are steady.")] = 48,
     kernels: Annotated[str, typer.Option(help="Kernel path: xnnpack, builtin or reference.")] = "xnnpack",
     adb: Annotated[
-        str | None, typer.Option(metavar="SERIAL", help="On this Android device instead, with its benchmark_model.")
+        str | None,
+        typer.Option(metavar="SERIAL", help="Measure on this Android device instead, with its benchmark_model."),
     ] = None,
-    delegate: Annotated[str, typer.Option(help="On the device: xnnpack, gpu, nnapi or none.")] = "xnnpack",
+    delegate: Annotated[str, typer.Option(help="Delegate on the device: xnnpack, gpu, nnapi or none.")] = "xnnpack",
     profile: Annotated[
         bool,
         typer.Option("--profile", help="Where the time goes: each operator, longest first; and what no operator took."),

@@ -37,7 +37,9 @@ def search(
     max_arena: Annotated[float | None, typer.Option(help="Peak int8 activation bytes, for example 262144.")] = None,
     max_flash: Annotated[float | None, typer.Option(help="Bytes of int8 weights and int32 biases.")] = None,
     classes: Annotated[int, typer.Option(help="Outputs of the classifier.")] = 1000,
-    scale_ends: Annotated[bool, typer.Option(help="Let stem, head and the end stages scale too (below lite0).")] = True,
+    scale_ends: Annotated[
+        bool, typer.Option(help="Scale stem, head and the first and last stage, too; needed below lite0.")
+    ] = True,
     by: Annotated[
         str, typer.Option(help="evenness, or accuracy: the top-1 expected by a law fitted to --task.")
     ] = "evenness",

@@ -32,7 +32,7 @@ def classify(
     stated: StatedInput,
     variant: Variant = None,
     labels: Annotated[
-        Path | None, typer.Option(help="Class names: one per line, or JSON; a background is seen.")
+        Path | None, typer.Option(help="Class names: one per line, or JSON; a background class is recognised.")
     ] = None,
     top: Annotated[int, typer.Option(help="Classes per picture.")] = 5,
     json: Json = False,

@@ -16,13 +16,18 @@ def train(
         str | None, typer.Option(help="Name of a network, see `effnet-lab variants`; read off the weights with --from.")
     ] = None,
     data: Annotated[str, typer.Option(help="Images: scenes, digits, a folder per class, a .tar of one.")] = "scenes",
-    seed: Annotated[int | None, typer.Option(help="Of weights and order; the recipe's by default.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Fewer or more than the recipe says; 4 with --from.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the first weights and of the order; by default the recipe's.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Number of epochs; by default the recipe's, or 4 with --from.")
+    ] = None,
     from_: Annotated[
         str | None, typer.Option("--from", help="Start from weights, with a new head where the classes differ.")
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Peak, with --from only: 1e-4 by default, 1e-3 with a new head.")
+        float | None,
+        typer.Option(help="Highest learning rate, with --from only: 1e-4 by default, 1e-3 with a new head."),
     ] = None,
     batch_norm: Annotated[str | None, typer.Option(help="With --from: trained (default) or frozen.")] = None,
     qat: Annotated[bool, typer.Option("--qat", help="Quantization-aware, for `export --format int8`.")] = False,
@@ -30,7 +35,7 @@ def train(
         str | None, typer.Option(help="Comma-separated layers or patterns for --qat: blocks_1_*, op:conv, block:3.")
     ] = None,
     prune: Annotated[float | None, typer.Option(help="Share of weights to set to zero, for example 0.5.")] = None,
-    cluster: Annotated[int | None, typer.Option(help="Different values per kernel, for example 16.")] = None,
+    cluster: Annotated[int | None, typer.Option(help="Number of different values per kernel, for example 16.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted --from run of this --out.")
     ] = False,

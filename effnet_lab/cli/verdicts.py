@@ -26,13 +26,16 @@ def verdicts(
     images: Data = None,
     inputs: Inputs = None,
     float: Annotated[
-        str | None, typer.Option(help="The float network: .tflite, or any weights that `classify` takes. Else a twin.")
+        str | None,
+        typer.Option(
+            help="The float network: .tflite, or any weights; without it, one is rebuilt from the quantized weights."
+        ),
     ] = None,
     anyway: Anyway = False,
     split: Split = None,
     limit: Limit = 16,
     kernels: Annotated[str, typer.Option(help="Kernel path: xnnpack, builtin or reference.")] = "xnnpack",
-    every: Annotated[bool, typer.Option("--all", help="Healthy layers, too.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show healthy layers, too.")] = False,
     json: Json = False,
 ) -> None:
     """What is wrong with each layer, how one knows, and what is usually done about it.

@@ -64,7 +64,7 @@ def evaluate(
     split, limit
         Which of the images.
     threads : int
-        Of the interpreter.
+        Threads of the interpreter.
     resume : path, optional
         An .npz for the answers: written as they come, also when stopped; continued where it exists.
     preprocess : StatedInput or Preprocess, optional

@@ -79,7 +79,7 @@ def collect_predictions(
         A .tflite file, whose metadata say the preprocessing and the labels; or a network from elsewhere that brings them.
     images : ImageSet or ArraySet
     threads : int
-        Of the interpreter of a file.
+        Threads of the interpreter of a file.
     resume : path, optional
         An .npz file of answers: written every ten seconds and at the end, also when interrupted; continued where it
         exists. It is refused if it belongs to another network or to other images.

@@ -88,7 +88,7 @@ def open_predictor(
     ----------
     model : path, name of weights, LoadedModel, Keras model or Predictor
     threads : int
-        Of the interpreter of a .tflite file.
+        Threads of the interpreter of a .tflite file.
     variant : str, optional
         For weights that do not say it themselves ("imagenet").
     preprocess, measures

@@ -84,7 +84,7 @@ class Runner:
     model : path or bytes
         A .tflite file.
     threads : int
-        Of the interpreter.
+        Threads of the interpreter.
     kernels : "xnnpack", "builtin" or "reference"
     keep_all : bool
         Keep every activation, so that `activation` can read it.

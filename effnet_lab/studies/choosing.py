@@ -63,7 +63,7 @@ def tradeoffs(
     images : name, path or ImageSet
         Labelled.
     threads, n_runs : int
-        Of the interpreter; counted runs for the latency.
+        Threads of the interpreter; counted runs for the latency.
     split, limit
         Which of the images, and how many at most.
     preprocess : StatedInput or Preprocess, optional
