@@ -396,9 +396,16 @@ def test_tradeoffs_join_the_three(files):
     paths = [files["float32 converter"], files[INT8]]
     accuracy = pd.concat([evaluate(path, images).table for path in paths])
     memory = pd.concat([measure_memory(path) for path in paths])
-    table = join_tradeoffs(accuracy, measure_latency(paths, n_runs=9, n_blocks=3), memory)
+    latency = measure_latency(paths, n_runs=9, n_blocks=3)
+    table = join_tradeoffs(accuracy, latency.iloc[::-1], memory)
     frames.require(table, frames.TRADEOFFS, caller="test")
-    assert len(table) == 2
+    assert table["scheme"].tolist() == accuracy["scheme"].tolist()  # the order of the first; each row is one file's
+    for part in (accuracy, latency, memory):
+        shared = [name for name in part if name in frames.TRADEOFFS.columns]
+        assert len(shared) > len(frames.MODEL_FILE)
+        whole = part.reset_index(drop=True)[shared]
+        pd.testing.assert_frame_equal(table[shared], whole, check_dtype=False)
+    assert measure_memory(paths[1])["size_bytes"].item() == table["size_bytes"][1] == paths[1].stat().st_size
 
 
 def test_front_by_brute_force():
