@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -83,7 +84,7 @@ def test_values_are_put_on_the_grid():
 
 
 def test_an_image_counts_as_clipped_when_clipping_makes_more_noise_than_rounding():
-    for cut, clipped in ((0.8, 1), (0.55, 0)):  # 0.64 / 4 and 0.3 / 4 against 1 / 12: the others are exact
+    for cut, clipped in ((0.8, 1), (0.59, 1), (0.565, 0), (0.55, 0)):  # 0.348 / 4 and 0.319 / 4 against 1 / 12
         one = Evidence(file=FILE, layer_index=0, layer="a", op="conv", grid=grid(0.0, 255.0), parents=())
         one.see(np.array([[255 + cut, 1, 2, 3]], np.float32))
         assert one.outside == 1
@@ -111,6 +112,20 @@ def test_without_a_grid_little_is_known():
     assert not [
         look for look in (faults.clipped, faults.wasted_range, faults.outlier_channel, faults.bimodal) if look(one)
     ]
+
+
+@pytest.mark.parametrize("shape", [(), (1, 2, 2, 3)], ids=["a number", "a map"])
+def test_values_of_any_shape_have_their_channels_last(shape):
+    from hand_made import tensor
+
+    one = Evidence(file=FILE, layer_index=0, layer="a", op="conv", grid=grid(0.0, 255.0), parents=())
+    values = np.arange(1, 1 + math.prod(shape), dtype=np.float32).reshape(shape)
+    one.see(values)
+    one.see_alone(values, values.astype(np.int16), tensor(0, "a", shape, "int16", scale=[1.0], zero_point=[0]))
+    channels = values.reshape(-1, *shape[-1:])
+    assert np.atleast_1d(one.channel_max).tolist() == np.atleast_1d(channels.max(0)).tolist()
+    assert one.local_max.shape == one.channel_max.shape
+    assert one.local_error.tolist() == [0.0] * (shape[-1] if shape else 1)
 
 
 def test_the_op_alone():
@@ -352,6 +367,14 @@ def test_a_gap_of_half_of_the_codes_is_a_bit():
     assert faults.bimodal(groups(64, 192, on=grid(0.0, 1.0, 16))) is None
 
 
+def test_the_ends_of_a_gap_are_real_values():
+    found = faults.bimodal(groups(64, 192, on=grid(-3.0, 1.0)))
+    below, above = re.findall(r"below (-?[0-9.]+) and the rest above\s(-?[0-9.]+)", found.sentence)[0]
+    assert (float(below), float(above)) == pytest.approx(
+        (-2.0, 0.0), abs=0.05
+    )  # a quarter and three quarters of -3 to 1
+
+
 def test_a_few_values_may_lie_in_the_gap():
     total = 128 * 100
     assert faults.bimodal(groups(64, 192, size=100, noise=total // 1000)) is not None
@@ -393,6 +416,7 @@ def test_the_smaller_input_is_read_in_the_steps_of_the_sum():
     assert found.bits_lost == pytest.approx(np.log2(5.7))
     assert (found.small, found.large, found.margin) == ("small", "large", pytest.approx(np.log2(5.7) - 2.5))
     assert found.sentence == "small spans 1 and large 4.7: in the steps of the sum, the smaller keeps 5.5 of 8 bits."
+    assert "keeps 4.0 of 16 bits" in residual(2**12, bits=16).sentence
     assert residual(5.6) is None
     assert residual(5.7, op="sub") is not None
     assert residual(5.7, op="mul") is None
