@@ -23,6 +23,7 @@ from effnet_lab.names import UserError
 from effnet_lab.studies.inspection import inspection
 from effnet_lab.studies.inspection.look import error_map
 from effnet_lab.view.inspector import error_data, inspector_page, verdict_data
+from effnet_lab.view.inspector.page import as_json
 
 GRAVE = ("serious", "critical")
 INT8, INT4, FLOAT = "static_wi8_ai8 ai_edge_quantizer", "static_wi4_ai8 ai_edge_quantizer", "float32 converter"
@@ -213,6 +214,29 @@ def test_a_channel_shows_its_range_and_its_weights(payload):
     assert min(channels["weight_error"]) > 20
 
 
+@pytest.mark.browser
+def test_six_hundred_layers_with_long_names(payload, tmp_path):
+    """Opened, searched, walked through; a name is text wherever it stands, and the page is no wider than its window."""
+    found = json.loads(as_json({"metrics": payload["metrics"], "files": payload["files"][:1]}))
+    layers = found["files"][0]["layers"]
+    found["files"][0]["layers"] = [
+        layers[i % len(layers)] | {"name": f"{i} {EVIL}", "parents": [f"{i - 1} {EVIL}"]} for i in range(600)
+    ]
+    path = tmp_path / "deep.html"
+    path.write_text(inspector_page(found), encoding="utf-8")
+    with lab_driver.open_browser() as browser:
+        page, traffic = lab_driver.new_page(browser, height=900)
+        page.goto(path.as_uri())
+        page.locator("[role=slider]").first.focus()
+        page.keyboard.press("End")
+        assert chosen(page) == f"599 {EVIL}"
+        page.locator("input[type=search]").fill(f"300 {EVIL}")
+        assert chosen(page) == f"300 {EVIL}"
+        assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+        assert path.stat().st_size < 12_000_000
+        assert traffic.errors == []
+
+
 def _address(log: Path, process: subprocess.Popen, timeout_s: float = 120) -> str:
     """What the server prints when it is ready."""
     deadline = time.monotonic() + timeout_s
@@ -255,5 +279,9 @@ def test_model_explorer_opens_the_overlay(files, payload, tmp_path):
             page.goto(_address(log, process))
             page.get_by_text("accumulated SQNR").first.wait_for(timeout=60_000)
             page.get_by_text("verdict").first.wait_for(timeout=60_000)
+            first = payload["files"][0]["layers"][0]
+            row = page.locator("tr", has_text=str(first["values"]["sqnr_accumulated_db"])).first
+            row.wait_for(timeout=60_000)
+            assert first["verdict"] in row.inner_text()
         finally:
             lab_driver.stop_server(process)

@@ -193,6 +193,17 @@ def test_calibration_images_fix_the_ranges(files):
     session = WhatIf(files[EDGE], "scenes", float_model=files[FLOAT], calibration=images, limit=2)
     assert session.statistics.n_images == 5
     assert session.outcome().sqnr_db > 10
+    layer = layers(session)[3]
+    lowest, highest = session.range_setters(layer)
+    alone = [
+        WhatIf(
+            files[EDGE], "scenes", float_model=files[FLOAT], calibration=images.pick(np.array([i])), limit=1
+        ).statistics
+        for i in (lowest, highest)
+    ]
+    at = session.statistics.layers.index(layer)
+    assert alone[0].low[0, at] == session.statistics.low[:, at].min()
+    assert alone[1].high[0, at] == session.statistics.high[:, at].max()
     with pytest.raises(UserError, match="evaluation"):
         WhatIf(files[EDGE], "scenes", calibration=open_images("scenes", limit=2), limit=2)
 
@@ -282,3 +293,16 @@ def test_the_desk_answers_in_words_where_something_cannot_be(fresh):
     desk.close()
     assert [answer["kind"] for answer in told] == ["refused", "state"]
     assert "No layer matches" in told[0]["words"]
+
+
+def test_the_images_that_set_a_range_are_shown(files):
+    images = open_images("scenes", split="calibration", limit=3)
+    session = WhatIf(files[EDGE], "scenes", float_model=files[FLOAT], calibration=images, limit=1)
+    told = []
+    desk = Desk(lambda: session, told.append)
+    desk.ask({"kind": "range", "layer": layers(session)[1]})
+    assert desk.wait(60)
+    desk.close()
+    (answer,) = told
+    assert [one["end"] for one in answer["images"]] == ["lowest", "highest"]
+    assert all(one["thumb"].startswith("data:image/jpeg") for one in answer["images"])

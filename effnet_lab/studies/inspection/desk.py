@@ -14,6 +14,7 @@ from typing import Any
 from effnet_lab.names import UserError
 from effnet_lab.studies.inspection.blocks import block_of
 from effnet_lab.studies.inspection.op_times import profile_of
+from effnet_lab.studies.inspection.pictures import thumbnail
 from effnet_lab.studies.inspection.what_if import RecipeOutcome, WhatIf
 
 Message = dict[str, Any]
@@ -48,7 +49,8 @@ class Desk:
         Opens the session; called once, in the thread.
     tell : callable
         Takes each answer, from the thread. Kinds of answers: "switches" (what can be chosen), "state" (what is chosen),
-        "progress", "outcome", "time" (latency), "written" and "refused" (in words), and those of `others`.
+        "progress", "outcome", "time" (latency), "range" (which images set it), "written" and "refused" (in words), and
+        those of `others`.
     others : mapping of str to callable
         From further kinds of questions to what answers them.
     out : path
@@ -115,6 +117,8 @@ class Desk:
         kind = str(question.get("kind"))
         if kind in self._others:
             self._tell(self._others[kind](question))
+        elif kind == "range":
+            self._tell(self._range_setters(str(question.get("layer"))))
         elif kind == "measure":
             self._measure()
         elif kind == "write":
@@ -164,6 +168,15 @@ class Desk:
         outcome = self.what_if.outcome(self._check)
         ms = float(profile_of(outcome.content)["uninterrupted_ms"].sum())
         self._tell({"kind": "time", "how": "measured", "ms": ms, "recipe": outcome.recipe})
+
+    def _range_setters(self, shown: str) -> Message:
+        """The calibration images with the lowest and the highest value of a layer."""
+        images, found = self.what_if.calibration_images, []
+        rows = self.what_if.range_setters(self.what_if.layer_of.get(shown, shown))
+        for end, row in zip(("lowest", "highest"), rows or (), strict=False):
+            if images is not None:
+                found.append({"end": end, "name": f"{images.name} {row}", "thumb": thumbnail(images.read(row))})
+        return {"kind": "range", "layer": shown, "images": found}
 
     def _write(self) -> None:
         *_, file = self.what_if.export(self._out)

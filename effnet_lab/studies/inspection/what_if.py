@@ -97,6 +97,7 @@ class WhatIf:
         self.twins = network if isinstance(network, Twins) else Twins(network, float_model, kernels=kernels)
         self.images: ImageSet | ArraySet = open_samples(images, limit=limit).take(limit)
         self.float_content = _with_card(self.twins)
+        self.calibration_images: ImageSet | None = None  # where they are pictures that can be shown
         self.statistics = self._statistics(calibration, method)
         self.method = method
         graph = read_graph(self.float_content)
@@ -152,6 +153,13 @@ class WhatIf:
         self.switches.redo()
         return self.outcome()
 
+    def range_setters(self, layer: str) -> tuple[int, int] | None:
+        """Which calibration images had the lowest and the highest value of a layer; None where none are known."""
+        if self.calibration_images is None or layer not in self.statistics.layers:
+            return None
+        at = self.statistics.layers.index(layer)
+        return int(self.statistics.low[:, at].argmin()), int(self.statistics.high[:, at].argmax())
+
     def _tried(self) -> RecipeOutcome:
         try:
             return self.outcome()
@@ -194,7 +202,9 @@ class WhatIf:
             return calibration
         if Path(str(calibration)).suffix == ".npz" and isinstance(calibration, str | Path):
             return Statistics.load(Path(calibration))
-        ranging = Ranging(images=calibration_images(calibration)).fitted(self.float_content, self.twins.info)
+        given = calibration_images(calibration)
+        self.calibration_images = given if isinstance(given, ImageSet) else None
+        ranging = Ranging(images=given).fitted(self.float_content, self.twins.info)
         return ranging.measure(self.float_content, self.twins.info.preprocess)
 
     def _judge(self, recipe: str, content: bytes, seconds: dict[str, float], check: Check) -> RecipeOutcome:

@@ -140,8 +140,9 @@ class Inspector {
     this.curve = tag("div", { class: "curve" });
     this.panel = tag("section", { class: "layer", "aria-live": "polite", "aria-label": "the chosen layer" });
     this.gallery = tag("section", { class: "pictures", "aria-label": "pictures" });
+    this.setters = tag("section", { class: "setters", "aria-label": "calibration images" });
     this.root.replaceChildren(...[this.header(), this.controls(), this.strips, this.curve, this.ask || this.data.answers?.outcome ? this.whatIf() : null,
-      tag("div", { class: "opened" }, this.panel, this.gallery)].filter(Boolean));
+      tag("div", { class: "opened" }, this.panel, tag("div", {}, this.gallery, this.setters))].filter(Boolean));
     this.strips.addEventListener("keydown", (event) => this.key(event));
     this.drawStrips();
     this.drawPictures();
@@ -317,6 +318,7 @@ class Inspector {
     this.mark();
     this.open();
     this.drawSwitch();
+    this.askRange();
     if (tell) { this.onmove("layer", name); this.onmove("channel", this.channel); }
   }
 
@@ -456,6 +458,18 @@ class Inspector {
     this.redo.disabled = !this.live.state?.can_redo;
   }
 
+  askRange() { // which calibration images set the range of this layer
+    if (!this.ask || !this.live.switches) return;
+    this.setters.replaceChildren();
+    this.ask({ kind: "range", layer: this.names[this.at] });
+  }
+
+  hearRange(answer) {
+    if (answer.layer !== this.names[this.at] || !answer.images.length) return;
+    const shown = answer.images.map((one) => tag("figure", {}, tag("img", { src: one.thumb, alt: one.name }), tag("figcaption", {}, `${one.end} value: ${one.name}`)));
+    this.setters.replaceChildren(tag("h3", {}, "The calibration images that set this layer's range"), tag("div", { class: "thumbs" }, ...shown));
+  }
+
   drawResult() {
     const { outcome, time } = this.live;
     if (!outcome) return;
@@ -482,7 +496,8 @@ class Inspector {
     this.live[answer.kind] = answer;
     if (!this.precisions) return;
     const said = {
-      switches: () => { this.live.state ??= answer; this.drawSwitch(); },
+      switches: () => { this.live.state ??= answer; this.drawSwitch(); this.askRange(); },
+      range: () => this.hearRange(answer),
       state: () => { this.recipe.value = answer.recipe; this.drawSwitch(); this.drawChips(); },
       progress: () => { this.status.textContent = `Working: ${answer.done} of ${answer.total}.`; },
       outcome: () => { if (this.ask) this.status.textContent = `${answer.now.n_run} of ${answer.now.n_ops} ops were run again, ${answer.cpu_s.toFixed(2)} s.`; this.drawResult(); },
