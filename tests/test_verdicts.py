@@ -14,6 +14,7 @@ import pytest
 
 from effnet_lab import cli, frames
 from effnet_lab.analysis import verdicts
+from effnet_lab.analysis.twins import Twins
 from effnet_lab.analysis.verdicts import faults
 from effnet_lab.analysis.verdicts.assign import examine_all, severity
 from effnet_lab.analysis.verdicts.evidence import CodeGrid, Evidence
@@ -27,6 +28,7 @@ from effnet_lab.view import plot_evidence, plot_verdicts
 NETWORKS = ("micro0", "micro1", "micro2")
 PER_FAULT = 2  # places per fault and network
 FIRST = "stem_conv"
+INT8, FLOAT = "static_wi8_ai8 ai_edge_quantizer", "float32 converter"
 
 
 def judge(patient: plant.Patient, images) -> pd.DataFrame:
@@ -98,6 +100,23 @@ def test_every_row_says_what_and_what_to_do(trials):
     assert np.isfinite(table.loc[sick, "evidence_value"]).all()
     assert (table["culprit"] != "").eq(table["verdict"] == "upstream").all()
     assert set(table["verdict"]) <= set(frames.VERDICT_NAMES)
+
+
+def test_arithmetic_unlike_the_replay_is_named(files, scenes, monkeypatch):
+    """A kernel that halves every code of one layer: what is stored is sound, what is computed is not."""
+    layer = "blocks_4_expand"
+    alone, whole = Twins.local_codes, Twins.code_of
+    monkeypatch.setattr(Twins, "local_codes", lambda self, pair: alone(self, pair) // (1 + (pair.layer == layer)))
+
+    def halved(self, tensor):
+        mine = next((pair.quantized.index for pair in self.pairs if pair.layer == layer), None)
+        return whole(self, tensor) // (1 + (tensor.index == mine))
+
+    monkeypatch.setattr(Twins, "code_of", halved)
+    found = verdicts(files[INT8], scenes.take(4), float_model=files[FLOAT]).table.set_index("layer")
+    assert found.loc[layer, "verdict"] == "defective"
+    assert "otherwise than the op's arithmetic says" in found.loc[layer, "sentence"]
+    assert set(found.drop(layer)["verdict"]) <= {"healthy", "upstream"}
 
 
 def test_layers_behind_a_bad_one_are_upstream_of_it(healthy, scenes, tmp_path):
