@@ -60,7 +60,7 @@ def confusion(answers: Predictions) -> pd.DataFrame:
 
 def reliability(answers: Predictions) -> pd.DataFrame:
     """RELIABILITY frame: images by the probability of their first class, and how many of them were right."""
-    index = np.minimum((answers.confidence * BINS).astype(int), BINS - 1)
+    index = np.minimum((np.nan_to_num(answers.confidence, nan=0.0) * BINS).astype(int), BINS - 1)
     rows = []
     for i in range(BINS):
         here = index == i

@@ -205,6 +205,7 @@ def to_codes(values: NDArray[Any], tensor: Tensor) -> NDArray[Any]:
     if not tensor.quantized:
         return values.astype(tensor.dtype)
     limits = np.iinfo(tensor.dtype)
-    codes = np.rint(values / tensor.scale[0]) + tensor.zero_point[0]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # a damaged file may have a scale of 0
+        codes = np.nan_to_num(np.rint(values / tensor.scale[0]) + tensor.zero_point[0])
     clipped: NDArray[Any] = np.clip(codes, limits.min, limits.max).astype(tensor.dtype)
     return clipped

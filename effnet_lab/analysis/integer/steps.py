@@ -40,6 +40,8 @@ def _finish(case: OpCase, rounded: Array) -> Iterator[IntegerStep]:
     yield IntegerStep(quantity="output zero point", value=zero, how="added to the rounded value")
     yield IntegerStep(quantity="lowest code", value=low, how=f"activation {case.options.fused}")
     yield IntegerStep(quantity="highest code", value=high, how=f"activation {case.options.fused}")
+    if rounded.size != np.prod(case.output.shape, dtype=np.int64):
+        raise UserError(f"Its output is stated as {case.output.shape}, and what goes in makes {rounded.size:,} values.")
     code = np.clip(rounded + zero, low, high).reshape(case.output.shape)
     yield IntegerStep(quantity="output code", value=code, how="rounded value + zero point, clamped")
 

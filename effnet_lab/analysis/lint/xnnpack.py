@@ -83,6 +83,8 @@ def fate(node: Node) -> tuple[str, str]:
     kind_known = all(node.kind in _TAKEN.get(name, ()) for name in types)
     if not kind_known or (node.kernel is not None and node.options.fused not in _FUSED):
         return "plain", f"{node.kind} of {', '.join(sorted(types))}"
+    if len(types) > 1:
+        return "plain", f"{node.kind} of {' and '.join(sorted(types))}"
     if (why := _out_of_bounds(node)) is not None:
         return "plain", why
     weights = node.kernel.dtype.name if node.kernel is not None else ""
