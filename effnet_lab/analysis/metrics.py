@@ -22,6 +22,7 @@ from effnet_lab.analysis.sum_places import (
     REFERENCE2,
 )
 from effnet_lab.litert import Tensor
+from effnet_lab.names import UserError
 
 IDEAL_RMSE_OVER_SCALE = 1 / np.sqrt(12)  # of rounding alone: an error spread evenly over one step; Bennett 1948
 
@@ -151,7 +152,9 @@ def _flat(values: Array) -> NDArray[np.float32]:
 def require_finite(sums: Array) -> None:
     """Sums of any number of pairs, along the last axis."""
     if not np.isfinite(sums[..., [REFERENCE2, QUANTIZED2, ERROR2]]).all():
-        raise ValueError("The tensors must be finite. Got NaN or infinite values.")
+        raise UserError(
+            "The tensors must be finite. Got NaN or infinite values: mend the network's weights and scales."
+        )
 
 
 def expressible(tensor: Tensor) -> tuple[float, float]:

@@ -11,10 +11,15 @@ from typing import Any
 from effnet_lab.images.preprocess import Preprocess
 from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.names import UserError
-from effnet_lab.scaling import NetSpec, Stage
+from effnet_lab.scaling import NetSpec, Stage, totals
 from effnet_lab.scaling.rounding import scaled_channels, scaled_repeats
 
-MOST = {"blocks": 1000, "channels": 100_000, "resolution": 10_000}  # of a specification from a file
+MOST = {
+    "blocks": 1000,
+    "channels": 100_000,
+    "resolution": 10_000,
+}  # of a specification from a file
+MOST_PARAMS = 300_000_000  # the largest of the family has 66 million
 _TYPES: dict[str, Any] = {"int": int, "float": int | float, "str": str, "bool": bool}
 KEY = "effnet_lab"  # under which it stands: metadata key, HDF5 data set, or name of a .json
 
@@ -67,6 +72,8 @@ def spec_from_dict(values: Mapping[str, Any]) -> NetSpec:
     for name, most in MOST.items():
         if negative or not 0 < sizes[name] <= most:
             raise UserError(f"the network {spec.name!r} has {sizes[name]:,} {name}; at most {most:,} are accepted.")
+    if (params := totals(spec, 1).params) > MOST_PARAMS:
+        raise UserError(f"the network {spec.name!r} has {params:,} parameters; at most {MOST_PARAMS:,} are accepted.")
     return spec
 
 

@@ -117,6 +117,8 @@ def _wrong_option(walk: Walk, layer: Layer, op: Op) -> str | None:
     options, out = walk.options(op), walk.tensors[op.outputs[0]]
     if layer.op == "mean":
         return None if int(np.prod(out.shape)) == layer.channels else f"leaves {out.shape}"
+    if options is None:
+        return "says nothing of its stride and activation"
     if layer.op in ("conv", "depthwise"):
         if (options.strideH, options.strideW) != (layer.stride, layer.stride):
             return f"has stride {options.strideH}x{options.strideW} instead of {layer.stride}"
