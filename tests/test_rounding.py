@@ -40,6 +40,7 @@ from effnet_lab.quantize import get_scheme
 from effnet_lab.quantize.schemes import AI_EDGE
 from effnet_lab.quantize.write import quantizer
 from effnet_lab.quiet import quiet
+from effnet_lab.studies.start import start_from
 
 FLOAT = "float32 converter"
 
@@ -317,7 +318,7 @@ def test_an_interrupted_walk_goes_on_where_it_was(files, walked, calibration, tm
     kept = KeptLayers(tmp_path / "rounded.npz")
     kept.begin("this run")
 
-    def five(ops):
+    def five(ops, unit):
         for n, op in enumerate(ops):
             if n == 5:
                 raise KeyboardInterrupt
@@ -432,3 +433,28 @@ def test_a_step_that_does_not_help_is_left(files, calibration):
     ]
     assert stages[2].gain.before == stages[2].gain.after
     assert stages[1].gain.n_images == 6
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "n_layers"),
+    [
+        ("mlcommons__pretrainedResnet", 10), ("mlcommons__vww_96_float", 28),
+        ("google-coral__mobilenet_v1_0.25_128_quant", 28),
+    ],
+)  # fmt: skip
+def test_networks_from_elsewhere_are_rounded_too(shared, name, n_layers):
+    """No Keras model, no pictures: float files, and quantized ones whose weights are unpacked."""
+    path = shared / "fixtures" / "wild" / f"{name}.tflite"
+    source = start_from(path, None, None, measures="")
+    graph = read_graph(source.content)
+    values = {
+        str(i): np.random.default_rng(i).random((8, *graph.tensors[i].shape[1:]), np.float32) for i in graph.inputs
+    }
+    samples = ArraySet(name="v", arrays=values, labels=np.zeros(8, np.int64), fingerprint="v")
+    quantize = quantizer((get_scheme("int4"), AI_EDGE), samples)
+    plain, rounded = repair_stages(source.content, samples, None, quantize, steps=["round"], precision=precision_of)
+    assert len(rounded.layers) == n_layers
+    judge = HeldOut(source.content, samples, None)
+    losses = [judge.losses(stage.quantized).mean() for stage in (plain, rounded)]
+    assert losses[1] < losses[0]

@@ -11,6 +11,7 @@ from effnet_lab.cli.inputs import DATA, takes_input
 from effnet_lab.cli.measuring import Data
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, show
+from effnet_lab.cli.saying import say
 
 if TYPE_CHECKING:
     from effnet_lab.images.stated import StatedInput
@@ -53,7 +54,7 @@ def mixed_precision(
         resume=resume, progress=progress("precision"),
     )  # fmt: skip
     show(done.table, json)
-    typer.echo(done.sentence, err=json)
+    say(done.sentence, err=json)
     if not done.met:
         raise typer.Exit(1)
 

@@ -61,6 +61,10 @@ def export(
     ] = None,
     method: Annotated[str, typer.Option(help="How ai_edge_quantizer's ranges follow from the statistics.")] = "minmax",
     variant: Variant = None,
+    certificate: Annotated[
+        bool,
+        typer.Option(help="Say between which ends the outputs would lie with other calibration images of the kind."),
+    ] = False,
     json: Json = False,
     *,
     stated: StatedInput,
@@ -78,7 +82,8 @@ def export(
     done = write(
         weights, out, format=format, recipe=recipe, backend=backend, io=io, split=split,
         calibration=one_of(calibration, inputs, "--calibration", "scenes"),
-        limit=limit, statistics=statistics, method=method, variant=variant, preprocess=stated, progress=progress("export"),
+        limit=limit, statistics=statistics, method=method, variant=variant, preprocess=stated,
+        certificate=certificate, progress=progress("export"),
     )  # fmt: skip
     if done.files:
         show(done.table, json)

@@ -188,7 +188,11 @@ _REPAIR = (  # loss: Kullback-Leibler divergence where a softmax ends the networ
     _decibel("sqnr_rounded_db", "SQNR of the output, as rounded"),
     _number("code_level", "nearest code / largest code", digits=".2f"),
 )  # fmt: skip
-_CHOICE = (  # of precisions
+_CHOICE = (  # of precisions, and how sure a calibration is
+    _count("n_draws", "calibrations drawn"), _decibel("sqnr_low_db", "SQNR of the logits, low end"),
+    _decibel("sqnr_high_db", "SQNR of the logits, high end"), _fraction("agreement_low", "same first class, low end"),
+    _fraction("agreement_high", "same first class, high end"),
+    _number("gain_db", "SQNR gained over half as many images", "dB"), _count("n_advised", "images advised"),
     _text("choice"), _text("precision_name", "precision"), _text("recipe"), _text("guarantee", "what was shown"),
     _number("noise_share", "noise at the logits / signal", better="low", log=True, digits=".3g", ticks="~g"),
     _number("noise_estimate", "noise at the logits / signal, estimated", better="low", log=True, digits=".3g", ticks="~g"),

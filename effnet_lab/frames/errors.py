@@ -106,6 +106,15 @@ MOVED_CODES = Frame(  # one row per layer and level of the nearest code: how man
     keys=(*MODEL_FILE, "layer_index", "layer", "code_level"),
     values=("n_weights", "n_moved", "moved_share"),
 )
+CERTIFICATE = Frame(  # one row per file: between which ends it would lie with other calibration images of the same kind
+    name="certificate",
+    keys=("data", "n_calibration"),
+    first=("n_calibration", "sqnr_outputs_db", "sqnr_low_db", "sqnr_high_db", "agreement", "n_advised"),
+    values=(
+        "n_draws", "n_images", "sqnr_outputs_db", "sqnr_low_db", "sqnr_high_db", "agreement", "agreement_low",
+        "agreement_high", "gain_db", "n_advised",
+    ),
+)  # fmt: skip
 SENSITIVITY = Frame(  # one row per layer and precision: the noise at the logits when this op alone is not float
     name="sensitivity",
     keys=("model", "layer_index", "layer", "precision_name"),

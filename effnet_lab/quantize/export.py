@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from effnet_lab.images import Source, Stated
     from effnet_lab.quantize.calibration import Statistics
+    from effnet_lab.quantize.certificate import Certificate
     from effnet_lab.quantize.files import Target
     from effnet_lab.quantize.float_file import Network
     from effnet_lab.quantize.ranges import Ranging
@@ -35,6 +36,7 @@ class Exported:
     files: tuple[Path, ...]  # .tflite
     folders: tuple[Path, ...] = ()  # SavedModels
     notes: tuple[str, ...] = ()  # one line each
+    certificates: tuple[pd.DataFrame, ...] = ()  # CERTIFICATE of every static file, where it was asked for
 
 
 def export(
@@ -52,6 +54,7 @@ def export(
     method: str = "minmax",
     variant: str | None = None,
     preprocess: Stated = None,
+    certificate: bool = False,
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> Exported:
     """Write .tflite files with their preprocessing, labels, scheme and calibration inside; or SavedModels.
@@ -84,6 +87,8 @@ def export(
     preprocess : StatedInput or Preprocess, optional
         What the network takes, where it is not known: a calibration on a guess is refused. With a size, weights are opened
         at that size.
+    certificate : bool
+        Say how sure the calibration is: between which ends the outputs would lie with other images of the same kind.
     progress : callable, optional
         Wraps the calibration images, and the files, as `tqdm` does.
 
@@ -102,7 +107,11 @@ def export(
     if (images := ranging.images) is not None:
         few = f" Fewer than {FEW_IMAGES}: ranges depend on which ones; give more." if len(images) < FEW_IMAGES else ""
         notes.append(f"Calibrated on {len(images):,} images of {images.name}, split {images.split}.{few}")
-    return Exported(table=_table(files), files=tuple(files), folders=tuple(folders), notes=tuple(notes))
+    found = asked.certificates(ranging, preprocess, progress) if certificate else []
+    return Exported(
+        table=_table(files), files=tuple(files), folders=tuple(folders),
+        notes=(*notes, *(each.sentence for each in found)), certificates=tuple(each.table for each in found),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +169,29 @@ class _Asked:
         if not calibrated or (ranging.collected and set(calibrated) == {AI_EDGE}):
             return ranging
         return Ranging(images=calibration_images(calibration, split, limit), statistics=kept, method=method)
+
+    def certificates(
+        self, ranging: Ranging, preprocess: Stated, progress: Callable[..., Iterable[Any]] | None
+    ) -> list[Certificate]:
+        """Of every static file that the AI Edge Quantizer writes; its images are run once more where no statistics are kept."""
+        from effnet_lab.litert import settle
+        from effnet_lab.litert.edit import with_unique_names
+        from effnet_lab.quantize.certificate import certify
+        from effnet_lab.quantize.float_file import float_file
+        from effnet_lab.quantize.schemes import AI_EDGE
+
+        wanted = [scheme for scheme, backend in self.wanted if scheme.calibrated and backend == AI_EDGE]
+        if not wanted or ranging.images is None:
+            raise UserError(f"A certificate is of static files by {AI_EDGE}, with images. Use --backend {AI_EDGE}.")
+        given = float_file(self.weights, self.variant)
+        content, info = with_unique_names(given.content), settle(given.info, preprocess, measures="a calibration")
+        fitted = ranging.fitted(content, info)
+        statistics, images = fitted.measure(content, info.preprocess, progress), fitted.images
+        assert images is not None
+        return [
+            certify(content, scheme, statistics, images, info.preprocess, method=ranging.method, progress=progress)
+            for scheme in wanted
+        ]
 
     def write(self, out: Path, **options: Any) -> tuple[list[Path], list[Path], list[str]]:
         """Files, folders, and a line about each folder."""

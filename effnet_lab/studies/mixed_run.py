@@ -15,17 +15,15 @@ from effnet_lab import frames
 from effnet_lab.analysis.precision import FLOAT, Choice
 from effnet_lab.evaluate.compare import paired_difference
 from effnet_lab.images import ImageSet, Source, Stated, open_images
-from effnet_lab.litert import embed_info, settle
-from effnet_lab.litert.edit import with_unique_names
 from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError, lookup
 from effnet_lab.paths import scratch_folder
 from effnet_lab.quantize.files import store
-from effnet_lab.quantize.float_file import FloatFile, float_file
 from effnet_lab.quantize.ranges import as_taken, calibration_images
 from effnet_lab.quantize.recipes import Recipe
 from effnet_lab.studies.mixed_search import Search
 from effnet_lab.studies.mixed_trials import ARENA, BYTES, MS, MixedFile, Workshop, predicted, recipe_of
+from effnet_lab.studies.start import start_from
 
 if TYPE_CHECKING:
     from effnet_lab.quantize.float_file import Network
@@ -103,7 +101,7 @@ def mixed_precision(
     if max_drop is not None and len(images) < ONLY_FEW:
         raise UserError(f"A drop is tested on at least {ONLY_FEW} images. {images.name} holds {len(images)}.")
     calibrating = calibration_images(calibration, limit=limit)
-    source = _settled(float_file(weights, variant), preprocess)
+    source = start_from(weights, variant, preprocess, measures="a choice of precisions")
     beside = Path(out).with_suffix(".search") if out is not None else None
     with _folder(Path(resume) if resume is not None else beside) as folder:
         workshop = Workshop(
@@ -212,15 +210,16 @@ class _Question:
 
     def _table(self, chosen: MixedFile, shown: _Shown) -> pd.DataFrame:
         cost = next(iter(self.limits), self.minimise)
-        uniform = [self.search.uniform(name) for name in (*self.search.workshop.written, FLOAT)]
-        every = {choice.precisions: choice for choice in [*uniform, *self.search.front(cost)]}
+        names = {self.search.uniform(name).precisions: name for name in (*self.search.workshop.written, FLOAT)}
+        every = {precisions: self.search.uniform(name) for precisions, name in names.items()}
+        every |= {choice.precisions: choice for choice in self.search.front(cost)}
         every |= {trial.choice.precisions: trial.choice for trial in self.search.trials.values()}
         rows = {}
         for choice in every.values():
             recipe = recipe_of(self.search.workshop.candidates, choice)
             row: dict[str, Any] = {
                 "model": self.search.workshop.source.info.model,
-                "choice": _name(recipe),
+                "choice": names.get(choice.precisions, recipe.name),
                 "recipe": recipe.text,
             }
             row |= {"predicted_noise": choice.loss, "guarantee": "", "guard": "", "data": self.images.name}
@@ -232,8 +231,16 @@ class _Question:
     def _measured(self, choice: Choice, chosen: MixedFile, shown: _Shown) -> dict[str, Any]:
         trial = self.search.trials.get(choice.precisions)
         if trial is None:
-            path = self.search.workshop.folder / f"{recipe_of(self.search.workshop.candidates, choice).name}.tflite"
-            return {"size_bytes": path.stat().st_size} if path.exists() else {}
+            written = self.search.workshop.written
+            size = next(
+                (
+                    len(file)
+                    for name, file in written.items()
+                    if self.search.uniform(name).precisions == choice.precisions
+                ),
+                None,
+            )
+            return {} if size is None else {"size_bytes": size}
         row: dict[str, Any] = {_COLUMNS[name]: trial.uses(name) for name in dict.fromkeys((*self.limits, BYTES))}
         if MS in self.limits:
             row["guard"] = str(trial.latency["guard"])
@@ -254,10 +261,6 @@ def _limits(wanted: Mapping[str, float | None], max_drop: float | None, minimise
     return limits
 
 
-def _name(recipe: Recipe) -> str:
-    return recipe.name if recipe.selective else recipe.base.format
-
-
 def _split(images: ImageSet) -> tuple[ImageSet, ImageSet]:
     """Images that choose, and those that test; the same ones every time."""
     order = np.random.default_rng(0).permutation(len(images))
@@ -271,11 +274,6 @@ def _keeper(out: Path | str | None) -> Callable[[MixedFile], None]:
             store(Path(out), trial.path.read_bytes())
 
     return keep
-
-
-def _settled(source: FloatFile, preprocess: Stated) -> FloatFile:
-    info = settle(source.info, preprocess, measures="a choice of precisions")
-    return FloatFile(content=embed_info(with_unique_names(source.content), info), info=info)
 
 
 @contextmanager

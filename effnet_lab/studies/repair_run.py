@@ -26,19 +26,19 @@ from effnet_lab.analysis.repair.kept_layers import KeptLayers
 from effnet_lab.evaluate import collect_predictions
 from effnet_lab.evaluate.predictions import Predictions
 from effnet_lab.images import ArraySet, ImageSet, Source, Stated, open_samples
-from effnet_lab.images.stated import stated_side, tell
-from effnet_lab.litert import Graph, Op, embed_info, read_graph, settle
-from effnet_lab.litert.edit import with_unique_names
+from effnet_lab.images.stated import tell
+from effnet_lab.litert import Graph, Op, read_graph
 from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError, lookup
 from effnet_lab.paths import scratch_folder
 from effnet_lab.quantize.files import store
-from effnet_lab.quantize.float_file import FloatFile, float_file
+from effnet_lab.quantize.float_file import FloatFile
 from effnet_lab.quantize.ranges import as_taken, calibration_images
 from effnet_lab.quantize.recipes import Recipe, as_recipe, parse_recipe
 from effnet_lab.quantize.schemes import AI_EDGE, get_scheme
 from effnet_lab.quantize.write import quantizer
 from effnet_lab.studies.repair_gain import repair_gain
+from effnet_lab.studies.start import start_from
 
 if TYPE_CHECKING:
     from effnet_lab.quantize.float_file import Network
@@ -85,6 +85,7 @@ def repair(
     Parameters
     ----------
     weights : name, path, LoadedModel or Keras model
+        Of a quantized .tflite file the dequantized weights are what is mended.
     data : name, path, ImageSet or ArraySet
         Labelled images, or arrays, that say what a step gains. Without labels, the answers of the float network count as
         right.
@@ -114,7 +115,7 @@ def repair(
     require_source(weights)
     images = open_samples(data, limit=None if isinstance(data, ImageSet | ArraySet) else limit_data)
     calibrating = calibration_images(calibration, limit=limit)
-    source = _settled(float_file(weights, variant, size_px=stated_side(preprocess)), preprocess)
+    source = start_from(weights, variant, preprocess, measures="a repair")
     if not images.labelled:
         images = _as_answered(images, source, preprocess)
     fixing, judging = split_held_out(as_taken(calibrating, source.content, source.info))
@@ -165,12 +166,6 @@ def _as_answered(images: ImageSet | ArraySet, source: FloatFile, preprocess: Sta
     tell(f"{images.name} says nothing about what its samples show: the answers of the float network count as right.")
     classes = tuple(str(i) for i in range(int(first.max()) + 1))
     return replace(images, labels=first.astype(np.int64), classes=classes, positional=True)
-
-
-def _settled(source: FloatFile, preprocess: Stated) -> FloatFile:
-    """With what is stated of the input written into the file, for everything that reads it; every tensor with a name."""
-    info = settle(source.info, preprocess, measures="a repair")
-    return FloatFile(content=embed_info(with_unique_names(source.content), info), info=info)
 
 
 @contextmanager

@@ -80,13 +80,15 @@ class HeldOut:
         self._samples = list(samples.samples(preprocess))
         source = Source(float_content)
         plan, graph = Plan(source, source, ()), source.graph
-        self._ends = [graph.tensors[i].name for i in graph.outputs]
+        self.end_names = [
+            graph.tensors[i].name for i in graph.outputs
+        ]  # of what is compared: the logits, or the outputs
         self._divergence = any(
             op.kind == "softmax" and op.outputs[0] == graph.outputs[0] and op.inputs[0] == plan.logits
             for op in graph.ops
         )
         if self._divergence:
-            self._ends = [graph.tensors[plan.logits].name]
+            self.end_names = [graph.tensors[plan.logits].name]
         self._exact = self._run(float_content)
 
     def __len__(self) -> int:
@@ -114,7 +116,7 @@ class HeldOut:
 
     def _ran(self, content: bytes, kernels: str) -> list[list[Array]]:
         runner = Runner(content, keep_all=self._divergence, kernels=kernels)
-        tensors = [_end(runner.graph, name, i) for i, name in enumerate(self._ends)]
+        tensors = [_end(runner.graph, name, i) for i, name in enumerate(self.end_names)]
         found = []
         for sample in self._samples:
             runner.reset()

@@ -148,7 +148,7 @@ class RoundWalk:
         for index in graph.inputs:
             self._fake_quantize(so_far, exact, index, 8)
         found: dict[int, RoundedLayer] = {}
-        for n, op in enumerate(progress(graph.ops) if progress else graph.ops):
+        for n, op in enumerate(progress(graph.ops, unit=" layer") if progress else graph.ops):
             if op.outputs and not all(map(self._source.constant, op.outputs)):
                 layer = self._layer(op, exact, so_far, np.random.default_rng([seed, n]), kept)
                 if layer is not None:

@@ -1,0 +1,45 @@
+"""The float network that a repair or a choice of precisions starts from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from effnet_lab.images import Stated
+from effnet_lab.images.stated import stated_side
+from effnet_lab.litert import embed_info, float_twin, read_graph, read_info, settle
+from effnet_lab.litert.edit import with_unique_names
+from effnet_lab.quantize.float_file import FloatFile, float_file
+from effnet_lab.quantize.schemes import FLOAT32
+
+if TYPE_CHECKING:
+    from effnet_lab.quantize.float_file import Network
+
+
+def start_from(network: Network, variant: str | None, preprocess: Stated, *, measures: str) -> FloatFile:
+    """The float32 file, every tensor with a name of its own, and what is stated of the input written into it.
+
+    Of a quantized .tflite file, of any architecture, it is the twin that has its dequantized weights.
+
+    Parameters
+    ----------
+    network : name, path, LoadedModel or Keras model
+    variant : str, optional
+        As for `load_model`.
+    preprocess : StatedInput or Preprocess, optional
+    measures : str
+        What a guessed preprocessing would spoil.
+    """
+    if (
+        variant is None
+        and isinstance(network, str | Path)
+        and str(network).endswith(".tflite")
+        and read_graph(network).scheme != FLOAT32.name
+    ):
+        known = replace(read_info(network), scheme=FLOAT32.name, backend="", recipe="", io="float32", calibration=None)
+        source = FloatFile(content=float_twin(network), info=known)
+    else:
+        source = float_file(network, variant, size_px=stated_side(preprocess))
+    info = settle(source.info, preprocess, measures=measures)
+    return FloatFile(content=embed_info(with_unique_names(source.content), info), info=info)

@@ -1,0 +1,119 @@
+"""The exact choice of precisions beside what people do: at the same size of the file, whose logits are nearer to the float ones.
+
+The rivals start from int4 wherever it can be had, and give layers int8 until the budget is used: in the greedy order by size
+(as AI Edge Quantizer's automatic mode goes), the worst layers by SQNR first, the first and last layers first, or in a random
+order. All files are run on images that fixed nothing.
+
+Run with: python -m pytest tests/benchmarks/test_mixed_precision.py -s
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from effnet_lab.analysis.precision import PRECISIONS, Choice
+from effnet_lab.analysis.repair import HeldOut, measure_moments
+from effnet_lab.images import open_images
+from effnet_lab.litert import Runner
+from effnet_lab.quantize.float_file import FloatFile, float_file
+from effnet_lab.studies.mixed_search import Search
+from effnet_lab.studies.mixed_trials import BYTES, Workshop
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from damage import spread_depthwise
+
+INT4, INT8 = PRECISIONS.index("int4"), PRECISIONS.index("int8")
+SHARES = (0.35, 0.7)  # of the way from the smallest file of int4 and int8 to int8 throughout
+IMAGES, CALIBRATION = 60, 60
+NOT_TOLD_APART = 0.3  # dB
+CASES = [
+    (name, share) for name in ("micro1", "micro2", "micro3", "micro1_swish_se", "damaged micro2") for share in SHARES
+]
+
+
+def network(name: str) -> FloatFile:
+    """The float file; of a damaged one, the same function with depthwise channels spread over nine octaves."""
+    found = float_file(name.split()[-1])
+    if not name.startswith("damaged"):
+        return found
+    images = open_images("scenes", split="calibration", limit=CALIBRATION)
+    moments = measure_moments(found.content, images, found.info.preprocess)
+    return FloatFile(content=spread_depthwise(found.content, moments), info=found.info)
+
+
+def orders(search: Search, rng: np.random.Generator) -> dict[str, list[int]]:
+    """Which layers get int8 first."""
+    work = search.workshop
+    rows = [i for i, can in enumerate(work.candidates.allowed[:-2]) if can[INT4]]
+    sizes = {i: work.candidates.graph.kernel(work.candidates.ops[i][1]).size for i in rows}
+    noise = {i: search.program.loss[i, INT4] for i in rows}
+    ends = sorted(rows, key=lambda i: min(rows.index(i), len(rows) - 1 - rows.index(i)))
+    return {
+        "greedy by size": sorted(rows, key=lambda i: sizes[i]), "worst by SQNR": sorted(rows, key=lambda i: -noise[i]),
+        "first and last": ends, "random": list(rng.permutation(rows)), "random again": list(rng.permutation(rows)),
+    }  # fmt: skip
+
+
+def filled(search: Search, order: list[int], limit: float) -> Choice:
+    """Int4, and int8 for the layers of the order as long as the file keeps to the limit by the program."""
+    chosen = list(search.uniform("int4").precisions)
+    for row in order:
+        tried = [INT8 if i == row else p for i, p in enumerate(chosen)]
+        if search.program.use(tuple(tried), BYTES) <= limit:
+            chosen = tried
+    uses = {BYTES: search.program.use(tuple(chosen), BYTES)}
+    return Choice(precisions=tuple(chosen), loss=search.program.use(tuple(chosen), "loss"), uses=uses)
+
+
+def decibels(work: Workshop, content: bytes, batch: np.ndarray) -> float:
+    """SQNR of the outputs before the softmax, on images that fixed nothing."""
+    judge = HeldOut(
+        work.source.content, open_images("scenes", split="calibration", limit=8), work.source.info.preprocess
+    )
+    name = judge.end_names[0]
+    ends = []
+    for model in (work.source.content, content):
+        runner = Runner(model, keep_all=True)
+        tensor = next(t for t in runner.graph.tensors if t.name == name)
+        rows = []
+        for image in batch:
+            runner.feed(image)
+            runner.invoke()
+            rows.append(runner.activation(tensor).reshape(-1).astype(np.float64))
+        ends.append(np.stack(rows))
+    exact, found = ends
+    return float(10 * np.log10(np.square(exact).sum() / np.square(found - exact).sum()))
+
+
+@pytest.mark.parametrize(("name", "share"), CASES, ids=[f"{name} {share}" for name, share in CASES])
+def test_no_rival_is_nearer_to_the_float_network_at_the_same_size(name, share, tmp_path):
+    source = network(name)
+    calibration = open_images("scenes", split="calibration", limit=CALIBRATION)
+    work = Workshop(source=source, calibration=calibration, folder=tmp_path)
+    search = Search(workshop=work, resources=(BYTES,), keep=lambda file: None)
+    small, usual = sizes_of(search)
+    limit = small + share * (usual - small)
+    ours = search.within({BYTES: limit})
+    batch = np.concatenate([b for b, _ in open_images("scenes", limit=IMAGES).batches(source.info.preprocess)])
+    rows = [{"order": "exact", "bytes": ours.uses(BYTES), "sqnr_db": decibels(work, ours.path.read_bytes(), batch)}]
+    offset = search.offsets[BYTES]
+    for order, layers in orders(search, np.random.default_rng(0)).items():
+        rival = work.trial(filled(search, layers, limit - offset))
+        rows.append(
+            {"order": order, "bytes": rival.uses(BYTES), "sqnr_db": decibels(work, rival.path.read_bytes(), batch)}
+        )
+    table = pd.DataFrame(rows)
+    print(f"\n{name}, at most {limit:,.0f} bytes\n{table.round(2).to_string(index=False)}")
+    assert ours.uses(BYTES) <= limit
+    assert table["sqnr_db"].iloc[0] >= table["sqnr_db"][1:].max() - NOT_TOLD_APART
+
+
+def sizes_of(search: Search) -> tuple[float, float]:
+    """Bytes of the file in int4 and in int8 throughout."""
+    small, usual = (len(search.workshop.written[form]) for form in ("int4", "int8"))
+    return float(small), float(usual)

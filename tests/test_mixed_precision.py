@@ -1,0 +1,235 @@
+"""A precision for each layer: what it costs is what files show, budgets are met by the file, drops by a test."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from effnet_lab import frames
+from effnet_lab.analysis.precision import (
+    FLOAT,
+    KINDS,
+    LOSS,
+    PRECISIONS,
+    Program,
+    byte_costs,
+    candidates_of,
+    choose_precisions,
+    loss_matrix,
+    rank_agreement,
+    sensitivities,
+)
+from effnet_lab.images import open_images
+from effnet_lab.litert import Runner, allocate, read_graph, read_info
+from effnet_lab.names import UserError
+from effnet_lab.quantize import get_scheme, parse_recipe
+from effnet_lab.quantize.schemes import AI_EDGE
+from effnet_lab.quantize.write import quantizer
+from effnet_lab.studies import mixed_precision, mixed_run
+
+FLOAT_FILE = "float32 converter"
+INT8, PER_TENSOR, INT4, INT16 = PRECISIONS[:4]
+
+
+@pytest.fixture(scope="module")
+def written(files):
+    """micro0 in one precision throughout."""
+    return {
+        name: files[f"{get_scheme(name).name} ai_edge_quantizer"].read_bytes() for name in PRECISIONS if name != FLOAT
+    }
+
+
+@pytest.fixture(scope="module")
+def candidates(files, written):
+    return candidates_of(read_graph(files[FLOAT_FILE]), {name: read_graph(file) for name, file in written.items()})
+
+
+@pytest.fixture(scope="module")
+def calibration():
+    return open_images("scenes", split="calibration", limit=60)  # those of `files`
+
+
+@pytest.fixture(scope="module")
+def sensitivity(files, written, candidates, calibration):
+    content = files[FLOAT_FILE].read_bytes()
+    return sensitivities(content, written, candidates, calibration.take(6), model="micro0")
+
+
+@pytest.fixture(scope="module")
+def searched(files, calibration, tmp_path_factory):
+    """A function that runs a search, in one folder for all."""
+    folder = tmp_path_factory.mktemp("search")
+
+    def search(out, images=90, **asked):
+        data = open_images("scenes", limit=images)
+        return mixed_precision(files[FLOAT_FILE], data, out, calibration=calibration, resume=folder, **asked)
+
+    return search
+
+
+def test_what_a_layer_can_have(candidates):
+    kinds = [op.kind for _, op in candidates.ops]
+    allowed = {kind: {PRECISIONS[p] for i, k in enumerate(kinds) if k == kind for p in np.flatnonzero(candidates.allowed[i])}
+               for kind in kinds}  # fmt: skip
+    assert allowed["conv"] == set(PRECISIONS)
+    assert allowed["depthwise"] == set(PRECISIONS) - {INT4}
+    assert allowed["add"] == {INT8, INT16, FLOAT}
+    assert candidates.allowed[-2:].tolist() == [[True, False, False, False, False]] * 2
+
+
+def test_edges_are_who_reads_whom(candidates):
+    n = len(candidates)
+    adds = [i for i, (_, op) in enumerate(candidates.ops) if op.kind == "add"]
+    assert adds
+    for row in range(n):
+        assert sum(reader == row for _, reader in candidates.edges) == (2 if row in adds else 1)
+    assert (n, 0) in candidates.edges, "the network's input"
+    assert (n - 1, n + 1) in candidates.edges, "its output"
+
+
+def test_bytes_of_the_layers_are_those_by_which_files_differ(candidates, written, files):
+    costs = byte_costs(candidates).layers
+
+    def of(name):
+        column = PRECISIONS.index(name)
+        return sum(row[column if can[column] else 0] for row, can in zip(costs, candidates.allowed, strict=True))
+
+    for name in (PER_TENSOR, INT4, INT16):
+        saved, predicted = len(written[INT8]) - len(written[name]), of(INT8) - of(name)
+        assert predicted == pytest.approx(saved, abs=0.02 * len(written[INT8])), name
+
+
+@pytest.mark.parametrize("precision", [INT8, INT4])
+def test_the_noise_of_a_layer_is_that_of_a_file_with_this_layer_alone(files, sensitivity, calibration, precision):
+    """Against a file in which the quantizer left all other layers in float, run as a whole."""
+    content, preprocess = files[FLOAT_FILE].read_bytes(), read_info(files[FLOAT_FILE]).preprocess
+    rows = sensitivity[(sensitivity["precision_name"] == precision) & (sensitivity["op"] == "conv")]
+    rows = rows.sort_values("noise_share")
+    batch = np.stack([image for (image,) in calibration.take(6).samples(preprocess)])
+    exact = logits(content, batch)
+    for row in (rows.iloc[-1], rows.iloc[len(rows) // 2]):
+        recipe = parse_recipe(f"float32; {row['layer']}={precision}")
+        alone = quantizer((recipe, AI_EDGE), calibration)(content)
+        noise = np.square(logits(alone, batch) - exact).sum() / np.square(exact).sum()
+        assert 10 * abs(np.log10(noise / row["noise_share"])) < 1.0, row["layer"]
+
+
+def logits(content, batch):
+    """What goes into the softmax at the end."""
+    runner = Runner(content, keep_all=True)
+    dense = next(op for op in runner.graph.ops if op.kind == "dense")
+    found = []
+    for image in batch:
+        runner.feed(image)
+        runner.invoke()
+        found.append(runner.activation(runner.graph.tensors[dense.outputs[0]]).reshape(-1).astype(np.float64))
+    return np.stack(found)
+
+
+def test_the_estimate_ranks_as_the_exact_noise_does(sensitivity):
+    assert rank_agreement(sensitivity) > 0.9
+    assert (sensitivity.loc[sensitivity["precision_name"] == FLOAT, "noise_share"] == 0).all()
+    assert (sensitivity["estimate_cpu_s"] > 0).all()
+
+
+def test_on_the_costs_of_a_real_network_no_other_choice_is_better(candidates, sensitivity):
+    """Six layers of it free, the others int8: against trying all of them."""
+    loss, costs = loss_matrix(sensitivity, candidates), byte_costs(candidates)
+    free = [*[i for i, (_, op) in enumerate(candidates.ops) if op.kind == "conv"][:5], len(candidates) - 2]
+    for row in set(range(len(loss))) - set(free):
+        loss[row, 1:] = np.inf
+    program = Program(loss=loss, kinds=KINDS, edges=candidates.edges, resources={"bytes": costs})
+    usual = np.zeros(len(loss), int)
+    limit = program.use(usual, "bytes") - 1000
+    best = np.inf
+    for some in itertools.product(*(np.flatnonzero(np.isfinite(loss[row])) for row in free)):
+        usual[free] = some
+        if program.use(usual, "bytes") <= limit:
+            best = min(best, program.use(usual, LOSS))
+    assert choose_precisions(program, {"bytes": limit}).loss == pytest.approx(best, rel=1e-6)
+
+
+def test_a_budget_of_bytes_is_met_by_the_file(searched, tmp_path, files):
+    int8 = files["static_wi8_ai8 ai_edge_quantizer"].stat().st_size
+    out, asked = tmp_path / "small.tflite", int(0.85 * int8)
+    done = searched(out, max_bytes=asked)
+    size = out.stat().st_size
+    assert 0.9 * asked < size <= asked
+    assert done.met
+    table = frames.require(done.table, frames.PRECISIONS, caller="test")
+    (chosen,) = table[table["guarantee"] != ""].to_dict("records")
+    assert chosen["size_bytes"] == size
+    assert chosen["recipe"] == done.recipe.text == read_info(out).recipe
+    assert parse_recipe(read_info(out).recipe) == done.recipe
+    int4 = table[table["choice"] == "int4"].iloc[0]
+    assert chosen["predicted_noise"] < int4["predicted_noise"], "it need not be int4 throughout"
+    graph = read_graph(out)
+    assert {graph.weights(op).dtype.name for op in graph.ops if graph.weights(op) is not None} >= {"int4", "int8"}
+
+
+def test_a_budget_of_the_arena_is_met_by_the_allocator(searched, tmp_path, files):
+    least = allocate(files["static_wi8_ai8 ai_edge_quantizer"]).total_bytes
+    out = tmp_path / "arena.tflite"
+    done = searched(out, max_arena=int(1.4 * least))
+    assert allocate(out).total_bytes <= 1.4 * least
+    assert "arena" in done.sentence
+
+
+def test_what_cannot_be_met_is_said_with_the_nearest(searched, tmp_path):
+    with pytest.raises(UserError, match=r"cannot be met\. The nearest file takes bytes [\d,]+ of 10,000"):
+        searched(tmp_path / "no.tflite", max_bytes=10_000)
+    assert not (tmp_path / "no.tflite").exists()
+
+
+def test_a_drop_is_shown_on_images_that_chose_nothing(searched, tmp_path, files):
+    out = tmp_path / "drop.tflite"
+    done = searched(out, max_drop=20.0)
+    assert done.met
+    row = done.table[done.table["guarantee"] != ""].iloc[0]
+    assert row["n_images"] == 60, "a third of 90 images chooses"
+    assert row["difference_lo"] >= -0.2
+    assert out.stat().st_size < files[FLOAT_FILE].stat().st_size / 2
+
+
+def test_a_drop_that_is_not_shown_leaves_the_float_file(searched, tmp_path, files):
+    out = tmp_path / "none.tflite"
+    done = searched(out, max_drop=1e-6)
+    assert not done.met
+    assert "the float file does" in done.sentence
+    assert read_graph(out).scheme == "float32"
+
+
+def test_stopped_it_leaves_a_file_and_goes_on(searched, tmp_path, monkeypatch):
+    out = tmp_path / "stopped.tflite"
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mixed_run, "paired_difference", stop)
+        with pytest.raises(KeyboardInterrupt):
+            searched(out, max_drop=20.0)
+    assert read_graph(out).scheme == "float32", "the file that keeps to any drop"
+    with monkeypatch.context() as patched:
+        patched.setattr("effnet_lab.studies.mixed_trials.sensitivities", stop)  # kept from the run before
+        assert searched(out, max_drop=20.0).met
+    assert read_graph(out).scheme != "float32"
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({}, "Say what may be used: --max-drop"),
+        ({"max_bytes": -3}, "--max-bytes must be a number above 0. Got -3"),
+        ({"max_drop": float("nan")}, "--max-drop must be a number above 0. Got nan"),
+        ({"max_drop": 1.0, "minimise": "byte"}, "Did you mean 'bytes'"),
+        ({"max_drop": 1.0, "images": 12}, "at least 40 images"),
+    ],
+)
+def test_wrong_questions_are_refused(searched, tmp_path, asked, message):
+    with pytest.raises(UserError, match=message):
+        searched(tmp_path / "x.tflite", **asked)
+    with pytest.raises(UserError, match=r"must end in \.tflite"):
+        searched(tmp_path / "x.bin", max_drop=1.0)
