@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from effnet_lab.analysis.lint import npu, stated, values, xnnpack
+from effnet_lab.analysis.lint import findings, npu, stated, values, xnnpack
 from effnet_lab.analysis.lint.findings import Findings
 from effnet_lab.analysis.lint.network import Network, Node
-from effnet_lab.analysis.lint.rules import RULES, SEVERITIES
+from effnet_lab.analysis.lint.rules import RULES, SEVERITIES, Finding
 from effnet_lab.analysis.lint.words import in_words
 from effnet_lab.images import Preprocess
 from effnet_lab.litert import ModelInfo
@@ -454,6 +454,14 @@ def test_codes_that_the_op_before_cannot_write_do_not_count():
     dense([[2, -3]], into=0.1, paper=paper, x=before)
     low, high = values.accumulator_range(paper.nodes[1], paper.network())
     assert (low.tolist(), high.tolist()) == ([-180], [120])
+    high_zero = dense([[2, -3]], zeros=(127, 0))  # codes from -255 to 0 below it: no value above zero
+    low, high = values.accumulator_range(high_zero.nodes[0], high_zero.network())
+    assert (low.tolist(), high.tolist()) == ([-2 * 255], [3 * 255])
+    beyond = Paper()  # a ReLU6 whose codes all lie below the zero point: 0 still pads
+    before = beyond.tensor((1, 2), scale=0.1, zero=200)
+    dense([[2, -3]], into=0.1, paper=beyond, x=before)
+    low, high = values.accumulator_range(beyond.nodes[0], beyond.network())
+    assert (low.tolist(), high.tolist()) == ([-2 * 328], [3 * 328])
     shifted = dense([[2, -3]], zeros=(-128, 0))
     low, high = values.accumulator_range(shifted.nodes[0], shifted.network())
     assert (low.tolist(), high.tolist()) == ([-3 * 255], [2 * 255])
@@ -701,6 +709,45 @@ def test_without_a_statement():
 
 
 # --- tables and words
+
+
+def test_the_table_of_findings_is_in_order_and_says_where():
+    paper = dense([[1, 2]])
+    info = ModelInfo(model="m", scheme="int8", backend="tool", preprocess=None, classes=())
+    told = [
+        Finding(id="D303", op=0, evidence="some"), Finding(id="Q105", op=0, evidence="off"),
+        Finding(id="M801", op=None, evidence="none"), Finding(id="Q105", op=0, evidence="again"),
+    ]  # fmt: skip
+    table = findings._table(paper.network(), info, told)
+    order = [SEVERITIES.index(severity) for severity in table["severity"]]
+    assert order == sorted(order)
+    assert table["id"].tolist()[0] == "Q105"
+    assert set(table["id"]) == {"D303", "Q105", "M801"}  # each once, and the first of each counts
+    row = table.set_index("id").loc["Q105"]
+    assert (row["op"], row["layer_index"], row["model"]) == ("dense", 0, "m")
+    assert row["evidence"].endswith(": off")
+    assert np.isnan(table.set_index("id").loc["M801", "layer_index"])
+
+
+def test_two_channels_with_a_scale_each_are_not_per_tensor():
+    each = dense([[127, 127], [1, 1]], weight=[1.0, 0.5])
+    assert not list(values._per_tensor(each.nodes[0]))
+    apart = dense([[127, 1], [1, 1], [1, 1]])
+    assert found(values._per_tensor(apart.nodes[0])).keys() == {"W502"}
+
+
+def test_codes_of_an_output_without_a_sound_scale_are_not_known():
+    for scale, known in ((1.0, True), (0.0, False), (np.inf, False)):
+        paper = dense([[1, 2]], out=scale)
+        assert (paper.nodes[0].output.index in paper.network().codes) == known
+
+
+def test_weights_that_are_computed_stay_off_the_delegate():
+    for kind, place in (("conv", 1), ("depthwise", 1), ("conv", 2)):
+        node = depthwise(kind=kind).nodes[0]
+        stored = [replace(t, data=None) if i == place else t for i, t in enumerate(node.inputs)]
+        computed = replace(node, inputs=tuple(stored), fixed=tuple(t.data is not None for t in stored))
+        assert fate(computed) == "plain", (kind, place)
 
 
 def test_graver_ones():
