@@ -257,8 +257,8 @@ def test_model_explorer_opens_the_overlay(files, payload, tmp_path):
     verdicts_file.write_text(verdict_data(payload))
     (graph,) = BuiltinTfliteFlatbufferAdapter().convert(str(files[INT8]), {})["graphCollections"][0].graphs
     ((name, data),) = json.loads(errors.read_text()).items()
-    assert name == graph.id
-    labels = {node.id: node.label for node in graph.nodes}
+    assert name == graph["id"]
+    labels = {node["id"]: node["label"] for node in graph["nodes"]}
     ops = {str(layer["node"]): layer["op"] for layer in payload["files"][0]["layers"]}
     assert set(data["results"]) <= set(labels)
     assert {labels[node] for node in data["results"] if ops[node] == "depthwise"} == {"depthwise_conv_2d"}
