@@ -11,7 +11,7 @@ import tensorflow as tf
 from safetensors.numpy import save_file
 from scipy.stats import binomtest
 
-from effnet_lab.images import open_images
+from effnet_lab.images import StatedInput, open_images
 from effnet_lab.models import load_model, save_model
 from effnet_lab.models.batch_norm import folded, with_statistics
 from effnet_lab.models.fake_quant import strip_fake_quant
@@ -234,3 +234,13 @@ def test_a_head_without_names_or_in_another_order_is_kept(scenes, caplog):
         replace(known, classes=tuple("abcdefghij")), shown, validation=held_out, epochs=1, learning_rate=1e-7
     )[0]
     assert hits(other, evaluation).mean() < 0.5  # a new head
+
+
+def test_training_on_a_guess_is_refused_and_what_is_stated_counts(tmp_path):
+    known = load_model("micro0")
+    guessed = replace(known, preprocess=replace(known.preprocess, origin="guessed"))
+    with pytest.raises(UserError, match=r"training at .* would be a guess"):
+        train(data="scenes?n=60&side_px=32", start=guessed, epochs=1)
+    stated = StatedInput(input_range="0..255", size=40)
+    done = train(data="scenes?n=60&side_px=32", start=guessed, epochs=1, preprocess=stated)
+    assert (done.model.preprocess.size, done.model.preprocess.std) == ((40, 40), 1.0)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from effnet_lab.cli.inputs import takes_input
 from effnet_lab.cli.saying import say
+from effnet_lab.names import UserError
+
+if TYPE_CHECKING:
+    from effnet_lab.images.stated import StatedInput
 
 
+@takes_input
 def train(
     out: Annotated[Path, typer.Option(help="The .safetensors file to write; its card goes beside it.")],
     variant: Annotated[
@@ -39,6 +45,8 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted --from run of this --out.")
     ] = False,
+    *,
+    stated: StatedInput,
 ) -> None:
     """Train a network and write it with a card: data, seed, command, accuracy with interval.
 
@@ -46,11 +54,16 @@ def train(
 
     Example: effnet-lab train --from micro1 --qat --epochs 2 --out q.safetensors
     """
+    if stated and not from_:
+        raise UserError(
+            "What a network takes is stated of weights: name them with --from. Random ones take what they learn."
+        )
     from effnet_lab.training import train as run
 
     done = run(
         variant, data, out, start=from_, epochs=epochs, seed=seed, learning_rate=learning_rate,
-        batch_norm=batch_norm, qat=qat, qat_layers=qat_layers, prune=prune, cluster=cluster, resume=resume, progress=_tell,
+        batch_norm=batch_norm, qat=qat, qat_layers=qat_layers, prune=prune, cluster=cluster, resume=resume,
+        preprocess=stated if from_ else None, progress=_tell,
     )  # fmt: skip
     card = done.card
     say(

@@ -16,7 +16,7 @@ from effnet_lab.scaling import STYLES, VARIANTS, get_spec
 if TYPE_CHECKING:
     import pandas as pd
 
-    from effnet_lab.images import ImageSet
+    from effnet_lab.images import ImageSet, Stated
     from effnet_lab.models.loaded import LoadedModel
     from effnet_lab.training.loop import Progress
 
@@ -64,6 +64,7 @@ def train(
     prune: float | None = None,
     cluster: int | None = None,
     resume: bool = False,
+    preprocess: Stated = None,
     progress: Progress | None = None,
 ) -> Trained:
     """Train a network on a data set's train split, and measure it on its evaluation split.
@@ -91,6 +92,8 @@ def train(
         Share of weights that become zero; different values per kernel.
     resume : bool
         Go on with the interrupted run of `out`.
+    preprocess : StatedInput or Preprocess, optional
+        With `start`: what the network takes, where it is not known; a guess is refused.
     progress : callable, optional
         Called after each epoch with its row of HISTORY and "epochs", the number of them all.
     """
@@ -109,7 +112,7 @@ def train(
         assert variant is not None
         model, table, card = train_variant(variant, data, seed=seed, epochs=epochs, progress=progress)
     else:
-        model, table, card = _further(start, variant, data, how, out, resume, progress)
+        model, table, card = _further(start, variant, data, how, out, resume, preprocess, progress)
     if out is not None:
         from effnet_lab.training.cards import save_run
 
@@ -151,6 +154,7 @@ def _further(
     how: Further,
     out: Path | None,
     resume: bool,
+    preprocess: Stated,
     progress: Progress | None,
 ) -> tuple[LoadedModel, pd.DataFrame, dict[str, Any]]:
     """Train weights, and describe the result under its own name."""
@@ -162,7 +166,7 @@ def _further(
 
     images, evaluation = splits_of(data)
     shown, held_out = hold_out(images)
-    before = load_model(start, variant)
+    before = _fed(load_model(start, variant), preprocess)
     unfinished = None if out is None else state_path(out)
     if resume and unfinished is not None:
         model, history = go_on(unfinished, shown, validation=held_out, progress=progress)
@@ -183,6 +187,20 @@ def _further(
     )
     compressed = how.prune is not None or how.cluster is not None
     return model, history, card | (compressed_sizes(model, before) if compressed else {})
+
+
+def _fed(model: LoadedModel, preprocess: Stated) -> LoadedModel:
+    """The weights with what is stated of their input; a guess is refused, unless the user allows it."""
+    from effnet_lab.images.stated import stated_side
+    from effnet_lab.litert import ModelInfo, settle
+    from effnet_lab.models.resize import at_size
+
+    model = at_size(model, stated_side(preprocess))
+    card = ModelInfo(
+        model=model.name, scheme="float32", backend="keras", preprocess=model.preprocess, classes=model.classes
+    )
+    found = settle(card, preprocess, measures="training").preprocess
+    return model if found is None else replace(model, preprocess=found)
 
 
 def _own_name(out: Path) -> str:
