@@ -48,17 +48,9 @@ def _exact(left: Array, right: Array) -> Array:
 
 def _windows(codes: Array, size: tuple[int, int], options: Options, zero_point: int) -> Array:
     """Every window, (out h, out w, c, kh, kw); what SAME padding adds is the zero point, more of it after than before."""
-    reach = [(k - 1) * d + 1 for k, d in zip(size, options.dilation, strict=True)]
-    if options.same:
-        around = [
-            _same(n, r, s) for n, r, s in zip(codes.shape[:2], reach, options.stride, strict=True)
-        ]  # fmt: skip
-        codes = np.pad(codes, [*around, (0, 0)], constant_values=zero_point)
+    around = [options.padding(codes.shape[axis], size[axis], axis) for axis in (0, 1)]
+    codes = np.pad(codes, [*around, (0, 0)], constant_values=zero_point)
+    reach = [options.reach(size[axis], axis) for axis in (0, 1)]
     windows = np.lib.stride_tricks.sliding_window_view(codes, reach, axis=(0, 1))
     (down, across), (step_down, step_across) = options.stride, options.dilation
     return np.asarray(windows[::down, ::across, :, ::step_down, ::step_across])
-
-
-def _same(length: int, reach: int, stride: int) -> tuple[int, int]:
-    total = max((-(-length // stride) - 1) * stride + reach - length, 0)
-    return total // 2, total - total // 2
