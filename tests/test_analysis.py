@@ -147,7 +147,7 @@ def test_histograms_count_every_value(files, scenes):
     opened = [Twins(files[name], files[FLOAT]) for name in (INT8, AEQ)]
     asked = HistogramOf(opened, few)("micro0", "static_wi8_ai8", "converter", "stem_conv")
     assert asked.equals(table)
-    with pytest.raises(UserError, match="No file of micro9"):
+    with pytest.raises(UserError, match="Unknown model 'micro9'"):
         HistogramOf(opened, few)("micro9", "static_wi8_ai8", "converter", "stem_conv")
 
 
