@@ -203,13 +203,19 @@ def test_pairs_are_joined():
 
 
 COMMANDS = typer.main.get_command(cli.app).commands
+TAUGHT = {name: command for name, command in COMMANDS.items() if not hasattr(command, "commands")}
+TAUGHT |= {
+    f"{group} {name}": command
+    for group, outer in COMMANDS.items()
+    for name, command in getattr(outer, "commands", {}).items()
+}
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", TAUGHT)
 def test_help_teaches(call, name):
     """What it does, every option with words of its own, and an example that can be typed as it stands."""
-    command = COMMANDS[name]
-    code, out, _err = call(name, "--help")
+    command = TAUGHT[name]
+    code, out, _err = call(*name.split(), "--help")
     assert code == 0
     assert "Usage" in out
     text = " ".join(re.sub("[│╭╮╰╯─]", " ", out).split())
@@ -220,7 +226,9 @@ def test_help_teaches(call, name):
             assert max(option.opts, key=len) in text, option.name
     examples = re.findall(r"Example: effnet-lab (.+)", command.help)
     assert examples
-    for typed, *arguments in map(shlex.split, examples):
+    for words in map(shlex.split, examples):
+        n = len(name.split())
+        typed, arguments = " ".join(words[:n]), words[n:]
         assert typed == name
         command.make_context(name, join_pairs(arguments))  # raises for an unknown option or a missing argument
 
