@@ -14,7 +14,6 @@ from effnet_lab import frames
 from effnet_lab.evaluate.image_stream import StageClock, stream_batches
 from effnet_lab.images import ImageSet, Stated, read_labels
 from effnet_lab.images.decode import SUFFIXES, decode
-from effnet_lab.litert import ModelInfo
 from effnet_lab.names import UserError
 from effnet_lab.progress import Progress, counted
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:  # the pictures are looked for before anything slow is loaded
     import pandas as pd
 
     from effnet_lab.evaluate.predictors import Network
+    from effnet_lab.litert import ModelInfo
 
 
 def classify(
