@@ -85,6 +85,10 @@ def test_preprocess_round_trip():
         ({"size_px": 0}, "size_px must be >= 1. Got 0"),
         ({"crop": 1.5}, "crop must be in"),
         ({"std": 0.0}, "std must be > 0"),
+        ({"size_px": 2**40}, "at most 65,535 px"),
+        ({"mean": 10**400}, "mean must lie within"),
+        ({"std": [1, 1, 10**400]}, "std must lie within"),
+        ({"std": float("nan")}, "std must lie within"),
     ],
 )
 def test_preprocess_refuses(values, match):

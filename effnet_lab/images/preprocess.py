@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -30,6 +30,7 @@ ORIGINS = ("guessed", "first ops", "input scale", "metadata", "embedded", "state
 FRAMINGS = ("default", "embedded", "stated")  # where crop and interpolation come from
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # luma of red, green and blue, as ITU-R BT.601 weighs them
 Grey = float | tuple[float, ...]  # grey levels: one number, or one for each channel
+LARGEST_PX, LARGEST_GREY = 65_535, 1e12  # a side that pictures have at most; what float32 holds with room
 _LARGE_PX = 40_000_000  # a long thin picture resized as a whole may exceed this many pixels
 
 
@@ -65,10 +66,15 @@ class Preprocess:
             if value not in known:
                 raise UserError(suggest(kind, value, known))
         for name in ("mean", "std"):
-            if isinstance(values := getattr(self, name), list | tuple):  # JSON has lists
+            values = getattr(self, name)
+            if not all(abs(value) <= LARGEST_GREY for value in _levels(values)):  # NaN is not, either
+                raise UserError(f"Preprocess: {name} must lie within ± {LARGEST_GREY:g} grey levels.")
+            if isinstance(values, list | tuple):  # JSON has lists
                 object.__setattr__(self, name, _one_each(name, values, self.channels))
-        if self.size_px < 1 or (self.width_px is not None and self.width_px < 1):
+        if min(self.size) < 1:
             raise UserError(f"Preprocess: size_px must be >= 1. Got {self.size_px}.")
+        if max(self.size) > LARGEST_PX:
+            raise UserError(f"Preprocess: the sides must be at most {LARGEST_PX:,} px.")
         if self.crop is not None and not 0 < self.crop <= 1:
             raise UserError(f"Preprocess: crop must be in (0, 1], or None for no crop. Got {self.crop}.")
         if not np.all(np.greater(self.std, 0)):
@@ -199,3 +205,7 @@ def ORIGINAL(size_px: int) -> Preprocess:  # noqa: N802  a constant but for its 
     """
     crop = size_px / (size_px + round(size_px * 32 / 224))
     return Preprocess(size_px=size_px, crop=crop, interpolation=LEGACY)
+
+
+def _levels(grey: Grey | list[float]) -> Sequence[float]:
+    return grey if isinstance(grey, list | tuple) else (grey,)

@@ -28,26 +28,32 @@ def plot_rounding(rounding: pd.DataFrame) -> go.Figure:
     layers = [short_layer(layer) for layer in rounding["layer"]]
     boxes = hover(rounding, layers, ["sqnr_nearest_db", "sqnr_rounded_db", "bits", "moved_share", "most_moved"])
     fig.add_bar(
-        x=layers, y=rounding["moved_share"], name="weights on another code", yaxis="y2", marker_color=theme.FAINT,
+        x=layers, y=rounding["moved_share"], name="weights on another code", marker_color=theme.FAINT,
         hoverinfo="skip",
     )  # fmt: skip
     for name, column, color, dash in (
         (NEAREST, "sqnr_nearest_db", theme.VERMILION, "dot"), (ROUNDED, "sqnr_rounded_db", theme.BLUE, "solid"),
     ):  # fmt: skip
         fig.add_scatter(
-            x=layers, y=rounding[column], mode="lines+markers", name=name, line={"color": color, "dash": dash},
+            x=layers, y=rounding[column], yaxis="y2", mode="lines+markers", name=name, line={"color": color, "dash": dash},
             hovertext=boxes, hovertemplate="%{hovertext}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     fig.update_xaxes(title_text="layer, forward order", tickangle=-60, tickfont_size=10)
-    fig.update_yaxes(title_text="SQNR of the layer's output (dB)")
     share = {
-        "title": {"text": "weights moved"},
-        "overlaying": "y",
         "side": "right",
         "range": [0, 1],
-        "tickformat": "~%",
+        "tickformat": ".0%",
+        "tickvals": [0, 0.25, 0.5, 0.75, 1],
+        "showgrid": False,
     }
-    return fig.update_layout(yaxis2=share | {"showgrid": False}, showlegend=True, margin_r=70)
+    fig.update_yaxes(title_text="weights moved", **share)
+    lines = {
+        "title": {"text": "SQNR of the layer's output (dB)"},
+        "overlaying": "y",
+        "side": "left",
+        "tickmode": "auto",
+    }  # above the bars
+    return fig.update_layout(yaxis2=lines, showlegend=True, margin_r=70)
 
 
 def plot_moved_codes(moved: pd.DataFrame) -> go.Figure:
@@ -106,13 +112,16 @@ def plot_precisions(precisions: pd.DataFrame, x: str = "size_bytes") -> go.Figur
     precisions : DataFrame
         PRECISIONS frame of one network.
     x : str
-        "size_bytes", "arena_bytes" or "measured_ms"; where a file was not measured, what was predicted of it.
+        "size_bytes", "arena_bytes" or "measured_ms". Where a file was not measured it is what was predicted of it, and the
+        median of what the prediction left out in those that were.
     """
     require(precisions, PRECISIONS, caller="plot_precisions")
     expected = {"size_bytes": "predicted_bytes", "arena_bytes": "predicted_arena_bytes", "measured_ms": "predicted_ms"}[
         x
     ]
-    cost = precisions[x].where(precisions[x].notna(), precisions[expected])
+    left_out = (precisions[x] - precisions[expected]).median()
+    predicted = precisions[expected] + (0 if np.isnan(left_out) else left_out)
+    cost = precisions[x].where(precisions[x].notna(), predicted)
     rows = precisions.assign(cost=cost, noise=precisions["predicted_noise"].clip(lower=FLOOR))
     rows = rows[rows["cost"].notna()].sort_values("cost", kind="stable")
     fig = theme.new_figure("Cost against expected loss, a precision for each layer")
