@@ -131,7 +131,7 @@ def test_save_and_load_are_exact(tiny, tmp_path, layers):
     assert again.fake_quantized == model.fake_quantized
     assert to_bytes(again) == to_bytes(model)
     np.testing.assert_array_equal(predict(again, images), predict(model, images))
-    with pytest.raises(UserError, match=r"Give a \.safetensors"):
+    with pytest.raises(UserError, match=r"Save it as \.safetensors"):
         save_model(model, tmp_path / "q.keras")
     assert not (tmp_path / "q.keras").exists()
 
