@@ -99,18 +99,23 @@ def test_no_name_ends_the_page(payload):
 
 
 @pytest.fixture(scope="module")
-def page(payload, tmp_path_factory):
+def browser():
     if CHROMIUM is None:
         pytest.skip("needs Chromium from the system's packages")
+    with lab_driver.open_browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def page(payload, browser, tmp_path_factory):
     path = tmp_path_factory.mktemp("inspector") / "page.html"
     path.write_text(inspector_page(payload), encoding="utf-8")
-    with lab_driver.open_browser() as browser:
-        opened, traffic = lab_driver.new_page(browser, height=900)
-        opened.goto(path.as_uri())
-        opened.wait_for_selector(".effnet-inspector h2")
-        yield opened
-        assert traffic.errors == []
-        assert [url for url in traffic.foreign if not url.startswith(("file:", "data:"))] == []
+    opened, traffic = lab_driver.new_page(browser, height=900)
+    opened.goto(path.as_uri())
+    opened.wait_for_selector(".effnet-inspector h2")
+    yield opened
+    assert traffic.errors == []
+    assert [url for url in traffic.foreign if not url.startswith(("file:", "data:"))] == []
 
 
 def chosen(page) -> str:
@@ -215,7 +220,7 @@ def test_a_channel_shows_its_range_and_its_weights(payload):
 
 
 @pytest.mark.browser
-def test_six_hundred_layers_with_long_names(payload, tmp_path):
+def test_six_hundred_layers_with_long_names(payload, browser, tmp_path):
     """Opened, searched, walked through; a name is text wherever it stands, and the page is no wider than its window."""
     found = json.loads(as_json({"metrics": payload["metrics"], "files": payload["files"][:1]}))
     layers = found["files"][0]["layers"]
@@ -224,17 +229,16 @@ def test_six_hundred_layers_with_long_names(payload, tmp_path):
     ]
     path = tmp_path / "deep.html"
     path.write_text(inspector_page(found), encoding="utf-8")
-    with lab_driver.open_browser() as browser:
-        page, traffic = lab_driver.new_page(browser, height=900)
-        page.goto(path.as_uri())
-        page.locator("[role=slider]").first.focus()
-        page.keyboard.press("End")
-        assert chosen(page) == f"599 {EVIL}"
-        page.locator("input[type=search]").fill(f"300 {EVIL}")
-        assert chosen(page) == f"300 {EVIL}"
-        assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
-        assert path.stat().st_size < 12_000_000
-        assert traffic.errors == []
+    page, traffic = lab_driver.new_page(browser, height=900)
+    page.goto(path.as_uri())
+    page.locator("[role=slider]").first.focus()
+    page.keyboard.press("End")
+    assert chosen(page) == f"599 {EVIL}"
+    page.locator("input[type=search]").fill(f"300 {EVIL}")
+    assert chosen(page) == f"300 {EVIL}"
+    assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+    assert path.stat().st_size < 12_000_000
+    assert traffic.errors == []
 
 
 def _address(log: Path, process: subprocess.Popen, timeout_s: float = 120) -> str:
@@ -248,7 +252,7 @@ def _address(log: Path, process: subprocess.Popen, timeout_s: float = 120) -> st
 
 
 @pytest.mark.browser
-def test_model_explorer_opens_the_overlay(files, payload, tmp_path):
+def test_model_explorer_opens_the_overlay(files, payload, browser, tmp_path):
     """In its own package: its adapter's nodes are the ones that are named, and its page takes the numbers."""
     from model_explorer.builtin_tflite_flatbuffer_adapter import BuiltinTfliteFlatbufferAdapter
 
@@ -272,7 +276,7 @@ def test_model_explorer_opens_the_overlay(files, payload, tmp_path):
         f"--port={port}",
     ]
     words.append(f"--node_data_paths={errors},{verdicts_file}")
-    with log.open("wb") as out, lab_driver.open_browser() as browser:
+    with log.open("wb") as out:
         process = subprocess.Popen([str(Path(sys.executable).with_name(words[0])), *words[1:]], stdout=out, stderr=out)
         try:
             page, _traffic = lab_driver.new_page(browser)

@@ -76,7 +76,7 @@ def test_a_choice_is_made_of_what_was_measured(measured):
     for asked in (measured, table):
         choice = el.choose(asked, max_flash_kib=limit)
         assert choice.table.loc[choice.chosen, "scheme"].tolist() == [smallest["scheme"]]
-        assert choice.sentence.startswith(f"At most {limit:g} KiB of flash: take micro0 static_wi8_ai8")
+        assert choice.sentence.startswith(f"At most {limit:.4g} KiB of flash: take micro0 static_wi8_ai8")
     assert not el.choose(measured, max_ms=1e-9).chosen.any()
 
 

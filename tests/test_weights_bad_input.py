@@ -223,11 +223,11 @@ def test_lying_metadata_and_nan(micro, tmp_path):
     for text in ("{", "[]", "{}", json.dumps(json.loads(about.to_json(micro)) | {"spec": {"name": "x"}})):
         save_file(tensors, path, {about.KEY: text})
         refused(path, "its effnet-lab metadata")
-    for field, value in (("repeats", 1e5), ("repeats", 2**40), ("channels", 2**40)):
+    for field, value in (("repeats", 10**5), ("repeats", 2**40), ("channels", 2**40)):
         known = json.loads(about.to_json(micro))
         known["spec"]["stages"][3][field] = value
         save_file(tensors, path, {about.KEY: json.dumps(known)})
-        refused(path, "are believed")
+        refused(path, "are accepted")
     tensors["head_conv/kernel"] = tensors["head_conv/kernel"] * np.inf
     save_file(tensors, path, {about.KEY: about.to_json(micro)})
     refused(path, r"not finite numbers: 1 \(head_conv/kernel\)")

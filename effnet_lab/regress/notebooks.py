@@ -146,6 +146,7 @@ def _execute(source: Path, draft: Path, values: Mapping[str, object], timeout_s:
     """Papermill, with what a widget needs when nobody is watching."""
     import papermill
 
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # after Ctrl-C the kernel's death is nobody's task any more
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of `int | None`, which our own parser reads
     with sliced_polling(), _environment(KERNEL_ENVIRONMENT | {NOTEBOOK: source.stem}):
         papermill.execute_notebook(
