@@ -33,10 +33,9 @@ def plot_dimensions(scaling: pd.DataFrame, scheme: str = "float", x: str = "madd
     require(scaling, SCALING, caller="plot_dimensions")
     column = lookup("scheme", scheme, SCHEMES)
     x_axis = lookup("cost", x, {name: axis(name) for name in COSTS})
-    n, seeds = int(scaling["n_images"].max()), int(scaling["n_seeds"].max())
-    fig = theme.new_figure(
-        f"One dimension or three: {scheme} top-1 ({n:,} images, {seeds} seed{'s' if seeds > 1 else ''})"
-    )
+    n, fewest, most = int(scaling["n_images"].max()), int(scaling["n_seeds"].min()), int(scaling["n_seeds"].max())
+    seeds = f"{most} seed{'s' if most > 1 else ''}" if fewest == most else f"{fewest} to {most} seeds"
+    fig = theme.new_figure(f"One dimension or three: {scheme} top-1 ({n:,} images, {seeds} each)")
     base = scaling[scaling["direction"] == "base"]
     for direction, color in DIRECTIONS.items():
         rows = pd.concat([base, scaling[scaling["direction"] == direction]]).sort_values("level")
