@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -12,7 +13,6 @@ from effnet_lab.analysis.measuring import NOTIONS, Measuring
 from effnet_lab.analysis.opening import open_twins
 from effnet_lab.analysis.twins import Twins
 from effnet_lab.images import ArraySet, ImageSet, Source, Stated, open_samples
-from effnet_lab.litert.runner import DelegateError
 from effnet_lab.names import UserError, lookup
 
 if TYPE_CHECKING:
@@ -119,11 +119,7 @@ def layer_error(
         anyway=anyway,
         preprocess=preprocess,
     )
-    try:
-        return errors_of(twins, chosen, notions, local_inputs, progress)
-    except DelegateError:
-        twins.fall_back()
-        return errors_of(twins, chosen, notions, local_inputs, progress)
+    return twins.carry_out(partial(errors_of, twins, chosen, notions, local_inputs, progress))
 
 
 def errors_of(

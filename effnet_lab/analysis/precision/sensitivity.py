@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from effnet_lab.analysis.layer_error import errors_of
 from effnet_lab.analysis.precision.candidates import FLOAT, INT8, PRECISIONS, Candidates
 from effnet_lab.analysis.twins import Twins
 from effnet_lab.images import ArraySet, ImageSet, Samples
-from effnet_lab.litert.runner import DelegateError
 from effnet_lab.names import UserError
 
 Array = NDArray[np.float64]
@@ -99,11 +99,7 @@ def _errors(
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> pd.DataFrame:
     twins = Twins(content, float_content)
-    try:
-        found = errors_of(twins, images, notions, progress=progress)
-    except DelegateError:
-        twins.fall_back()
-        found = errors_of(twins, images, notions, progress=progress)
+    found = twins.carry_out(partial(errors_of, twins, images, notions, progress=progress))
     if found.interrupted:
         raise KeyboardInterrupt
     return found.table.set_index("layer")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -22,7 +22,6 @@ from effnet_lab.analysis.verdicts.evidence import Evidence, EvidenceWatcher, evi
 from effnet_lab.analysis.verdicts.replay import replay_of
 from effnet_lab.analysis.verdicts.words import row
 from effnet_lab.images import ArraySet, ImageSet, Source, Stated, open_samples
-from effnet_lab.litert.runner import DelegateError
 
 if TYPE_CHECKING:
     from effnet_lab.quantize.float_file import Network
@@ -93,11 +92,7 @@ def verdicts(
         anyway=anyway,
         preprocess=preprocess,
     )
-    try:
-        return judge(twins, chosen, progress)
-    except DelegateError:
-        twins.fall_back()
-        return judge(twins, chosen, progress)
+    return twins.carry_out(partial(judge, twins, chosen, progress))
 
 
 def judge(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,6 @@ from effnet_lab.analysis.verdicts.layer_verdicts import LayerVerdicts, judge
 from effnet_lab.images import ArraySet, ImageSet, Source, Stated, open_samples
 from effnet_lab.litert import tell_apart
 from effnet_lab.litert.flatbuffer import decode
-from effnet_lab.litert.runner import DelegateError
 from effnet_lab.names import UserError
 from effnet_lab.studies.inspection.layers import shown_layers
 from effnet_lab.studies.inspection.look import LayerLook
@@ -29,7 +28,6 @@ N_PICTURES = 8  # that are shown
 N_FOLLOWED = 4  # samples on which each layer's effect on the logits is followed
 EFFECTS = ("effect", "split")
 Progress = Callable[..., Iterable[Any]]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -105,23 +103,14 @@ def inspected(
     sources = [file.info.model if isinstance(file, Twins) else file for file in quantized]
     infos = tell_apart([twins.info for twins in opened], sources)
     labels = [" ".join(part for part in info.key.values() if part) for info in infos]
-    judged = [_with_plain_kernels(twins, partial(_judged, twins, chosen, known, effects, progress)) for twins in opened]
+    judged = [twins.carry_out(partial(_judged, twins, chosen, known, effects, progress)) for twins in opened]
     telling = most_telling([one.answers for one in judged], N_PICTURES)
     files = [
-        _with_plain_kernels(one.twins, partial(_file, one, chosen, label, telling))
+        one.twins.carry_out(partial(_file, one, chosen, label, telling))
         for one, label in zip(judged, labels, strict=True)
     ]
     payload: Payload = {"metrics": list(METRICS), "files": files}
     return Inspected(payload=payload, opened=opened, images=chosen, telling=telling)
-
-
-def _with_plain_kernels(twins: Twins, work: Callable[[], T]) -> T:
-    """The work; done once more on the plain kernels where the delegate refuses the file."""
-    try:
-        return work()
-    except DelegateError:
-        twins.fall_back()
-        return work()
 
 
 def _judged(

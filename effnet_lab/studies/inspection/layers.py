@@ -8,10 +8,9 @@ from typing import Any
 import pandas as pd
 
 from effnet_lab.analysis.integer.explain import steps_of
-from effnet_lab.analysis.integer.replay import Replay, left_by_delegate
+from effnet_lab.analysis.integer.replay import Replay, last_run
 from effnet_lab.analysis.twins import Twins
 from effnet_lab.frames import column
-from effnet_lab.litert.options import options_of
 from effnet_lab.names import UserError
 from effnet_lab.studies.inspection.blocks import block_of
 from effnet_lab.studies.inspection.look import LayerLook
@@ -28,18 +27,11 @@ def shown_layers(
 ) -> list[ShownLayer]:
     """All layers of a file; the integers are told of the sample that was run last."""
     judged, rows, parents = _by_layer(verdicts), _by_layer(errors), _parents(twins)
-    replay = replay_of(twins)
+    replay = last_run(twins)
     return [
         _layer(twins, looks[pair.layer], judged[pair.layer], rows[pair.layer], parents, replay, pictured)
         for pair in twins.pairs
     ]
-
-
-def replay_of(twins: Twins) -> Replay:
-    """The quantized file after a run."""
-    source = twins.quantized_source
-    left = left_by_delegate(twins.quantized_runner)
-    return Replay(source.graph, options_of(source.tree), twins.code_of, twins.kernels, left)
 
 
 def integer_steps(twins: Twins, layer: str, replay: Replay, at: tuple[int, ...] | None = None) -> Steps | None:

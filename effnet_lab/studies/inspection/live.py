@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effnet_lab.analysis.feeding import Sample
+from effnet_lab.analysis.integer.replay import last_run
 from effnet_lab.analysis.twins import Twins
 from effnet_lab.images import ImageSet, Source
 from effnet_lab.images.decode import decode
@@ -20,7 +21,7 @@ from effnet_lab.names import UserError
 from effnet_lab.quantize.ranges import METHOD
 from effnet_lab.studies.inspection.desk import Desk, Message, Tell
 from effnet_lab.studies.inspection.inspect import Inspected, inspected
-from effnet_lab.studies.inspection.layers import integer_steps, replay_of
+from effnet_lab.studies.inspection.layers import integer_steps
 from effnet_lab.studies.inspection.look import error_map, step_of
 from effnet_lab.studies.inspection.payload import Payload
 from effnet_lab.studies.inspection.pictures import AnswerWatcher, picture
@@ -71,7 +72,7 @@ class Live:
             raise UserError(f"The file has no layer {layer[:60]!r}.")
         reference, quantized = twins.values(pair)
         place = _largest(reference - quantized, int(question["y"]), int(question["x"]), int(question["channel"]))
-        steps = integer_steps(twins, layer, replay_of(twins), place)
+        steps = integer_steps(twins, layer, last_run(twins), place)
         if steps is None:
             raise UserError(f"The integer arithmetic of {layer[:60]!r} is not known.")
         return {"kind": "steps", "file": number, "layer": layer, "steps": steps}
