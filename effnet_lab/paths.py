@@ -94,6 +94,17 @@ def scratch_folder() -> Iterator[Path]:
         yield Path(name)
 
 
+@contextlib.contextmanager
+def working_folder(kept: Path | None) -> Iterator[Path]:
+    """A folder that keeps what is finished; without one, a folder that is gone afterwards."""
+    if kept is not None:
+        kept.mkdir(parents=True, exist_ok=True)
+        yield kept
+        return
+    with scratch_folder() as folder:
+        yield folder
+
+
 def remove_left_behind() -> list[Path]:
     """Remove what killed processes left: folders for intermediate files, and downloads that are not whole.
 

@@ -24,7 +24,7 @@ def tflite_file(network: Network) -> Iterator[Path]:
     UserError
         If there is no such network.
     """
-    if isinstance(network, str | Path) and is_tflite(network):
+    if is_tflite(network):
         yield Path(network)
         return
     made = float_file(network)

@@ -94,7 +94,7 @@ def float_beside(quantized: Path | str, float_model: Network | bytes | None = No
 
 def is_float_tflite(network: object) -> bool:
     """Whether a network is given as the path of a float32 .tflite file, which is taken as it is."""
-    return isinstance(network, str | Path) and is_tflite(network) and read_graph(network).scheme == FLOAT32.name
+    return is_tflite(network) and read_graph(network).scheme == FLOAT32.name
 
 
 def is_loaded(network: object) -> TypeGuard[LoadedModel]:

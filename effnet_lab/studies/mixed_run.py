@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from effnet_lab.evaluate.compare import paired_difference
 from effnet_lab.images import ImageSet, Source, Stated, open_images
 from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError, lookup
-from effnet_lab.paths import scratch_folder
+from effnet_lab.paths import working_folder
 from effnet_lab.quantize.files import store
 from effnet_lab.quantize.ranges import as_taken, calibration_images
 from effnet_lab.quantize.recipes import Recipe
@@ -103,7 +102,7 @@ def mixed_precision(
     calibrating = calibration_images(calibration, limit=limit)
     source = start_from(weights, variant, preprocess, measures="a choice of precisions")
     beside = Path(out).with_suffix(".search") if out is not None else None
-    with _folder(Path(resume) if resume is not None else beside) as folder:
+    with working_folder(Path(resume) if resume is not None else beside) as folder:
         workshop = Workshop(
             source=source, calibration=as_taken(calibrating, source.content, source.info), folder=folder,
             preprocess=preprocess, progress=progress,
@@ -274,12 +273,3 @@ def _keeper(out: Path | str | None) -> Callable[[MixedFile], None]:
             store(Path(out), trial.path.read_bytes())
 
     return keep
-
-
-@contextmanager
-def _folder(kept: Path | None) -> Iterator[Path]:
-    if kept is not None:
-        yield kept
-        return
-    with scratch_folder() as folder:
-        yield folder

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +29,7 @@ from effnet_lab.images.stated import tell
 from effnet_lab.litert import Graph, Op, read_graph
 from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError, lookup
-from effnet_lab.paths import scratch_folder
+from effnet_lab.paths import scratch_folder, working_folder
 from effnet_lab.quantize.files import store
 from effnet_lab.quantize.float_file import FloatFile
 from effnet_lab.quantize.ranges import as_taken, calibration_images
@@ -122,7 +121,7 @@ def repair(
     quantize = quantizer((recipe, AI_EDGE), fixing)
     if depthwise_bits == INT4:
         quantize = partial(_narrowed, quantize)
-    with _folder(resume) as folder:
+    with working_folder(None if resume is None else Path(resume)) as folder:
         found = repair_stages(
             source.content, fixing, source.info.preprocess, quantize, steps=chosen, held_out=judging,
             precision=_precision(recipe, read_graph(source.content), depthwise_bits),
@@ -166,16 +165,6 @@ def _as_answered(images: ImageSet | ArraySet, source: FloatFile, preprocess: Sta
     tell(f"{images.name} says nothing about what its samples show: the answers of the float network count as right.")
     classes = tuple(str(i) for i in range(int(first.max()) + 1))
     return replace(images, labels=first.astype(np.int64), classes=classes, positional=True)
-
-
-@contextmanager
-def _folder(resume: Path | str | None) -> Iterator[Path]:
-    if resume is not None:
-        Path(resume).mkdir(parents=True, exist_ok=True)
-        yield Path(resume)
-        return
-    with scratch_folder() as folder:
-        yield folder
 
 
 def _answers(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from effnet_lab.images import Stated
 from effnet_lab.images.stated import stated_side
-from effnet_lab.litert import embed_info, float_twin, read_graph, read_info, settle
+from effnet_lab.litert import embed_info, float_twin, read_info, settle
 from effnet_lab.litert.edit import with_unique_names
-from effnet_lab.quantize.float_file import FloatFile, float_file
+from effnet_lab.quantize.float_file import FloatFile, float_file, is_float_tflite, is_tflite
 from effnet_lab.quantize.schemes import FLOAT32
 
 if TYPE_CHECKING:
@@ -31,12 +30,7 @@ def start_from(network: Network, variant: str | None, preprocess: Stated, *, mea
     measures : str
         What a guessed preprocessing would spoil.
     """
-    if (
-        variant is None
-        and isinstance(network, str | Path)
-        and str(network).endswith(".tflite")
-        and read_graph(network).scheme != FLOAT32.name
-    ):
+    if variant is None and is_tflite(network) and not is_float_tflite(network):
         known = replace(read_info(network), scheme=FLOAT32.name, backend="", recipe="", io="float32", calibration=None)
         source = FloatFile(content=float_twin(network), info=known)
     else:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from effnet_lab.analysis.channels import ChannelSums
 from effnet_lab.analysis.pairs import Pair
 from effnet_lab.analysis.twins import Twins
+from effnet_lab.analysis.verdicts.evidence import CodeGrid
 from effnet_lab.studies.inspection.payload import MAP_STEPS, Channels, ChannelWeights, CodeEnds, ErrorMap, Histogram
 
 BINS = 64
@@ -53,10 +54,8 @@ class LayerLook:
     def range(self) -> CodeEnds | None:
         """Where the codes end; None for a layer that is not quantized."""
         tensor = self.pair.quantized
-        if not tensor.quantized or tensor.dtype.kind not in "iu":
-            return None
-        limits, scale, zero = np.iinfo(tensor.dtype), float(tensor.scale[0]), int(tensor.zero_point[0])
-        return {"low": scale * (limits.min - zero), "high": scale * (limits.max - zero), "scale": scale}
+        grid = CodeGrid.of(tensor) if tensor.dtype.kind in "iu" else None
+        return None if grid is None else {"low": grid.low, "high": grid.high, "scale": grid.scale}
 
     @property
     def histogram(self) -> Histogram | None:

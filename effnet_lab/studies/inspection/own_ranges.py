@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from effnet_lab.analysis.twins import Twins
+from effnet_lab.analysis.verdicts.evidence import CodeGrid
 from effnet_lab.images.imageset import digest
 from effnet_lab.litert import Graph, Tensor
 from effnet_lab.litert.edit import with_unique_names
@@ -53,9 +54,9 @@ def _after_quantize(graph: Graph, n: int) -> Tensor | None:
 
 
 def _ends(layer: str, tensor: Tensor | None) -> tuple[float, float]:
-    if tensor is None or not tensor.quantized or tensor.dtype.kind not in "iu":
+    grid = CodeGrid.of(tensor) if tensor is not None and tensor.dtype.kind in "iu" else None
+    if grid is None:
         raise UserError(
             f"The layer {layer[:60]!r} is not quantized in this file, so its range is not known. Give calibration images."
         )
-    limits, scale, zero = np.iinfo(tensor.dtype), float(tensor.scale[0]), int(tensor.zero_point[0])
-    return scale * (limits.min - zero), scale * (limits.max - zero)
+    return grid.low, grid.high
