@@ -150,8 +150,33 @@ def crossed_interval(values: NDArray[Any], level: float = LEVEL) -> tuple[float,
     >>> tuple(round(end, 3) for end in crossed_interval(np.array([[1, 1, 1, 0], [1, 0, 1, 0]])))
     (0.625, -0.137, 1.387)
     """
-    import numpy as np
     from scipy.stats import t
+
+    mean, error, freedom = _crossed(values)
+    half = float(t.ppf((1 + level) / 2, freedom)) * error
+    return mean, mean - half, mean + half
+
+
+def crossed_p_value(values: NDArray[Any]) -> float:
+    """Two-sided p-value of a mean of zero: one less the level at which `crossed_interval` ends there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> round(crossed_p_value(np.array([[1, 1, 1, 0], [1, 0, 1, 0]])), 3)
+    0.084
+    """
+    from scipy.stats import t
+
+    mean, error, freedom = _crossed(values)
+    if not error:
+        return 0.0 if mean else 1.0
+    return float(2 * t.sf(abs(mean) / error, freedom))
+
+
+def _crossed(values: NDArray[Any]) -> tuple[float, float, float]:
+    """Mean, its standard error and the degrees of freedom of that; see `crossed_interval`."""
+    import numpy as np
 
     values = np.asarray(values, float)
     (seeds, images), mean = values.shape, float(values.mean())
@@ -166,5 +191,4 @@ def crossed_interval(values: NDArray[Any], level: float = LEVEL) -> tuple[float,
         variance = (squares + added) / values.size
         parts = squares**2 / (images - 1) + added**2 / (seeds - 1)
         freedom = (squares + added) ** 2 / parts if parts else 1.0
-    half = float(t.ppf((1 + level) / 2, freedom)) * math.sqrt(variance)
-    return mean, mean - half, mean + half
+    return mean, math.sqrt(variance), freedom

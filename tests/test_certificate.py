@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from logits import logits
 
 from effnet_lab import frames
 from effnet_lab.images import open_images
-from effnet_lab.litert import Runner, read_info
+from effnet_lab.litert import read_info
 from effnet_lab.names import UserError
 from effnet_lab.quantize import export, get_scheme, requantize
 from effnet_lab.quantize.calibration import collect
@@ -51,17 +52,6 @@ def test_fresh_calibrations_fall_inside(pool):
     assert 0 <= row["agreement_low"] <= row["agreement"] <= row["agreement_high"] <= 1
     assert (row["n_calibration"], row["n_draws"]) == (OWN, 24)
     assert f"{row['sqnr_low_db']:.1f} to {row['sqnr_high_db']:.1f} dB" in made.sentence
-
-
-def logits(content, batch):
-    runner = Runner(content, keep_all=True)
-    dense = next(op for op in runner.graph.ops if op.kind == "dense")
-    found = []
-    for image in batch:
-        runner.feed(image)
-        runner.invoke()
-        found.append(runner.activation(runner.graph.tensors[dense.outputs[0]]).reshape(-1).astype(np.float64))
-    return np.stack(found)
 
 
 def test_more_images_are_advised_where_they_help(pool):

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from logits import logits
 
 from effnet_lab import frames
 from effnet_lab.analysis.precision import (
@@ -22,7 +23,7 @@ from effnet_lab.analysis.precision import (
     sensitivities,
 )
 from effnet_lab.images import open_images
-from effnet_lab.litert import Runner, allocate, read_graph, read_info
+from effnet_lab.litert import allocate, read_graph, read_info
 from effnet_lab.names import UserError
 from effnet_lab.quantize import get_scheme, parse_recipe
 from effnet_lab.quantize.schemes import AI_EDGE
@@ -114,18 +115,6 @@ def test_the_noise_of_a_layer_is_that_of_a_file_with_this_layer_alone(files, sen
         alone = quantizer((recipe, AI_EDGE), calibration)(content)
         noise = np.square(logits(alone, batch) - exact).sum() / np.square(exact).sum()
         assert 10 * abs(np.log10(noise / row["noise_share"])) < 1.0, row["layer"]
-
-
-def logits(content, batch):
-    """What goes into the softmax at the end."""
-    runner = Runner(content, keep_all=True)
-    dense = next(op for op in runner.graph.ops if op.kind == "dense")
-    found = []
-    for image in batch:
-        runner.feed(image)
-        runner.invoke()
-        found.append(runner.activation(runner.graph.tensors[dense.outputs[0]]).reshape(-1).astype(np.float64))
-    return np.stack(found)
 
 
 def test_the_estimate_ranks_as_the_exact_noise_does(sensitivity):

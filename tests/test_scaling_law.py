@@ -11,8 +11,9 @@ import pytest
 
 from effnet_lab.names import UserError
 from effnet_lab.scaling import Grid, get_spec, law_of, search, study_of, totals
+from effnet_lab.scaling.compound import DIMENSIONS
 from effnet_lab.scaling.grown import grid_networks, matched_networks
-from effnet_lab.scaling.law import DIMENSIONS, features_of, fit_law, left_out
+from effnet_lab.scaling.law import FORMS, features_of, fit_law, left_out
 from effnet_lab.studies.scaling_study.point import hits_of
 
 MICRO0 = get_spec("micro0")
@@ -156,6 +157,126 @@ def test_too_few_networks_are_refused():
     few = study(known, levels=1)
     with pytest.raises(UserError, match=r"at least 7 networks\. The study has 1"):
         fit_law(few[few["direction"] == "base"])
+
+
+def slope_of(law, spec, i):
+    """Derivative of the terms of a quadratic law along one feature, times what a doubling of the MAdds moves it."""
+    x = features_of(spec) - law.centre
+    terms = np.zeros(7)
+    terms[1 + i], terms[4 + i] = 1.0, 2 * x[i]
+    return terms * (0.5, 1.0, 0.5)[i]
+
+
+def test_the_interval_of_a_gain_is_that_of_statsmodels_contrast():
+    law = fit_law(study(lambda x, _: known(x) + 0.02 * np.sin(1000 * x.sum())), "quadratic")
+    spec = replace(MICRO0, width=0.2, resolution=48)
+    top1 = law.expect(features_of(spec)[None])["expected_top1"].iloc[0]
+    for i, row in enumerate(law.gain(spec).itertuples()):
+        theirs = law.result.t_test(slope_of(law, spec, i))
+        low, high = theirs.conf_int(alpha=0.05)[0]
+        share = top1 * (1 - top1)
+        assert row.direction == DIMENSIONS[i]
+        assert (row.gain, row.gain_lo, row.gain_hi) == pytest.approx(
+            (float(theirs.effect[0]) * share, low * share, high * share), rel=1e-6
+        )
+
+
+def test_every_form_has_its_terms():
+    """A law with squares and products is found exactly by the form that has them, and by no simpler one."""
+
+    def curved(x, _seed):
+        w, d, r = x - features_of(MICRO0)
+        logit = 0.1 + 0.4 * w - 0.05 * d + 0.3 * r - 0.03 * w * w + 0.01 * d * d - 0.02 * r * r
+        return 1 / (1 + np.exp(-(logit + 0.05 * w * d - 0.04 * w * r + 0.03 * d * r)))
+
+    law = fit_law(study(curved), "interactions")
+    assert law.result.params.tolist() == pytest.approx(
+        [0.1, 0.4, -0.05, 0.3, -0.03, 0.01, -0.02, 0.05, -0.04, 0.03], abs=1e-9
+    )
+    assert [len(fit_law(study(curved), form).result.params) for form in FORMS] == [4, 7, 10] == list(FORMS.values())
+    with pytest.raises(UserError, match="quadratic"):
+        fit_law(study(curved), "quadratc")
+
+
+def test_a_form_needs_two_networks_more_than_it_has_coefficients():
+    table = study(known).drop_duplicates(["params", "madds", "resolution_px"]).sample(frac=1, random_state=0)
+    for form, coefficients in FORMS.items():
+        assert fit_law(table[: coefficients + 2], form).n_networks == coefficients + 2
+        with pytest.raises(UserError, match=f"at least {coefficients + 2} networks. The study has {coefficients + 1}"):
+            fit_law(table[: coefficients + 1], form)
+    assert fit_law(table[:7]).form == "linear"  # one is left out, so that seven are needed to choose
+    with pytest.raises(UserError, match=r"at least 7 networks\. The study has 6"):
+        fit_law(table[:6])
+
+
+def test_the_simplest_form_within_one_standard_error_is_taken():
+    """By the rule itself, on errors of networks left out that are counted here."""
+    table = study(lambda x, seed: known(x) + 0.03 * np.sin(1000 * x.sum()))
+    squared = {
+        form: left_out(table, form).query("rule == 'one network left out'")["error"].to_numpy() ** 2 for form in FORMS
+    }
+    least = min(squared.values(), key=np.mean)
+    limit = least.mean() + np.std(least, ddof=1) / np.sqrt(len(least))
+    assert fit_law(table).form == next(form for form in FORMS if squared[form].mean() <= limit)
+
+
+def test_a_network_is_left_out_by_hand():
+    table = study(lambda x, _: known(x) + 0.02 * np.sin(1000 * x.sum()))
+    found = left_out(table, "linear")
+    one = found[found["rule"] == "one network left out"]
+    distinct = table.drop_duplicates(["params", "madds", "resolution_px"]).reset_index(drop=True)
+    assert one["model"].tolist() == distinct["model"].tolist()[1:]  # the base is the centre
+    for row in one.itertuples():
+        alone = distinct[distinct["model"] == row.model].iloc[0]
+        law = fit_law(distinct[distinct["model"] != row.model], "linear")
+        spec = replace(MICRO0, width=alone["width"], depth=alone["depth"], resolution=int(alone["resolution_px"]))
+        expected = law.expect(features_of(spec)[None]).iloc[0]
+        assert row.expected_top1 == pytest.approx(expected["expected_top1"])
+        assert row.error == pytest.approx(alone["float_top1"] - expected["expected_top1"])
+        assert row.inside == expected["inside"]
+    grown = found[found["rule"] == "one direction left out"].groupby("direction").size()
+    assert grown.to_dict() == distinct[distinct["direction"] != "base"].groupby("direction").size().to_dict()
+    few = distinct[distinct["direction"].isin(("base", "width", "compound"))]  # without either only four are left
+    assert set(left_out(few, "linear")["rule"]) == {"one network left out"}
+
+
+def test_what_a_law_says_of_itself():
+    law = fit_law(study(known), "linear")
+    assert law.sentence == f"a linear law of {law.n_networks} networks (1 seed each), trained alike on made"
+    assert "(3 seeds each)" in fit_law(study(known, seeds=3), "linear").sentence
+    assert np.isnan(law.of(get_spec("lite0")))
+    assert law.of(MICRO0) == law.expect(features_of(MICRO0)[None])["expected_top1"].iloc[0]
+    expected, gains = law.at(width=0.05, depth=0.3, resolution_px=32, fixed_ends=False)
+    assert expected["expected_top1"].iloc[0] == pytest.approx(law.of(MICRO0))
+    pd.testing.assert_frame_equal(gains, law.gain(MICRO0))
+
+
+def test_a_box_has_three_sides():
+    """A network is outside where any one feature lies beyond what was seen, on either side."""
+    table = study(known)
+    law = fit_law(table, "linear")
+    for i in range(3):
+        for end, sign in ((law.low, -1), (law.high, 1)):
+            x = law.centre.copy()
+            x[i] = end[i]
+            at_the_end = law.expect(x[None])["inside"].iloc[0]
+            x[i] = end[i] + sign * 1e-6
+            assert not law.expect(x[None])["inside"].iloc[0]
+            assert at_the_end or i < 2 or sign > 0  # an end may lie too far out, but not the smallest picture
+
+
+def test_the_leverage_is_that_of_the_hat_matrix():
+    law = fit_law(study(known), "linear")
+    assert law.leverage == pytest.approx(law.result.get_influence().hat_matrix_diag.max())
+
+
+def test_the_studies_that_come_with_the_package_are_named():
+    with pytest.raises(UserError, match=r"task of a scaling study.*scenes"):
+        study_of("flower")
+    law = law_of()
+    assert law.task == "scenes"
+    assert law is law_of("scenes") or law.n_networks == law_of("scenes").n_networks
+    assert law.n_seeds == study_of()["seed"].nunique()
 
 
 def test_search_by_accuracy_puts_what_was_never_tried_last():

@@ -17,6 +17,7 @@ from effnet_lab.evaluate.predictions import Predictions
 from effnet_lab.images import ImageSet, Preprocess
 from effnet_lab.intervals import (
     crossed_interval,
+    crossed_p_value,
     difference_interval,
     difference_row,
     mcnemar,
@@ -260,3 +261,15 @@ def test_one_seed_leaves_the_images():
 
 def test_values_that_are_all_alike_have_no_interval():
     assert crossed_interval(np.ones((3, 5))) == (1.0, 1.0, 1.0)
+    assert crossed_p_value(np.ones((3, 5))) == 0.0
+    assert crossed_p_value(np.zeros((3, 5))) == 1.0
+
+
+def test_the_p_value_is_one_less_the_level_at_which_the_interval_ends_at_zero():
+    rng = np.random.default_rng(1)
+    for seeds in (1, 2, 5):
+        values = rng.normal(0.3, 1.0, (seeds, 30))
+        _, low, high = crossed_interval(values, 1 - crossed_p_value(values))
+        assert min(abs(low), abs(high)) == pytest.approx(0.0, abs=1e-12)
+        assert crossed_p_value(-values) == pytest.approx(crossed_p_value(values))
+    assert crossed_p_value(values[:1]) == pytest.approx(stats.ttest_1samp(values[0], 0.0).pvalue)

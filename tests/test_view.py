@@ -316,6 +316,27 @@ def test_scaling_view_compound_mode():
     assert trace(widget.figure, "yours").y[0] == 4_000_000
 
 
+def test_a_slider_asks_once():
+    """The law once, and the MAdds at phi = 0 only when the ends change."""
+    seen, law = (
+        [],
+        pd.DataFrame([{"expected_top1": 0.5, "expected_top1_lo": 0.4, "expected_top1_hi": 0.6, "inside": False}]),
+    )
+    asked = []
+    widget = ScalingView(
+        lambda **s: seen.append(s) or made.count(**s), made.variants(), mode="compound",
+        expect=lambda **s: asked.append(s) or (law, pd.DataFrame()),
+    )  # fmt: skip
+    assert (len(seen), len(asked)) == (2, 1)
+    widget.sliders["alpha"].value = 1.3
+    assert (len(seen), len(asked)) == (3, 2)
+    assert asked[-1] == seen[-1] == widget.settings
+    widget.fixed_ends.value = False
+    assert (len(seen), len(asked)) == (5, 3)
+    widget.hold.click()
+    assert (len(seen), len(asked)) == (6, 4)
+
+
 def test_scaling_view_holds_a_network_beside_yours():
     _, counts = made.count()
     family = made.variants().assign(model=lambda rows: ["yours", *rows["model"][1:]])

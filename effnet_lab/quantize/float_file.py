@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeGuard, Union
 
@@ -117,6 +117,13 @@ def info_of_weights(model: LoadedModel) -> ModelInfo:
         preprocess=model.preprocess,
         classes=model.classes,
     )
+
+
+def float_card(info: ModelInfo) -> ModelInfo:
+    """What the float32 twin of a quantized file says about itself: the network and its input, nothing of the codes."""
+    return replace(
+        info, scheme=FLOAT32.name, backend="", recipe="", io="float32", calibration=None, versions={}
+    )  # fmt: skip
 
 
 def is_tflite(network: object) -> TypeGuard[str | Path]:

@@ -8,6 +8,8 @@ import numpy as np
 
 from effnet_lab.scaling.specs import NetSpec
 
+DIMENSIONS = ("width", "depth", "resolution")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compound:
@@ -36,3 +38,6 @@ class Compound:
         reached = min(np.log(depth / base.depth) / np.log(self.alpha), np.log(width / base.width) / np.log(self.beta))
         weakest: float | np.ndarray = np.minimum(reached, np.log(resolution / base.resolution) / np.log(self.gamma))
         return weakest
+
+
+PAPER = Compound()

@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from effnet_lab.names import UserError
-from effnet_lab.scaling.compound import Compound
+from effnet_lab.scaling.compound import DIMENSIONS, PAPER, Compound
 from effnet_lab.scaling.counts import totals
 from effnet_lab.scaling.rounding import scaled_channels, scaled_repeats
 from effnet_lab.scaling.specs import NetSpec
 
-DIRECTIONS = ("width", "depth", "resolution", "compound")
-PAPER = Compound()
+DIRECTIONS = (*DIMENSIONS, "compound")
 GRID_LEVELS = (2.0, 4.0)  # MAdds, in those of the base: phi = 1 and 2 where alpha * beta**2 * gamma**2 = 2
 _TRIED = 400  # multipliers per direction
 _ALPHAS, _BETAS = (1.0, 1.2, 1.5, 2.0), (1.0, 1.1, 1.2, 2**0.5)
@@ -111,7 +110,7 @@ def _larger(base: NetSpec, level: float) -> list[NetSpec]:
 
 
 _ALONE: dict[str, Callable[[NetSpec, float], list[NetSpec]]] = dict(
-    zip(DIRECTIONS[:3], (_wider, _deeper, _larger), strict=True)
+    zip(DIMENSIONS, (_wider, _deeper, _larger), strict=True)
 )
 
 

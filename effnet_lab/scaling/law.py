@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from effnet_lab import frames
 from effnet_lab.names import UserError, lookup
 from effnet_lab.paths import data_dir
+from effnet_lab.scaling.compound import DIMENSIONS
 from effnet_lab.scaling.family import spec_of
 from effnet_lab.scaling.rounding import scaled_channels, scaled_repeats
 from effnet_lab.scaling.specs import NetSpec
 from effnet_lab.scaling.variants import get_spec
 
 LEVEL = 0.95
-DIMENSIONS = ("width", "depth", "resolution")
 # What grows by one when the MAdds double along one dimension: they go with the square of channels and of pixels.
 _PER_DOUBLING = {"width": 0.5, "depth": 1.0, "resolution": 0.5}
 _INTERVAL = {"": "mean", "_lo": "obs_ci_lower", "_hi": "obs_ci_upper"}  # statsmodels' names of a prediction's
@@ -53,10 +53,9 @@ class Law:
         """
         terms = _terms(features - self.centre, self.form)
         found = self.result.get_prediction(terms).summary_frame(alpha=1 - LEVEL)
-        leverage = np.einsum("ij,jk,ik->i", terms, self.result.normalized_cov_params, terms)
         boxed = ((features >= self.low - 1e-9) & (features <= self.high + 1e-9)).all(axis=1)
         values = {f"expected_top1{end}": _share(found[name].to_numpy()) for end, name in _INTERVAL.items()}
-        return pd.DataFrame(values | {"inside": boxed & (leverage <= self.leverage + 1e-9)})
+        return pd.DataFrame(values | {"inside": boxed & (_leverages(terms, self.result) <= self.leverage + 1e-9)})
 
     def gain(self, spec: NetSpec) -> pd.DataFrame:
         """Where the next MAdd is best spent: SLOPES frame, top-1 per doubling of the MAdds along each dimension.
@@ -164,7 +163,7 @@ def study_of(task: str = "scenes") -> pd.DataFrame:
     return frames.require(table, frames.SCALING_STUDY, caller="study_of")
 
 
-def law_of_the_published(variants: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
+def law_of_the_published(variants: pd.DataFrame) -> pd.DataFrame:
     """The same law in MAdds alone, fitted to published accuracies: each network expected from the others.
 
     Parameters
@@ -187,7 +186,7 @@ def law_of_the_published(variants: pd.DataFrame, level: float = LEVEL) -> pd.Dat
     rows = []
     for i, model in enumerate(seen["model"]):
         others = np.arange(len(x)) != i
-        found = OLS(y[others], terms[others]).fit().get_prediction(terms[[i]]).summary_frame(alpha=1 - level).iloc[0]
+        found = OLS(y[others], terms[others]).fit().get_prediction(terms[[i]]).summary_frame(alpha=1 - LEVEL).iloc[0]
         ends = {f"expected_top1{end}": float(_share(found[name])) for end, name in _INTERVAL.items()}
         inside = x[others].min() <= x[i] <= x[others].max()
         rows.append(
@@ -218,12 +217,16 @@ def _fit(seen: pd.DataFrame, form: str) -> Law:
     centre = features[0]
     terms = _terms(features - centre, form)
     result = OLS(np.log(top1 / (1 - top1)), terms).fit()
-    leverage = np.einsum("ij,jk,ik->i", terms, result.normalized_cov_params, terms)
     return Law(
         form=form, result=result, centre=centre, low=features.min(axis=0), high=features.max(axis=0),
-        leverage=float(leverage.max()), task=str(seen["data"].iloc[0]), n_networks=len(seen),
+        leverage=float(_leverages(terms, result).max()), task=str(seen["data"].iloc[0]), n_networks=len(seen),
         n_seeds=int(seen["n_seeds"].max()),
     )  # fmt: skip
+
+
+def _leverages(terms: NDArray[np.float64], result: Any) -> NDArray[np.float64]:
+    """How far networks lie from the middle of those that a law was fitted to, one per row of `terms`."""
+    return np.einsum("ij,jk,ik->i", terms, result.normalized_cov_params, terms)
 
 
 def _one_out(seen: pd.DataFrame, form: str) -> pd.DataFrame:

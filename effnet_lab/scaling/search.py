@@ -9,7 +9,7 @@ import pandas as pd
 
 from effnet_lab import frames
 from effnet_lab.names import UserError, lookup
-from effnet_lab.scaling.compound import Compound
+from effnet_lab.scaling.compound import PAPER, Compound
 from effnet_lab.scaling.counts import totals
 from effnet_lab.scaling.law import features_of, law_of
 from effnet_lab.scaling.rounding import scaled_channels, scaled_repeats
@@ -42,7 +42,7 @@ class Grid:
     resolutions: tuple[int, ...] = tuple(range(32, 513, 4))
 
 
-GRID, PAPER = Grid(), Compound()
+GRID = Grid()
 EVENNESS, ACCURACY = ORDERS = ("evenness", "accuracy")
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from effnet_lab.images import Stated
 from effnet_lab.images.stated import stated_side
 from effnet_lab.litert import embed_info, float_twin, read_info, settle
 from effnet_lab.litert.edit import with_unique_names
-from effnet_lab.quantize.float_file import FloatFile, float_file, is_float_tflite, is_tflite
-from effnet_lab.quantize.schemes import FLOAT32
+from effnet_lab.quantize.float_file import FloatFile, float_card, float_file, is_float_tflite, is_tflite
 
 if TYPE_CHECKING:
     from effnet_lab.quantize.float_file import Network
@@ -31,8 +29,7 @@ def start_from(network: Network, variant: str | None, preprocess: Stated, *, mea
         What a guessed preprocessing would spoil.
     """
     if variant is None and is_tflite(network) and not is_float_tflite(network):
-        known = replace(read_info(network), scheme=FLOAT32.name, backend="", recipe="", io="float32", calibration=None)
-        source = FloatFile(content=float_twin(network), info=known)
+        source = FloatFile(content=float_twin(network), info=float_card(read_info(network)))
     else:
         source = float_file(network, variant, size_px=stated_side(preprocess))
     info = settle(source.info, preprocess, measures=measures)

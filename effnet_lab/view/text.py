@@ -10,6 +10,10 @@ import pandas as pd
 
 from effnet_lab.view.axes import axis, interval
 
+LAYERS = {  # an axis of layers that has the name of each
+    "title_text": "layer, forward order", "tickangle": -60, "tickfont_size": 10,
+}  # fmt: skip
+
 
 def short_layer(name: str, limit: int = 34) -> str:
     """Last two parts of the first of the fused names: ``net/blocks_0/Relu6;net/...`` -> ``blocks_0/Relu6``."""

@@ -22,6 +22,7 @@ from effnet_lab.litert.rerun import Rerun, Rerunner
 from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
 from effnet_lab.quantize.calibration import Statistics
+from effnet_lab.quantize.float_file import float_card
 from effnet_lab.quantize.ranges import METHOD, Ranging, calibration_images
 from effnet_lab.quantize.recipes import Recipe
 from effnet_lab.quantize.schemes import AI_EDGE, FLOAT32, FORMATS, SCHEMES
@@ -252,7 +253,4 @@ def _with_card(twins: Twins) -> bytes:
     content = twins.reference_source.content
     if not twins.is_own_twin:
         return content
-    card = replace(
-        twins.info, scheme=FLOAT32.name, backend="", recipe="", io="float32", calibration=None, versions={}
-    )  # fmt: skip
-    return embed_info(content, card)
+    return embed_info(content, float_card(twins.info))

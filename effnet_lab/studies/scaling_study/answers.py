@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from effnet_lab import frames
 from effnet_lab.evaluate.compare import SIGNIFICANT
-from effnet_lab.intervals import crossed_interval
+from effnet_lab.intervals import crossed_interval, crossed_p_value
 from effnet_lab.names import UserError, lookup
-from effnet_lab.scaling.grown import DIRECTIONS, PAPER
+from effnet_lab.scaling.compound import DIMENSIONS, PAPER
+from effnet_lab.scaling.grown import DIRECTIONS
 from effnet_lab.studies.scaling_study.point import hits_of
 
 COSTS = {"madds": "MAdds", "relative_p50": "int8 latency", "arena_bytes": "arena"}
@@ -54,7 +55,7 @@ def coefficients(study: pd.DataFrame) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for level, runs in study[study["direction"] == "grid"].groupby("level"):
         triples = dict(iter(runs.groupby("model", sort=False)))
-        paper = next((rows for rows in triples.values() if _is_paper(rows)), None)
+        paper = next((rows for rows in triples.values() if _is_paper(rows.iloc[0])), None)
         if paper is None:
             continue
         found = [_triple_row(str(model), one, paper, unit) | {"level": level} for model, one in triples.items()]
@@ -100,10 +101,10 @@ def which_direction(study: pd.DataFrame) -> str:
     last = runs[runs["level"] == max(full)]
     rows = {direction: last[last["direction"] == direction] for direction in DIRECTIONS}
     shares = {name: float(_hits(part, "float").mean()) for name, part in rows.items()}
-    best = max(DIRECTIONS[:3], key=shares.__getitem__)
+    best = max(DIMENSIONS, key=shares.__getitem__)
     difference = _difference(rows["compound"], rows[best], "float")
     mean, low, high = crossed_interval(difference)
-    told = "can be told apart" if _p_value(difference) < SIGNIFICANT else "cannot be told apart"
+    told = "can be told apart" if crossed_p_value(difference) < SIGNIFICANT else "cannot be told apart"
     words = ", ".join(f"{name} {shares[name]:.1%}" for name in sorted(shares, key=shares.__getitem__, reverse=True))
     return (
         f"With {max(full):g} times the MAdds: {words}. All three less {best} alone: {100 * mean:+.1f} points "
@@ -121,7 +122,7 @@ def _winner(level: Any, rows: pd.DataFrame) -> str:
     best = rows.iloc[0]
     triple = f"alpha {best['alpha']:.3g}, beta {best['beta']:.3g}, gamma {best['gamma']:.3g}"
     n = f"{best['n_seeds']} seed{'s' if best['n_seeds'] > 1 else ''}, {best['n_images']:,} images"
-    if _is_paper(rows):
+    if _is_paper(best):
         return f"At {level:g} times the MAdds the paper's triple is the best of {len(rows)} ({n})."
     told = (
         f"can be told apart (p = {best['p_adjusted']:.2g}, adjusted)"
@@ -141,33 +142,19 @@ def _triple_row(model: str, runs: pd.DataFrame, paper: pd.DataFrame, unit: float
     row |= _cells(crossed_interval(_hits(runs, "float")), "float_top1")
     difference = _difference(runs, paper, "float")
     row |= _cells(crossed_interval(difference), "difference")
-    return row | {"p_adjusted": _p_value(difference)}
+    return row | {"p_adjusted": crossed_p_value(difference)}
 
 
 def _adjusted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """p-values of one level, adjusted; the paper's triple against itself is no test."""
     from statsmodels.stats.multitest import multipletests
 
-    tested = [row for row in rows if not _is_paper(pd.DataFrame([row]))]
+    tested = [row for row in rows if not _is_paper(row)]
     if tested:
         adjusted = multipletests([row["p_adjusted"] for row in tested], method="holm")[1]
         for row, p in zip(tested, adjusted, strict=True):
             row["p_adjusted"] = float(p)
     return [row if row in tested else row | {"p_adjusted": float("nan")} for row in rows]
-
-
-def _p_value(difference: NDArray[Any]) -> float:
-    """Two-sided, of no difference: the level at which the interval ends at zero."""
-    from scipy.optimize import brentq
-
-    if not difference.any():
-        return 1.0
-
-    def end(level: float) -> float:
-        mean, low, high = crossed_interval(difference, level)
-        return low if mean > 0 else -high
-
-    return 1.0 if end(1e-9) <= 0 else 0.0 if end(1 - 1e-12) >= 0 else 1 - float(brentq(end, 1e-9, 1 - 1e-12))
 
 
 def _difference(runs: pd.DataFrame, other: pd.DataFrame, scheme: str) -> NDArray[np.float64]:
@@ -195,6 +182,6 @@ def _base(study: pd.DataFrame) -> pd.DataFrame:
     return base
 
 
-def _is_paper(runs: pd.DataFrame) -> bool:
-    first: Iterator[bool] = (np.isclose(runs[name].iloc[0], getattr(PAPER, name)) for name in ("alpha", "beta"))
-    return all(first)
+def _is_paper(row: Mapping[str, Any] | pd.Series) -> bool:
+    """Whether the triple of a row is the paper's; gamma follows from the other two."""
+    return bool(np.isclose([row["alpha"], row["beta"]], [PAPER.alpha, PAPER.beta]).all())

@@ -22,6 +22,9 @@ from effnet_lab.studies.scaling_study.point import Point, StudyRecipe, measure_p
 from effnet_lab.workers import in_workers
 
 TABLE, LATENCIES = "scaling_study.csv", "latency.csv"
+_NOT_MEASURED: dict[str, object] = {
+    **dict.fromkeys(("relative_p50", "relative_p50_lo", "relative_p50_hi"), float("nan")), "guard": "",
+}  # fmt: skip
 Progress = Callable[..., Iterable[Any]]
 
 
@@ -110,13 +113,13 @@ def read_study(
     grown: Sequence[GrownNetwork], folder: Path, *, seeds: Iterable[int], latencies: pd.DataFrame | None = None
 ) -> pd.DataFrame:
     """SCALING_STUDY frame of the points of a folder that are finished; without latencies theirs is not measured."""
-    rows = []
+    rows, relative = [], _relative(latencies)
     for seed in seeds:
         for network in grown:
             path = _ledger(folder, network.spec, seed)
             if path.exists():
                 cells = {str(name): value for name, value in pd.read_csv(path).iloc[0].items()}
-                rows.append(_role(network, grown[0].spec) | _relative(path, latencies) | cells)
+                rows.append(_role(network, grown[0].spec) | relative.get(_first_file(path), _NOT_MEASURED) | cells)
     return frames.build(frames.SCALING_STUDY, rows)
 
 
@@ -164,16 +167,17 @@ def _latencies(files: Sequence[Path], folder: Path) -> pd.DataFrame:
     return measured
 
 
-def _relative(path: Path, latencies: pd.DataFrame | None) -> dict[str, object]:
-    known = {} if latencies is None else latencies.set_index("file").to_dict("index")
-    name = f"{path.stem.rpartition('_s')[0]}_s0.tflite"
-    nothing = {
-        "relative_p50": float("nan"),
-        "relative_p50_lo": float("nan"),
-        "relative_p50_hi": float("nan"),
-        "guard": "",
-    }
-    return {str(key): value for key, value in known.get(name, nothing).items()}
+def _relative(latencies: pd.DataFrame | None) -> dict[str, dict[str, object]]:
+    """Cells of every int8 file that was measured."""
+    if latencies is None:
+        return {}
+    rows = latencies.to_dict("records")
+    return {str(row["file"]): {str(key): value for key, value in row.items() if key != "file"} for row in rows}
+
+
+def _first_file(path: Path) -> str:
+    """The int8 file of a point's network that is measured: that of the first seed."""
+    return f"{path.stem.rpartition('_s')[0]}_s0.tflite"
 
 
 def _role(network: GrownNetwork, base: NetSpec) -> dict[str, object]:

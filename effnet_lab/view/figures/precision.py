@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from effnet_lab.frames import MOVED_CODES, PRECISIONS, ROUNDING, SENSITIVITY, require
 from effnet_lab.view import theme
 from effnet_lab.view.axes import axis
-from effnet_lab.view.text import hover, short_layer
+from effnet_lab.view.text import LAYERS, hover, short_layer
 
 NEAREST, ROUNDED = "to the nearest code", "for the output"
 FLOOR = 1e-9  # noise that is drawn at the end of the scale of colours
@@ -38,7 +38,7 @@ def plot_rounding(rounding: pd.DataFrame) -> go.Figure:
             x=layers, y=rounding[column], yaxis="y2", mode="lines+markers", name=name, line={"color": color, "dash": dash},
             hovertext=boxes, hovertemplate="%{hovertext}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
-    fig.update_xaxes(title_text="layer, forward order", tickangle=-60, tickfont_size=10)
+    fig.update_xaxes(**LAYERS)
     share = {
         "side": "right",
         "range": [0, 1],
@@ -74,7 +74,7 @@ def plot_moved_codes(moved: pd.DataFrame) -> go.Figure:
         zmin=0, zmax=1, colorscale="Viridis", colorbar={"title": {"text": "moved", "side": "right"}, "tickformat": "~%"},
         hovertemplate="%{x}<br>%{customdata:,} weights nearest to %{y:.2f} of the largest code: %{z:.1%} moved<extra></extra>",
     )  # fmt: skip
-    fig.update_xaxes(title_text="layer, forward order", tickangle=-60, tickfont_size=10)
+    fig.update_xaxes(**LAYERS)
     return fig.update_yaxes(title_text=axis("code_level").title)
 
 
@@ -99,8 +99,7 @@ def plot_sensitivity(sensitivity: pd.DataFrame) -> go.Figure:
             hovertemplate="%{hovertext}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     names = [short_layer(layer) for layer in order]
-    fig.update_xaxes(title_text="layer, forward order", tickangle=-60, tickfont_size=10, categoryorder="array",
-                     categoryarray=names)  # fmt: skip
+    fig.update_xaxes(**LAYERS, categoryorder="array", categoryarray=names)
     return fig.update_yaxes(**axis("noise_share").layout(rows["noise_share"])).update_layout(showlegend=True)
 
 

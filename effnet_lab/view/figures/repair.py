@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from effnet_lab.frames import CHANNEL_RANGES, REPAIR, require
 from effnet_lab.view import theme
 from effnet_lab.view.axes import axis, error_bars
-from effnet_lab.view.text import file_label, hover, short_layer
+from effnet_lab.view.text import LAYERS, file_label, hover, short_layer
 
 FLOAT = "float32"  # scheme of the row that a dotted line shows: what there is to win back
 
@@ -67,7 +67,7 @@ def plot_channel_ranges(ranges: pd.DataFrame) -> go.Figure:
             hovertemplate="%{x}<br>%{y:.2f} bits<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     fig.update_layout(boxmode="group", showlegend=True, boxgap=0.2, boxgroupgap=0.1)
-    fig.update_xaxes(title_text="layer, forward order", tickangle=-60, tickfont_size=10)
+    fig.update_xaxes(**LAYERS)
     return fig.update_yaxes(title_text="bits of 8 for the channel's largest weight", range=[-0.2, 8.2])
 
 

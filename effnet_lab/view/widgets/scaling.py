@@ -100,6 +100,7 @@ class ScalingView(ipw.VBox):
         self.hold = ipw.Button(description="hold this one", tooltip="Keep this network beside the next one")
         self.release = ipw.Button(description="let go", tooltip="Stop comparing")
         self._held = self._variant(held) if held else None
+        self._unscaled: dict[bool, float] = {}  # MAdds at phi = 0, with fixed ends and without
         self._build()
         self._draw()
 
@@ -149,7 +150,7 @@ class ScalingView(ipw.VBox):
         return self._variants[self._variants["model"] == name], self._counts[self._counts["model"] == name]
 
     def _on_hold(self, button: ipw.Button) -> None:
-        self._held = self._measured() if button is self.hold else None
+        self._held = self._yours if button is self.hold else None
         self._draw()
 
     def _on_change(self, _change: object) -> None:
@@ -158,20 +159,22 @@ class ScalingView(ipw.VBox):
         except UserError as error:  # a setting that no network has: say so, keep the last picture
             self.text.say(f"<b>{error}</b>")
 
-    def _measured(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """What the network of the sliders costs, its estimated latency and expected top-1 included."""
+    def _measured(self, law: pd.Series | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """What the network of the sliders costs, with its estimated latency, and its top-1 as far as the law expects one."""
         point, counts = self._count(**self.settings)
         if self._estimate:
             point = point.assign(**{ESTIMATED: self._estimate(counts)})
-        if self._expect:
-            expected = self._expect(**self.settings)[0].iloc[0]
-            point = point.assign(**{EXPECTED: expected[EXPECTED] if expected["inside"] else float("nan")})
+        if law is not None:
+            point = point.assign(**{EXPECTED: law[EXPECTED] if law["inside"] else float("nan")})
         return point, counts
 
     def _unscaled_madds(self) -> float:
-        """MAdds at phi = 0, what the constraint is counted from."""
-        unscaled, _ = self._count(**(self.settings | {"phi": 0.0}))
-        return float(unscaled["madds"].iloc[0])
+        """MAdds at phi = 0, what the constraint is counted from: the same whatever the coefficients are."""
+        ends = self.fixed_ends.value
+        if ends not in self._unscaled:
+            unscaled, _ = self._count(**(self.settings | {"phi": 0.0}))
+            self._unscaled[ends] = float(unscaled["madds"].iloc[0])
+        return self._unscaled[ends]
 
     def _constraint(self, ratio: float) -> str:
         """The paper's constraint at these coefficients: what it promises, and what rounding makes of it."""
@@ -182,14 +185,13 @@ class ScalingView(ipw.VBox):
             f"{per_phi ** settings['phi']:.2f} times the MAdds; after rounding it is <b>{ratio:.2f}</b> times."
         )
 
-    def _show_gain(self) -> None:
+    def _show_gain(self, law: pd.Series | None, gains: pd.DataFrame | None) -> None:
         self.gain_canvas.layout.display = "none"
-        if self._expect is None:
+        if law is None or gains is None:
             return
-        expected, gains = self._expect(**self.settings)
-        top1, low, high, inside = expected[[EXPECTED, *interval(EXPECTED), "inside"]].iloc[0]
-        self.expected.say("" if inside else OUTSIDE)
-        if inside:
+        self.expected.say("" if law["inside"] else OUTSIDE)
+        if law["inside"]:
+            top1, low, high = law[[EXPECTED, *interval(EXPECTED)]]
             self.gain_canvas.layout.display = ""
             self.gain_canvas.show(
                 plot_gain(gains, f"The next MAdd; expected top-1 {top1:.0%} ({low:.0%} to {high:.0%})")
@@ -199,14 +201,16 @@ class ScalingView(ipw.VBox):
         for mode, sliders in self._rows.items():
             sliders.layout.display = "flex" if mode == self.mode.value else "none"
         unscaled = self._unscaled_madds() if self.mode.value == "compound" else 0.0
-        point, counts = self._measured()
+        expected, gains = self._expect(**self.settings) if self._expect else (None, None)
+        law = None if expected is None else expected.iloc[0]
+        self._yours = point, counts = self._measured(law)
         held_point, held_counts = self._held or (None, None)
         self.text.say(side_by_side(point, held_point))
         self.stack_canvas.show(plot_stages(counts, held_counts, self.column.value))
         self.canvas.show(plot_family(self._variants, point, self.x.value, self.y.value, held_point))
         self.detail_canvas.show(plot_counts(counts, self.column.value))
         self.constraint.say(self._constraint(float(point["madds"].iloc[0]) / unscaled) if unscaled else "")
-        self._show_gain()
+        self._show_gain(law, gains)
 
 
 def side_by_side(point: pd.DataFrame, held: pd.DataFrame | None = None) -> str:
