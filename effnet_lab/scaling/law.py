@@ -226,7 +226,7 @@ def _fit(seen: pd.DataFrame, form: str) -> Law:
 
 def _leverages(terms: NDArray[np.float64], result: Any) -> NDArray[np.float64]:
     """How far networks lie from the middle of those that a law was fitted to, one per row of `terms`."""
-    return np.einsum("ij,jk,ik->i", terms, result.normalized_cov_params, terms)
+    return np.asarray(np.einsum("ij,jk,ik->i", terms, result.normalized_cov_params, terms))
 
 
 def _one_out(seen: pd.DataFrame, form: str) -> pd.DataFrame:
