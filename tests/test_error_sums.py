@@ -200,9 +200,9 @@ def test_float16_and_four_bits():
 
 
 def dead(n: int, *images) -> float:
-    channels = DeadChannels(n)
+    channels = DeadChannels.among(n)
     for image in images:
-        channels.see(np.asarray(image, np.int8))
+        channels = channels.join(channels.after(np.asarray(image, np.int8)))
     return channels.count
 
 
@@ -251,17 +251,12 @@ PAIRS = pair(3), pair(5, None, (1, 2))
 def test_what_is_kept_counts(name):
     kind, prefix = (Local, "local_") if "local" in name else (Accumulated, "")
     watching = kind(PAIRS)
-    watching.begin()
-    watching.see(FIRST)
-    watching.keep()
+    watching.keep([watching.see(FIRST)])
     once = watching.row(PAIRS[0])
     assert once[name] == pytest.approx(10 * math.log10(21 / 0.25))
-    watching.begin()
     watching.see(SECOND)
     assert watching.row(PAIRS[0]) == pytest.approx(once, nan_ok=True)  # not kept yet
-    watching.begin()
-    watching.see(SECOND)
-    watching.keep()
+    watching.keep([watching.see(SECOND)])
     both = watching.row(PAIRS[0])
     assert both[name] == pytest.approx(10 * math.log10((21 + 29) / (0.25 + 4)))
     assert both[f"{prefix}mse"] == pytest.approx(4.25 / 8)
@@ -275,9 +270,7 @@ def test_what_is_kept_counts(name):
 def test_the_accumulated_columns():
     watching = Accumulated(PAIRS)
     for twins in (FIRST, SECOND):
-        watching.begin()
-        watching.see(twins)
-        watching.keep()
+        watching.keep([watching.see(twins)])
     row = watching.row(PAIRS[0])
     assert (row["float_min"], row["float_max"], row["max_error"]) == (0.0, 4.0, 2.0)
     assert row["n_dead_channels"] == 3
@@ -290,24 +283,20 @@ def test_the_accumulated_columns():
 def test_a_map_has_its_channels_last():
     one = pair(3, shape=(1, 2, 2, 3))
     watching = Accumulated([one])
-    watching.begin()
-    watching.see(PaperTwins(float3=np.zeros((1, 2, 2, 3)), codes3=[[[[1, 2, 3], [1, 5, 3]], [[1, 2, 3], [1, 2, 3]]]]))
-    watching.keep()
+    shown = PaperTwins(float3=np.zeros((1, 2, 2, 3)), codes3=[[[[1, 2, 3], [1, 5, 3]], [[1, 2, 3], [1, 2, 3]]]])
+    watching.keep([watching.see(shown)])
     assert watching.row(one)["n_dead_channels"] == 2
 
 
 def test_a_scalar_has_no_channels():
     watching = Accumulated([pair(3, shape=())])
-    watching.begin()
-    watching.see(PaperTwins(float3=2.0, codes3=4))
-    watching.keep()
+    watching.keep([watching.see(PaperTwins(float3=2.0, codes3=4))])
     assert math.isnan(watching.row(pair(3))["n_dead_channels"])
 
 
 def test_an_image_with_nan_is_refused():
     for watcher in (Accumulated, Local):
         watching = watcher(PAIRS)
-        watching.begin()
         with pytest.raises(ValueError, match="must be finite"):
             watching.see(PaperTwins(float3=[[np.nan] * 4], codes3=[[0] * 4], float5=[[1.0, 1.0]], codes5=[[1.0, 1.0]]))
 

@@ -161,13 +161,14 @@ def test_chunks_of_logits_add_up():
 
 
 def test_a_channel_is_dead_when_it_has_shown_one_code_only():
-    channels = DeadChannels(3)
-    channels.see(np.int8([[1, 2, 3]]))
-    assert np.isnan(channels.count)  # of one value each, nobody can say
-    channels.see(np.int8([[1, 5, 3]]))
-    assert channels.count == 2
-    channels.see(np.int8([[1, 5, 4], [2, 5, 4]]))
-    assert channels.count == 0
+    none = DeadChannels.among(3)
+    once = none.join(none.after(np.int8([[1, 2, 3]])))
+    assert np.isnan(once.count)  # of one value each, nobody can say
+    twice = once.join(once.after(np.int8([[1, 5, 3]])))
+    assert twice.count == 2
+    for known in (none, once, twice):  # an image may be looked at before those ahead of it are counted
+        assert twice.join(known.after(np.int8([[1, 5, 4], [2, 5, 4]]))).count == 0
+        assert twice.join(known.after(np.int8([[1, 7, 3], [1, 5, 9]]))).channels.tolist() == [0]
 
 
 def test_the_split_is_of_the_whole(errors):

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from effnet_lab.analysis.feeding import Sample
-from effnet_lab.analysis.metrics import decibels
+from effnet_lab.analysis.metrics import Array, decibels
 from effnet_lab.analysis.pairs import Pair
 from effnet_lab.analysis.side_graph import SideGraph
 from effnet_lab.analysis.twins import Twins
+
+Ends = tuple[Array, Array]  # of the float and the quantized network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,21 +42,20 @@ class EndWatcher:
     def __init__(self, twins: Twins) -> None:
         logits = twins.steps.logits
         self._logits = next((pair for pair in twins.pairs if pair.reference.index == logits), None)
-        self.kept = self._seen = EndLoss(n_images=0, signal=0.0, noise=0.0, changed=0)
+        self.kept = EndLoss(n_images=0, signal=0.0, noise=0.0, changed=0)
 
-    def begin(self) -> None:
-        """Start from what is kept."""
-        self._seen = self.kept
-
-    def see(self, twins: Twins) -> None:
-        """Take in what the two networks hold."""
+    def see(self, twins: Twins) -> tuple[Ends, Ends]:
+        """What the two networks hold at their logits and at their first output."""
         outputs = twins.outputs()
         ends = twins.values(self._logits) if self._logits is not None else outputs[0]
-        self._seen = _add(self._seen, ends, outputs[0])
+        return ends, outputs[0]
 
-    def keep(self) -> None:
-        """Count what was seen since `begin`."""
-        self.kept = self._seen
+    def keep(self, seen: Sequence[tuple[Ends, Ends]]) -> None:
+        """Count what was seen."""
+        kept = self.kept
+        for ends, outputs in seen:
+            kept = _add(kept, ends, outputs)
+        self.kept = kept
 
 
 def losses_of(twins: Twins, pairs: Sequence[Pair], samples: Iterable[Sample]) -> list[EndLoss]:
@@ -81,9 +82,7 @@ def _ends(graph: SideGraph, twins: Twins, samples: Iterable[Sample]) -> list[tup
     return ends
 
 
-def _add(
-    loss: EndLoss, logits: tuple[np.ndarray, np.ndarray], outputs: tuple[np.ndarray, np.ndarray]
-) -> EndLoss:  # fmt: skip
+def _add(loss: EndLoss, logits: Ends, outputs: Ends) -> EndLoss:
     a, b = (values.astype(np.float64).reshape(-1) for values in logits)
     one_value = outputs[0].size < 2
     return EndLoss(

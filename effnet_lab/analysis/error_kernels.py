@@ -32,7 +32,7 @@ A: TypeAlias = NDArray[Any]
 F: TypeAlias = np.float32
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=_FAST)
 def add_sums(reference: A, codes: A, scale: F, zero_point: F, low: F, high: F, sums: A) -> None:
     """Add one pair of tensors to `sums`.
 
@@ -76,7 +76,7 @@ def add_sums(reference: A, codes: A, scale: F, zero_point: F, low: F, high: F, s
     sums[COUNT] += reference.size
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _ends(values: A, errors: A, ends: A) -> None:
     """Extremes of float32 bit patterns, compared as integers: of floats the compiler would take them one at a time.
 
@@ -94,7 +94,7 @@ def _ends(values: A, errors: A, ends: A) -> None:
     ends[2] = worst
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def still_constant(codes: A, channels: A, first: A) -> A:
     """Those of `channels` whose codes (n, all channels) all equal `first`, one code for each of them."""
     constant = np.ones(channels.size, np.bool_)
@@ -106,7 +106,9 @@ def still_constant(codes: A, channels: A, first: A) -> A:
     return constant
 
 
-@njit(cache=True, fastmath=_FAST - {"contract"})  # a contracted product is not rounded, as the stored value was
+@njit(
+    cache=True, nogil=True, fastmath=_FAST - {"contract"}
+)  # a contracted product is not rounded, as the stored value was
 def channel_energies(reference: A, codes: A, scale: A, zero_point: A, signal: A, noise: A) -> None:
     """Sums of squares of each channel's reference and error; arrays (outer, channels, inner), the rest (channels,).
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from copy import copy
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
-from effnet_lab.analysis.metrics import Array, ErrorSums, adder, decibels, require_finite
+from effnet_lab.analysis.metrics import Array, ErrorSums, adder, decibels, joined, no_sums, require_finite
 from effnet_lab.analysis.pairs import Pair
 from effnet_lab.analysis.plan import ACTIVATIONS, WEIGHTS, WHOLE, Variant
 from effnet_lab.analysis.twins import Twins
@@ -18,16 +19,16 @@ _NAN = float("nan")
 
 
 class Watcher(Protocol):
-    """What looks at the values of both networks after each image, and adds them up."""
+    """What looks at the values of both networks after each image, and adds them up.
 
-    def begin(self) -> None:
-        """Start from what is kept."""
+    Images may be looked at in several threads; they are counted in their order, so that sums do not depend on the threads.
+    """
 
-    def see(self, twins: Twins) -> None:
-        """Take in what the two networks hold."""
+    def see(self, twins: Twins) -> Any:
+        """What the two networks hold; nothing of the watcher changes."""
 
-    def keep(self) -> None:
-        """Count what was seen since `begin`."""
+    def keep(self, seen: Sequence[Any]) -> None:
+        """Count what was seen of some images, in this order."""
 
 
 class Accumulated:
@@ -37,31 +38,31 @@ class Accumulated:
         self._rows = {pair.index: row for row, pair in enumerate(pairs)}
         self._layers = [(pair, adder(pair.quantized)) for pair in pairs]
         channels = {
-            pair.index: DeadChannels(pair.quantized.shape[-1])
+            pair.index: DeadChannels.among(pair.quantized.shape[-1])
             for pair in pairs
             if pair.quantized.shape and pair.quantized.quantized
         }
-        self._kept = self._seen = np.stack([ErrorSums().values for _ in pairs]), channels
+        self._kept = no_sums(len(pairs)), channels
 
-    def begin(self) -> None:
+    def see(self, twins: Twins) -> tuple[Array, dict[int, DeadChannels]]:
         """See `Watcher`."""
-        sums, channels = self._kept
-        self._seen = sums.copy(), {index: copy(seen) for index, seen in channels.items()}
-
-    def see(self, twins: Twins) -> None:
-        """See `Watcher`."""
-        sums, channels = self._seen
+        sums, channels = no_sums(len(self._layers)), {}
         for (pair, add), row in zip(self._layers, sums, strict=True):
             codes = twins.codes(pair)
             add(twins.float_values(pair), codes, row)
-            if pair.index in channels:
-                channels[pair.index].see(codes)
+            if pair.index in self._kept[1]:
+                channels[pair.index] = self._kept[1][pair.index].after(codes)
             del codes  # a view: with it, the interpreter refuses to run again
         require_finite(sums)
+        return sums, channels
 
-    def keep(self) -> None:
+    def keep(self, seen: Sequence[tuple[Array, dict[int, DeadChannels]]]) -> None:
         """See `Watcher`."""
-        self._kept = self._seen
+        sums, channels = self._kept
+        for one, dead in seen:
+            sums = joined(sums, one)
+            channels = {index: before.join(dead[index]) for index, before in channels.items()}
+        self._kept = sums, channels
 
     def row(self, pair: Pair) -> dict[str, float]:
         """The accumulated columns of one layer."""
@@ -88,21 +89,19 @@ class Local:
         """Of those pairs that can be run alone, see `Twins.alone`."""
         self._layers = [(pair, adder(pair.quantized)) for pair in pairs]
         self._rows = {pair.index: row for row, pair in enumerate(pairs)}
-        self._kept = self._seen = np.array([ErrorSums().values for _ in pairs])
+        self._kept = no_sums(len(pairs))
 
-    def begin(self) -> None:
+    def see(self, twins: Twins) -> Array:
         """See `Watcher`."""
-        self._seen = self._kept.copy()
-
-    def see(self, twins: Twins) -> None:
-        """See `Watcher`."""
-        for (pair, add), row in zip(self._layers, self._seen, strict=True):
+        sums = no_sums(len(self._layers))
+        for (pair, add), row in zip(self._layers, sums, strict=True):
             add(twins.float_values(pair), twins.local_codes(pair), row)
-        require_finite(self._seen)
+        require_finite(sums)
+        return sums
 
-    def keep(self) -> None:
+    def keep(self, seen: Sequence[Array]) -> None:
         """See `Watcher`."""
-        self._kept = self._seen
+        self._kept = functools.reduce(joined, seen, self._kept)
 
     def row(self, pair: Pair) -> dict[str, float]:
         """The local columns of one layer."""
@@ -117,28 +116,44 @@ class Local:
         }
 
 
+@dataclass(frozen=True, eq=False)
 class DeadChannels:
     """Which channels have shown one code only; a channel that has shown two is not read again."""
 
-    def __init__(self, n: int) -> None:
-        self._channels, self._first, self._n_values = np.arange(n), np.empty(0), 0
+    channels: Array
+    codes: Array  # the only one that each of them has shown
+    n_values: int = 0
 
-    def see(self, codes: Array) -> None:
-        """Codes of one image, channels last."""
+    @classmethod
+    def among(cls, n: int) -> DeadChannels:
+        """So many channels, of which nothing was seen yet."""
+        return cls(np.arange(n), np.empty(0))
+
+    def after(self, codes: Array) -> DeadChannels:
+        """What is left of them on one more image alone; its codes, channels last."""
         from effnet_lab.analysis.error_kernels import still_constant
 
-        if not self._channels.size:
-            return
+        if not self.channels.size:
+            return self
         rows = codes.reshape(-1, codes.shape[-1])
-        first = self._first if self._n_values else rows[0].copy()
-        constant = still_constant(rows, self._channels, first)
-        self._channels, self._first = self._channels[constant], first[constant]
-        self._n_values += len(rows)
+        first = rows[0, self.channels]
+        constant = still_constant(rows, self.channels, first)
+        return DeadChannels(self.channels[constant], first[constant], len(rows))
+
+    def join(self, other: DeadChannels) -> DeadChannels:
+        """With what `after` found on the next image, whether it knew all that these know or not."""
+        if not self.n_values or not self.channels.size:
+            return self if self.n_values else other
+        if not other.channels.size:
+            return other
+        _, mine, theirs = np.intersect1d(self.channels, other.channels, assume_unique=True, return_indices=True)
+        same = self.codes[mine] == other.codes[theirs]
+        return DeadChannels(self.channels[mine][same], self.codes[mine][same], self.n_values + other.n_values)
 
     @property
     def count(self) -> float:
         """Channels with one code throughout; NaN while there is only one value of each."""
-        return float(self._channels.size) if self._n_values != 1 else _NAN
+        return float(self.channels.size) if self.n_values != 1 else _NAN
 
 
 class LogitErrors:

@@ -47,6 +47,7 @@ def layer_error(
     limit: int | None = None,
     scheme: str = "int8",
     calibration: Source = "scenes",
+    workers: int | None = None,
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> LayerErrors:
     """How far each layer of a quantized network is from the float one, on the same images.
@@ -81,6 +82,9 @@ def layer_error(
         Measure two files, too, that are not a pair; the column `pairing` says why they are not.
     preprocess : StatedInput or Preprocess, optional
         What the user says of the input; else what is known of either file, the same for both.
+    workers : int, optional
+        Pairs of interpreters that share the images, in threads; by default one for each free processor. Every number is the
+        same to the bit. What is followed to the logits, "effect" and "split", is done by one.
     progress : callable, optional
         Wraps the work, as `tqdm` does: images where nothing but the accumulated error is asked for, else each op on some
         images.
@@ -119,15 +123,15 @@ def layer_error(
         anyway=anyway,
         preprocess=preprocess,
     )
-    return twins.carry_out(partial(errors_of, twins, chosen, notions, local_inputs, progress))
+    return twins.carry_out(partial(errors_of, twins, chosen, notions, local_inputs, progress, workers))
 
 
 def errors_of(
     twins: Twins, images: ImageSet | ArraySet, notions: Sequence[str] = ("accumulated",), local_inputs: str = "float",
-    progress: Callable[..., Iterable[Any]] | None = None,
+    progress: Callable[..., Iterable[Any]] | None = None, workers: int | None = None,
 ) -> LayerErrors:  # fmt: skip
     """The same of files that are open; see `layer_error`."""
-    measuring = Measuring(twins, notions, local_inputs)
+    measuring = Measuring(twins, notions, local_inputs, workers=workers)
     interrupted = not measuring.run(images, progress)
     return LayerErrors(
         table=measuring.table(images.name),

@@ -15,6 +15,7 @@ from effnet_lab.analysis.op_by_op import OpWalk, chunk_size
 from effnet_lab.analysis.plan import ACTIVATIONS, WEIGHTS, WHOLE
 from effnet_lab.analysis.twins import Twins
 from effnet_lab.images import ArraySet, ImageSet
+from effnet_lab.workers import in_order, workers_for
 
 NOTIONS = ("accumulated", "local", "effect", "split")
 _PARTS = {"effect": (WHOLE,), "split": (WEIGHTS, ACTIVATIONS)}  # what a notion follows to the logits
@@ -30,12 +31,16 @@ class Measuring:
     local_inputs : "float" or "quantized"
     watchers : sequence of Watcher
         What else looks at the values.
+    workers : int, optional
+        Pairs of interpreters that share the images, see `workers_for`; the sums are the same to the bit.
     """
 
     def __init__(
-        self, twins: Twins, notions: Sequence[str], local_inputs: str = "float", watchers: Sequence[Watcher] = ()
-    ) -> None:
+        self, twins: Twins, notions: Sequence[str], local_inputs: str = "float", watchers: Sequence[Watcher] = (),
+        workers: int | None = None,
+    ) -> None:  # fmt: skip
         self._twins, self._notions, self._local_inputs = twins, notions, local_inputs
+        self._workers, self._team = workers, list[Twins]()
         self.accumulated = Accumulated(twins.pairs) if "accumulated" in notions else None
         self.local = Local(twins.alone) if "local" in notions else None
         self._watchers = [each for each in (self.accumulated, self.local, *watchers) if each is not None]
@@ -50,7 +55,8 @@ class Measuring:
 
     def run(self, images: ImageSet | ArraySet, progress: Callable[..., Iterable[Any]] | None = None) -> bool:
         """Look at all images; False where Ctrl-C stopped it after some of them."""
-        work: Iterable[Any] = self._work(self._twins.samples(images))
+        samples = self._twins.samples(images)
+        work: Iterable[Any] = self._looks(samples, len(images)) if self._plan is None else self._work(samples)
         try:
             for do in progress(work, total=self._count(len(images))) if progress else work:
                 do()
@@ -61,38 +67,57 @@ class Measuring:
         return True
 
     def _count(self, n_images: int) -> int:
-        """Pieces of work that `_work` makes of so many images."""
-        return -(-n_images // self._chunk) * (bool(self._watchers) + (len(self._plan.steps) if self._plan else 0))
+        """Calls that are to be made for so many images."""
+        if self._plan is None:
+            return n_images
+        return -(-n_images // self._chunk) * (bool(self._watchers) + len(self._plan.steps))
+
+    def _looks(self, samples: Iterator[Sample], n_images: int) -> Iterator[Callable[[], None]]:
+        """Calls to be made in turn, one per image, where nothing is followed to the end."""
+        for seen in self._seen(samples, n_images):
+            yield partial(self._keep, [seen])
 
     def _work(self, samples: Iterator[Sample]) -> Iterator[Callable[[], None]]:
         """Calls to be made in turn; the last one of each chunk of images counts them."""
         while chunk := [sample for _, sample in zip(range(self._chunk), samples, strict=False)]:
-            ends = LogitErrors(self._followed)
-            calls: list[Callable[[], None]] = [partial(self._look, chunk)] if self._watchers else []
+            ends, seen = LogitErrors(self._followed), list[list[Any]]()
+            calls: list[Callable[[], None]] = [partial(self._look, chunk, seen)] if self._watchers else []
             walk = OpWalk(self._plan, chunk, self._twins.kernels, ends) if self._plan else None
             calls += walk if walk is not None else []
             yield from calls[:-1]
-            yield partial(self._finish, calls[-1], len(chunk), walk, ends)
+            yield partial(self._finish, calls[-1], walk, ends, seen)
 
-    def _look(self, chunk: list[Sample]) -> None:
-        for watcher in self._watchers:
-            watcher.begin()
+    def _look(self, chunk: list[Sample], seen: list[list[Any]]) -> None:
+        seen += self._seen(iter(chunk), len(chunk))
+
+    def _seen(self, samples: Iterator[Sample], n_samples: int) -> Iterator[list[Any]]:
+        """What each watcher sees of every sample; the first sample settles the kernels before others are opened like these."""
+        if not self._team and (first := next(samples, None)) is not None:
+            yield self._see(self._twins, first)
+            n = workers_for(self._workers, n_samples, self._twins.memory_bytes)
+            self._team = [self._twins, *(self._twins.another() for _ in range(n - 1))]
+        if self._team:
+            yield from in_order([partial(self._see, twins) for twins in self._team], samples)
+
+    def _see(self, twins: Twins, sample: Sample) -> list[Any]:
         local = self._local_inputs if self.local is not None else ""
-        for sample in chunk:
-            self._twins.run(sample, local=local, quantized=self.accumulated is not None)
-            for watcher in self._watchers:
-                watcher.see(self._twins)
+        twins.run(sample, local=local, quantized=self.accumulated is not None)
+        return [watcher.see(twins) for watcher in self._watchers]
 
-    def _finish(self, last: Callable[[], None], n: int, walk: OpWalk | None, ends: LogitErrors) -> None:
+    def _finish(self, last: Callable[[], None], walk: OpWalk | None, ends: LogitErrors, seen: list[list[Any]]) -> None:
         """Make the last call of a chunk, and count its images."""
         last()
         if walk is not None:
             plan = walk.plan
             ends.close(*([state[index] for state in walk.states] for index in (plan.logits, plan.outputs[0])))
-        for watcher in self._watchers:
-            watcher.keep()
-        self.logits = self.logits + ends
-        self.n_images += n
+        self._keep(seen, ends)
+
+    def _keep(self, seen: list[list[Any]], ends: LogitErrors | None = None) -> None:
+        for watcher, of_each in zip(self._watchers, zip(*seen, strict=True), strict=True):
+            watcher.keep(of_each)
+        if ends is not None:
+            self.logits = self.logits + ends
+        self.n_images += len(seen) if ends is None else ends.n_images
 
     @property
     def not_local(self) -> tuple[str, ...]:

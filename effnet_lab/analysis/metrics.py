@@ -80,11 +80,7 @@ class ErrorSums:
         require_finite(self.values)
 
     def __add__(self, other: ErrorSums) -> ErrorSums:
-        a, b = self.values, other.values
-        joined = a + b
-        joined[MAX_ERROR], joined[HIGH] = max(a[MAX_ERROR], b[MAX_ERROR]), max(a[HIGH], b[HIGH])
-        joined[LOW] = min(a[LOW], b[LOW])
-        return ErrorSums(joined)
+        return ErrorSums(joined(self.values, other.values))
 
     @property
     def sqnr_db(self) -> float:
@@ -129,6 +125,20 @@ class ErrorSums:
         A ReLU6 that ends at 0 and 6 by itself is not saturated. NaN of nothing.
         """
         return self.outside / self.count if self.count else float("nan")
+
+
+def no_sums(n: int) -> Array:
+    """The sums of n tensors before anything was seen, (n, sums)."""
+    return np.tile(EMPTY, (n, 1))
+
+
+def joined(a: Array, b: Array) -> Array:
+    """Sums over what both were taken of, along the last axis."""
+    out = np.asarray(a + b)
+    for place in (MAX_ERROR, HIGH):
+        out[..., place] = np.maximum(a[..., place], b[..., place])
+    out[..., LOW] = np.minimum(a[..., LOW], b[..., LOW])
+    return out
 
 
 def adder(tensor: Tensor | None) -> Callable[[Array, Array, Array], None]:

@@ -7,6 +7,8 @@ values and what each op alone makes of them.
 from __future__ import annotations
 
 from collections.abc import Collection
+from copy import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -63,7 +65,19 @@ class SideGraph:
         content = self._assembly.content(self._inputs, list(dict.fromkeys(shown)))
         if not ends_only:
             require_parts_survive(content, plan.quantized.content, kernels=KERNELS[kernels].name)
-        self._interpreter: Any = open_interpreter(content, threads=1, kernels=kernels, keep_all=False)
+        self._open = partial(open_interpreter, content, threads=1, kernels=kernels, keep_all=False)
+        tensors = source.graph.tensors
+        values = sum(tensors[i].size_bytes for op in source.graph.ops for i in op.outputs)
+        self.memory_bytes = (
+            2 * len(content) + 3 * values
+        )  # weights also packed; values, their codes and real values of those
+        self._interpreter: Any = self._open()
+
+    def another(self) -> SideGraph:
+        """A second interpreter over the same file, for another thread."""
+        twin = copy(self)
+        twin._interpreter = self._open()
+        return twin
 
     def _add(self, step: OpStep, wanted: bool, passed_on: bool) -> None:
         source, assembly = self._plan.reference, self._assembly

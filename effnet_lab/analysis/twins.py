@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -162,6 +163,17 @@ class Twins:
                 raise
             self.fall_back()
             self.run(sample, local=local, quantized=quantized)
+
+    def another(self) -> Twins:
+        """The same files in interpreters of their own, for another thread."""
+        twin = copy(self)
+        twin._float, twin._runners = None, {key: runner.another() for key, runner in self._runners.items()}
+        return twin
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the interpreters that are open take at most."""
+        return sum(runner.memory_bytes for runner in self._runners.values())
 
     def carry_out(self, work: Callable[[], T]) -> T:
         """Work that runs these files; done once more on the plain kernels where the delegate refuses one of them."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from effnet_lab.cli.inputs import Inputs, one_of, takes_input
+from effnet_lab.cli.inputs import Inputs, Workers, one_of, takes_input
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, show
 
@@ -42,6 +42,7 @@ def calibrate(
     against: Annotated[Path | None, typer.Option(help="Statistics to compare with, layer by layer.")] = None,
     method: Annotated[str, typer.Option(help="For --against: minmax, moving_average, percentile, mse.")] = "minmax",
     variant: Variant = None,
+    workers: Workers = None,
     json: Json = False,
     *,
     stated: StatedInput,
@@ -56,7 +57,8 @@ def calibrate(
 
     found = run(
         weights, one_of(data, inputs, "--data") or None, out=out, split=split, limit=limit, merge=merge, against=against,
-        method=method, variant=variant, preprocess=stated, progress=progress("calibrate"),
+        method=method, variant=variant, preprocess=stated, workers=workers,
+        progress=progress("calibrate"),
     )  # fmt: skip
     show(found.table, json, COMPARED if against else None)
 

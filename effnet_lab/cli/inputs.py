@@ -27,6 +27,14 @@ Split = Annotated[
     str | None, typer.Option(help="train, calibration, evaluation, or all; evaluation for embedded images.")
 ]
 Limit = Annotated[int | None, typer.Option(help="Images at most, spread evenly over the classes.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Images at a time, each in an interpreter of its own; one for each free processor unless said. Every number "
+        "is the same for any of them.",
+    ),
+]
 _PANEL = "What the network takes (without these: what is known of it)"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from effnet_lab.cli.inputs import Data, Inputs, Limit, Split, chosen, takes_input
+from effnet_lab.cli.inputs import Data, Inputs, Limit, Split, Workers, chosen, takes_input
 from effnet_lab.cli.networks import Json
 from effnet_lab.cli.output import progress, save_table, show
 from effnet_lab.cli.saying import STOPPED, say
@@ -52,6 +52,7 @@ def layer_error(
     split: Split = None,
     limit: Limit = 32,
     kernels: Annotated[str, typer.Option(help="Kernel path: xnnpack, builtin or reference.")] = "xnnpack",
+    workers: Workers = None,
     out: Annotated[Path | None, typer.Option(help="CSV file for the LAYER_ERROR frame.")] = None,
     json: Json = False,
 ) -> None:
@@ -68,7 +69,7 @@ def layer_error(
     wanted = tuple(name.strip() for name in notions.split(",") if name.strip())
     found = measure(
         quantized, chosen(images, inputs, "--images"), float_model=float, kernels=kernels, notions=wanted,
-        local_inputs=local_inputs, anyway=anyway, preprocess=stated, split=split, limit=limit,
+        local_inputs=local_inputs, anyway=anyway, preprocess=stated, split=split, limit=limit, workers=workers,
         progress=progress("layer-error", "layer" if {"effect", "split"} & set(wanted) else "image"),
     )  # fmt: skip
     table = found.table

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from effnet_lab.cli.inputs import DATA, Inputs, Limit, Split, chosen, takes_input
+from effnet_lab.cli.inputs import DATA, Inputs, Limit, Split, Workers, chosen, takes_input
 from effnet_lab.cli.inputs import Data as Images
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, save, show, show_all
@@ -35,6 +35,7 @@ def evaluate(
     split: Split = None,
     limit: Limit = None,
     threads: Annotated[int, typer.Option(help="Threads of the interpreter.")] = 1,
+    workers: Workers = None,
     resume: Annotated[
         Path | None, typer.Option(help="An .npz for the answers: written as they come, continued where it exists.")
     ] = None,
@@ -54,8 +55,8 @@ def evaluate(
     from effnet_lab.evaluate import evaluate as measure
 
     found = measure(
-        model, source, against=against, variant=variant, split=split, limit=limit, threads=threads, resume=resume,
-        preprocess=stated, progress=progress("evaluate"),
+        model, source, against=against, variant=variant, split=split, limit=limit, threads=threads, workers=workers,
+        resume=resume, preprocess=stated, progress=progress("evaluate"),
     )  # fmt: skip
     named = {
         "accuracy": found.table,

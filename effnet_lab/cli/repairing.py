@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from effnet_lab.cli.inputs import DATA, takes_input
+from effnet_lab.cli.inputs import DATA, Workers, takes_input
 from effnet_lab.cli.measuring import Data
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, show
@@ -46,6 +46,7 @@ def repair(
     resume: Annotated[
         Path | None, typer.Option(help="A folder that keeps what is finished: the same command goes on there.")
     ] = None,
+    workers: Workers = None,
     json: Json = False,
     *,
     stated: StatedInput,
@@ -64,7 +65,8 @@ def repair(
 
     done = run(
         float or weights, data, out, calibration=calibration, steps=steps, format=format, depthwise_bits=depthwise_bits,
-        limit=limit, limit_data=limit_data, variant=variant, preprocess=stated, resume=resume, progress=progress("repair"),
+        limit=limit, limit_data=limit_data, variant=variant, preprocess=stated, resume=resume, workers=workers,
+        progress=progress("repair"),
     )  # fmt: skip
     show(done.table, json, COLUMNS)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from effnet_lab.cli.inputs import Data, Inputs, Limit, Split, chosen, takes_input
+from effnet_lab.cli.inputs import Data, Inputs, Limit, Split, Workers, chosen, takes_input
 from effnet_lab.cli.layers import Anyway, say_pairing
 from effnet_lab.cli.networks import Json
 from effnet_lab.cli.output import progress, show
@@ -35,6 +35,7 @@ def verdicts(
     split: Split = None,
     limit: Limit = 16,
     kernels: Annotated[str, typer.Option(help="Kernel path: xnnpack, builtin or reference.")] = "xnnpack",
+    workers: Workers = None,
     every: Annotated[bool, typer.Option("--all", help="Show healthy layers, too.")] = False,
     json: Json = False,
 ) -> None:
@@ -57,6 +58,7 @@ def verdicts(
         preprocess=stated,
         split=split,
         limit=limit,
+        workers=workers,
         progress=progress("verdicts"),
     )
     table = found.table

@@ -45,6 +45,7 @@ def evaluate(
     split: str | None = None,
     limit: int | None = None,
     threads: int = 1,
+    workers: int | None = None,
     resume: Path | str | None = None,
     preprocess: Stated = None,
     progress: Progress | None = None,
@@ -65,6 +66,9 @@ def evaluate(
         Which of the images.
     threads : int
         Threads of the interpreter.
+    workers : int, optional
+        Interpreters of a file that share the images, in threads; by default one for each free processor. Every number is the
+        same to the bit.
     resume : path, optional
         An .npz for the answers: written as they come, also when stopped; continued where it exists.
     preprocess : StatedInput or Preprocess, optional
@@ -87,7 +91,7 @@ def evaluate(
         samples = samples.unlabelled()
     measures = "an accuracy" if samples.labelled else ""
     networks = settle_predictors(networks, preprocess, measures=measures)
-    said = collect(networks, samples, resume=resume, progress=progress)
+    said = collect(networks, samples, workers=workers, resume=resume, progress=progress)
     return _evaluation(said, tuple(dict.fromkeys(describe(network.info.preprocess) for network in networks)))
 
 
@@ -100,14 +104,15 @@ def compare(
     split: str | None = None,
     limit: int | None = None,
     threads: int = 1,
+    workers: int | None = None,
     resume: Path | str | None = None,
     preprocess: Stated = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """`evaluate` of the first network against the second; its `comparison` and `outputs` hold the difference."""
     return evaluate(
-        first, data, against=second, variant=variant, split=split, limit=limit, threads=threads, resume=resume,
-        preprocess=preprocess, progress=progress,
+        first, data, against=second, variant=variant, split=split, limit=limit, threads=threads, workers=workers,
+        resume=resume, preprocess=preprocess, progress=progress,
     )  # fmt: skip
 
 

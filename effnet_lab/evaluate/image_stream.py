@@ -27,6 +27,8 @@ class StageClock:
         self.seconds = dict.fromkeys(STAGES, 0.0)  # decode and preprocess: summed over the threads
         self.wall_s = 0.0
         self.n_images = 0
+        self.n_workers = 1  # threads that run networks
+        self.started = time.perf_counter()
 
     @property
     def images_per_s(self) -> float:
@@ -37,7 +39,7 @@ class StageClock:
     def slowest(self) -> str:
         """The stage that would have to get faster: the longest, when shared among the threads that do it."""
         background = (self.seconds["decode"] + self.seconds["preprocess"]) / _WORKERS
-        if self.seconds["inference"] >= background:
+        if self.seconds["inference"] / self.n_workers >= background:
             return "inference"
         return max(("decode", "preprocess"), key=self.seconds.__getitem__)
 
@@ -55,7 +57,7 @@ def stream(prepare: Prepare[T], indices: range, clock: StageClock, size: int = B
     size : int
         Of a list; the last may be shorter.
     """
-    begin = time.perf_counter()
+    clock.started = time.perf_counter()
     pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="effnet-lab-images")
     waiting: deque[Future[tuple[T, float, float]]] = deque()
     coming = iter(indices)
@@ -71,7 +73,7 @@ def stream(prepare: Prepare[T], indices: range, clock: StageClock, size: int = B
                 batch.append(item)
             yield batch
             clock.n_images += len(batch)
-            clock.wall_s = time.perf_counter() - begin
+            clock.wall_s = time.perf_counter() - clock.started
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,21 @@ from effnet_lab.evaluate.class_order import class_order
 from effnet_lab.evaluate.image_stream import BATCH, StageClock, stream
 from effnet_lab.evaluate.kept_answers import TOP, Answer, Answers, ended_by_sigterm, read_answers, write_answers
 from effnet_lab.evaluate.outputs import OutputErrors, probabilities
-from effnet_lab.evaluate.predictors import FilePredictor, Network, Predictor, fitted, open_predictor, outputs_of
+from effnet_lab.evaluate.predictors import (
+    FilePredictor,
+    Network,
+    Predictor,
+    fitted,
+    open_predictor,
+    outputs_of,
+    team_of,
+)
 from effnet_lab.images import ArraySet, ImageSet, Stated
 from effnet_lab.images.stated import tell
 from effnet_lab.litert import ModelInfo
 from effnet_lab.names import UserError
 from effnet_lab.progress import Progress, counted
+from effnet_lab.workers import in_order
 
 SAVE_EVERY_S = 10.0
 
@@ -64,6 +74,7 @@ def collect_predictions(
     images: ImageSet | ArraySet,
     *,
     threads: int = 1,
+    workers: int | None = None,
     resume: Path | str | None = None,
     preprocess: Stated = None,
     progress: Progress | None = None,
@@ -80,6 +91,9 @@ def collect_predictions(
     images : ImageSet or ArraySet
     threads : int
         Threads of the interpreter of a file.
+    workers : int, optional
+        Interpreters of a file that share the images; by default one for each free processor. The answers are the same to the
+        bit. Keras shares out the work of an image by itself.
     resume : path, optional
         An .npz file of answers: written every ten seconds and at the end, also when interrupted; continued where it
         exists. It is refused if it belongs to another network or to other images.
@@ -90,13 +104,14 @@ def collect_predictions(
     """
     measures = "an accuracy" if images.labelled else ""
     predictor = open_predictor(model, threads, preprocess=preprocess, measures=measures)
-    return collect([predictor], images, resume=resume, progress=progress)[0]
+    return collect([predictor], images, workers=workers, resume=resume, progress=progress)[0]
 
 
 def collect(
     predictors: Sequence[Predictor],
     images: ImageSet | ArraySet,
     *,
+    workers: int | None = None,
     resume: Path | str | None = None,
     progress: Progress | None = None,
 ) -> list[Predictions]:
@@ -107,12 +122,16 @@ def collect(
     if path is not None and path.exists():
         answers = read_answers(path, about)
     run = _Run(predictors, images, answers)
+    left = len(images) - len(answers)
     batches = stream(run.prepare, range(len(answers), len(images)), run.clock, run.batch)
+    team = team_of(predictors, workers, left)
+    run.clock.n_workers = len(team)
+    said = in_order([partial(say, each) for each in team], batches)
     saved = time.monotonic()
     with ended_by_sigterm() if path is not None else nullcontext():
         try:
-            for batch in counted(progress, batches, len(images) - len(answers)):
-                run.answer(batch)
+            for batch in counted(progress, said, left):
+                run.take(batch)
                 if path is not None and time.monotonic() - saved > SAVE_EVERY_S:
                     write_answers(path, about, answers)
                     saved = time.monotonic()
@@ -136,6 +155,24 @@ def _keep(path: Path, about: list[dict[str, Any]], answers: Answers, *, complete
         if not complete:
             raise
         tell(str(error))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Said:
+    """What every network said to some images."""
+
+    outputs: list[list[list[NDArray[Any]]]]  # by network, image and output
+    seconds: float
+
+    def __len__(self) -> int:
+        return len(self.outputs[0])
+
+
+def say(predictors: Sequence[Predictor], batch: list[list[tuple[NDArray[Any], ...]]]) -> Said:
+    """Run every network on these images; `batch` holds what each of them gets of each image."""
+    start = time.perf_counter()
+    outputs = [list(outputs_of(predictor, [given[i] for given in batch])) for i, predictor in enumerate(predictors)]
+    return Said(outputs=outputs, seconds=time.perf_counter() - start)
 
 
 class _Run:
@@ -169,16 +206,13 @@ class _Run:
         """Images that are answered before the next are begun: Keras gains by batches, an interpreter does not."""
         return 1 if all(isinstance(predictor, FilePredictor) for predictor in self.predictors) else BATCH
 
-    def answer(self, batch: list[list[tuple[NDArray[Any], ...]]]) -> None:
-        """What every network says to these images."""
-        start = time.perf_counter()
-        said = [
-            list(outputs_of(predictor, [given[i] for given in batch])) for i, predictor in enumerate(self.predictors)
-        ]
-        self.clock.seconds["inference"] += time.perf_counter() - start
-        ranked = [[self._rank(i, outputs[0]) for outputs in each] for i, each in enumerate(said)]
-        if len(said) == 2:
-            for first, second in zip(*said, strict=True):
+    def take(self, said: Said) -> None:
+        """Count what every network said to some images."""
+        self.clock.seconds["inference"] += said.seconds
+        self.clock.wall_s = time.perf_counter() - self.clock.started
+        ranked = [[self._rank(i, outputs[0]) for outputs in each] for i, each in enumerate(said.outputs)]
+        if len(said.outputs) == 2:
+            for first, second in zip(*said.outputs, strict=True):
                 self.answers.errors.add(first, second)
         for kept, new in zip(self.answers.networks, ranked, strict=True):
             kept.extend(new)

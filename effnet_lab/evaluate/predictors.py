@@ -17,6 +17,7 @@ from effnet_lab.litert import ModelInfo, Runner, fit_samples, read_info, settle,
 from effnet_lab.litert.flatbuffer import read_bytes
 from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError
+from effnet_lab.workers import workers_for
 
 if TYPE_CHECKING:
     from effnet_lab.models import LoadedModel
@@ -123,6 +124,18 @@ def settle_predictors(opened: list[Predictor], preprocess: Stated, *, measures: 
     else:
         infos = [settle(info, preprocess, measures=measures) for info in infos]
     return [_with_card(predictor, info) for predictor, info in zip(opened, infos, strict=True)]
+
+
+def team_of(predictors: Sequence[Predictor], workers: int | None, n_samples: int) -> list[Sequence[Predictor]]:
+    """The predictors, and as many more sets of interpreters over the same files as there are workers.
+
+    Keras shares out its work by itself, and a file that keeps state has to see its samples in turn: they stay alone.
+    """
+    files = [predictor for predictor in predictors if isinstance(predictor, FilePredictor)]
+    if len(files) < len(predictors) or any(file.runner.graph.keeps_state for file in files):
+        return [predictors]
+    n = workers_for(workers, n_samples, sum(file.runner.memory_bytes for file in files))
+    return [predictors, *([replace(file, runner=file.runner.another()) for file in files] for _ in range(n - 1))]
 
 
 def fitted(predictor: Predictor, samples: ImageSet | ArraySet) -> ImageSet | ArraySet:

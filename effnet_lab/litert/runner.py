@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,19 @@ class Runner:
         self.kernels = kernels
         self.inputs: tuple[Tensor, ...] = tuple(self.graph.tensors[i] for i in self.graph.inputs)
         self.outputs: tuple[Tensor, ...] = tuple(self.graph.tensors[i] for i in self.graph.outputs)
+
+    def another(self) -> Runner:
+        """A second interpreter over the same file, for another thread."""
+        twin = copy(self)
+        twin._interpreter = self._open()
+        return twin
+
+    @property
+    def memory_bytes(self) -> int:
+        """What an interpreter takes at most: every activation at once, and the weights as they lie in the file and packed."""
+        computed = {i for op in self.graph.ops for i in op.outputs} | set(self.graph.inputs)
+        weights = sum(tensor.data.nbytes for tensor in self.graph.tensors if tensor.data is not None)
+        return 2 * weights + sum(self.graph.tensors[i].size_bytes for i in computed)
 
     @property
     def input(self) -> Tensor:

@@ -26,6 +26,7 @@ from effnet_lab.images import Preprocess, Samples
 from effnet_lab.images.imageset import digest
 from effnet_lab.litert import Graph, Runner
 from effnet_lab.litert.layer_names import layer_names
+from effnet_lab.litert.samples import Sample, read_each, team_of
 from effnet_lab.names import UserError, lookup
 from effnet_lab.paths import write_atomically
 from effnet_lab.quantize.range_choice import BINS, METHODS
@@ -37,6 +38,7 @@ _DAMAGED = (  # what reading somebody's archive can end in
     NotImplementedError, MemoryError, RecursionError, OverflowError, SyntaxError, tokenize.TokenError,
 )  # fmt: skip
 INPUT = "input"  # what the network's input is called among the layers
+_Observed = tuple[float, float, int, NDArray[Any]]  # lowest, highest, exponent, counts
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -134,9 +136,12 @@ def collect(
     images: Samples,
     preprocess: Preprocess | None,
     *,
+    workers: int | None = None,
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> Statistics:
     """Run a float32 .tflite file once per image, or sample of another kind, in the form that the network takes.
+
+    The images are shared out over so many interpreters, see `workers_for`; the statistics are the same to the bit.
 
     Raises
     ------
@@ -151,12 +156,14 @@ def collect(
     ends = {tensor.name: INPUT for tensor in runner.inputs} if len(runner.inputs) == 1 else {}
     layers = tuple(names.get(tensor.name, ends.get(tensor.name, tensor.name)) for tensor in tensors)
     rows, seen = [], []
-    stream = images.samples(preprocess)
-    for number, values in enumerate(progress(stream, total=len(images)) if progress else stream):
-        runner.reset()
-        runner.feed(*values)
-        runner.invoke()
+
+    def observe(runner: Runner, values: Sample) -> tuple[list[_Observed | None], str]:
+        """Of one image: each tensor, and the fingerprint of what the network was fed."""
         observed = [_observe(runner.activation(tensor)) for tensor in tensors]
+        return observed, digest(*(np.ascontiguousarray(value).tobytes() for value in values))
+
+    stream = read_each(team_of(runner, workers, len(images)), images.samples(preprocess), observe)
+    for number, (observed, fingerprint) in enumerate(progress(stream, total=len(images)) if progress else stream):
         row = [each for each in observed if each is not None]
         if len(row) < len(observed):
             raise UserError(
@@ -164,7 +171,7 @@ def collect(
                 "Correct the weights, or leave out the image."
             )
         rows.append(row)
-        seen.append(digest(*(np.ascontiguousarray(value).tobytes() for value in values)))
+        seen.append(fingerprint)
     low, high, exponent, counts = (np.array([[each[i] for each in row] for row in rows]) for i in range(4))
     return Statistics(
         model=network_digest(runner.graph),
@@ -236,7 +243,7 @@ def compare(first: Statistics, second: Statistics, method: str = "minmax") -> pd
     return frames.build(frames.RANGES, rows)
 
 
-def _observe(values: NDArray[Any]) -> tuple[float, float, int, NDArray[Any]] | None:
+def _observe(values: NDArray[Any]) -> _Observed | None:
     """Lowest, highest, exponent and counts; None where a value is not finite."""
     low, high = float(values.min()), float(values.max())
     if not np.isfinite(low + high):

@@ -40,6 +40,7 @@ def calibrate(
     method: str = "minmax",
     variant: str | None = None,
     preprocess: Stated = None,
+    workers: int | None = None,
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> Calibrated:
     """Run a float network once per image and keep what every activation did.
@@ -60,6 +61,8 @@ def calibrate(
         Statistics to compare with, layer by layer.
     method : str
         How ranges follow from statistics, for `against`.
+    workers : int, optional
+        Interpreters that share the images; by default one for each free processor. The statistics are the same to the bit.
     variant, preprocess, progress
         As for `export`.
     """
@@ -74,7 +77,9 @@ def calibrate(
     given = {path: Statistics.load(Path(path)) for path in (merge, against) if path}  # a wrong file fails at once
     images = None if data is None else calibration_images(data, split, limit)
     found = (
-        Statistics.load(out or Path()) if images is None else _collect(weights, images, variant, preprocess, progress)
+        Statistics.load(out or Path())
+        if images is None
+        else _collect(weights, images, variant, preprocess, workers, progress)
     )
     if merge:
         found = calibration.merge(given[merge], found)
@@ -89,6 +94,7 @@ def _collect(
     images: Samples,
     variant: str | None,
     preprocess: Stated,
+    workers: int | None,
     progress: Callable[..., Iterable[Any]] | None,
 ) -> Statistics:
     """Statistics of the float network on the images."""
@@ -96,7 +102,7 @@ def _collect(
     info = settle(given.info, preprocess, measures="a calibration")
     ranging = Ranging(images=images).fitted(given.content, info)
     ranging.require_size(info.preprocess)
-    return ranging.measure(given.content, info.preprocess, progress)
+    return ranging.measure(given.content, info.preprocess, progress, workers)
 
 
 def _about(found: Statistics, out: Path | None) -> pd.DataFrame:

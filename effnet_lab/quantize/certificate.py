@@ -15,7 +15,7 @@ from effnet_lab.images import Preprocess, Samples
 from effnet_lab.intervals import LEVEL
 from effnet_lab.litert import Graph, Runner, read_graph
 from effnet_lab.litert.graph import CHANGES_OF_TYPE
-from effnet_lab.litert.runner import DelegateError
+from effnet_lab.litert.samples import Sample, ran
 from effnet_lab.names import UserError
 from effnet_lab.quantize.ai_edge import requantize
 from effnet_lab.quantize.calibration import Statistics
@@ -129,25 +129,16 @@ def _interval(values: Array, itself: float) -> tuple[float, float]:
     return min(itself - reach, float(values.min())), max(itself + reach, float(values.max()))
 
 
-def _ends(content: bytes, shown: Sequence[tuple[NDArray[Any], ...]]) -> list[tuple[Array, int]]:
+def _ends(content: bytes, shown: Sequence[Sample]) -> list[tuple[Array, int]]:
     """Logits and first class for each image."""
     graph = read_graph(content)
     place = _logits(graph)
-    try:
-        return _ran(Runner(content, keep_all=True, graph=graph), place, shown)
-    except DelegateError:
-        return _ran(Runner(content, keep_all=True, graph=graph, kernels="builtin"), place, shown)
 
-
-def _ran(runner: Runner, place: int, shown: Sequence[tuple[NDArray[Any], ...]]) -> list[tuple[Array, int]]:
-    found = []
-    for values in shown:
-        runner.reset()
-        runner.feed(*values)
-        runner.invoke()
+    def end(runner: Runner, _sample: Sample) -> tuple[Array, int]:
         logits = runner.activation(runner.graph.tensors[place]).astype(np.float64).reshape(-1)
-        found.append((logits, int(runner.activation(runner.outputs[0]).argmax())))
-    return found
+        return logits, int(runner.activation(runner.outputs[0]).argmax())
+
+    return ran(content, shown, end, graph=graph, keep_all=True, workers=1)
 
 
 def _logits(graph: Graph) -> int:

@@ -65,8 +65,9 @@ class Ranging:
             )
 
     def measure(
-        self, float_content: bytes, preprocess: Preprocess | None, progress: Callable[..., Iterable[Any]] | None = None
-    ) -> Statistics:
+        self, float_content: bytes, preprocess: Preprocess | None, progress: Callable[..., Iterable[Any]] | None = None,
+        workers: int | None = None,
+    ) -> Statistics:  # fmt: skip
         """Statistics of the float file; for the converter too, which does not say when an activation is not a number."""
         given = self.statistics
         if given is not None and self.collected:
@@ -75,7 +76,7 @@ class Ranging:
             return statistics
         if self.images is None:
             raise UserError("There are neither calibration images nor statistics. Name images with --calibration.")
-        statistics = collect(float_content, self.images, preprocess, progress=progress)
+        statistics = collect(float_content, self.images, preprocess, workers=workers, progress=progress)
         if isinstance(given, Path):
             statistics.store(given)
         return statistics

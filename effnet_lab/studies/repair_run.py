@@ -75,6 +75,7 @@ def repair(
     variant: str | None = None,
     preprocess: Stated = None,
     resume: Path | str | None = None,
+    workers: int | None = None,
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> Repaired:
     """Mend a network without giving any layer more bits, and measure each step.
@@ -102,6 +103,8 @@ def repair(
         Images at most of a named source or a path: for calibration, and of `data`.
     resume : path, optional
         A folder that keeps what is finished, for a run that may be stopped: the same call goes on there.
+    workers : int, optional
+        Interpreters that share the images; by default one for each free processor. Every number is the same to the bit.
     variant, preprocess, progress
         As for `export`.
     """
@@ -116,7 +119,7 @@ def repair(
     calibrating = calibration_images(calibration, limit=limit)
     source = start_from(weights, variant, preprocess, measures="a repair")
     if not images.labelled:
-        images = _as_answered(images, source, preprocess)
+        images = _as_answered(images, source, preprocess, workers)
     fixing, judging = split_held_out(as_taken(calibrating, source.content, source.info))
     quantize = quantizer((recipe, AI_EDGE), fixing)
     if depthwise_bits == INT4:
@@ -125,10 +128,13 @@ def repair(
         found = repair_stages(
             source.content, fixing, source.info.preprocess, quantize, steps=chosen, held_out=judging,
             precision=_precision(recipe, read_graph(source.content), depthwise_bits),
-            kept=None if resume is None else KeptLayers(folder / "rounded.npz"), progress=progress,
+            kept=None if resume is None else KeptLayers(folder / "rounded.npz"), workers=workers,
+            progress=progress,
         )  # fmt: skip
         keep = resume is not None
-        answer = partial(_answers, folder=folder, keep=keep, images=images, preprocess=preprocess, progress=progress)
+        answer = partial(
+            _answers, folder=folder, keep=keep, images=images, preprocess=preprocess, workers=workers, progress=progress
+        )  # fmt: skip
         stages: dict[str, RepairStage] = {}
         answers: dict[str, Predictions] = {}
         for stage in found:
@@ -153,11 +159,14 @@ def _repaired(
     return done
 
 
-def _as_answered(images: ImageSet | ArraySet, source: FloatFile, preprocess: Stated) -> ImageSet | ArraySet:
+def _as_answered(
+    images: ImageSet | ArraySet, source: FloatFile, preprocess: Stated, workers: int | None
+) -> ImageSet | ArraySet:  # fmt: skip
     """The same samples, labelled by what the float network says of them."""
     with scratch_folder() as folder:
         (folder / "float.tflite").write_bytes(source.content)
-        first = collect_predictions(folder / "float.tflite", images, preprocess=preprocess).ranked[:, 0]
+        said = collect_predictions(folder / "float.tflite", images, preprocess=preprocess, workers=workers)
+        first = said.ranked[:, 0]
     if (first < 0).any():
         raise UserError(
             f"{source.info.model} tells no classes apart, so no answer can be kept or lost. Use layer-error."
@@ -175,12 +184,13 @@ def _answers(
     keep: bool,
     images: ImageSet | ArraySet,
     preprocess: Stated,
+    workers: int | None,
     progress: Callable[..., Iterable[Any]] | None,
 ) -> Predictions:
     path = folder / f"{name if keep else 'trial'}.tflite"
     path.write_bytes(content)
     resume = folder / f"{name}.answers.npz" if keep else None
-    return collect_predictions(path, images, preprocess=preprocess, resume=resume, progress=progress)
+    return collect_predictions(path, images, preprocess=preprocess, workers=workers, resume=resume, progress=progress)
 
 
 def _narrowed(quantize: Callable[[bytes], bytes], content: bytes) -> bytes:

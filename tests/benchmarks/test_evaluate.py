@@ -27,7 +27,7 @@ def test_streaming_costs_little(shared, flowers_cache):
             predictor.predict(ready)
         bare.append(N / (time.perf_counter() - start))
         start = time.perf_counter()
-        answers = collect_predictions(predictor, images)
+        answers = collect_predictions(predictor, images, workers=1)
         streamed.append(N / (time.perf_counter() - start))
     ratios = np.array(streamed) / np.array(bare)
     seconds = answers.clock.seconds

@@ -129,7 +129,7 @@ def works(contents, images) -> dict:
     runners = [Runner(model) for model in (path, quantized)]
 
     def ours(*notions):
-        return lambda: layer_error(quantized, images, float_model=path, notions=notions)
+        return lambda: layer_error(quantized, images, float_model=path, notions=notions, workers=1)
 
     return {
         "float inference": lambda: runners[0].predict(images.images),

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from effnet_lab.analysis.plan import Plan
 from effnet_lab.images import Preprocess, Samples
 from effnet_lab.intervals import mean_interval
-from effnet_lab.litert import Graph, Runner
-from effnet_lab.litert.runner import DelegateError
+from effnet_lab.litert import Graph, Runner, read_graph
+from effnet_lab.litert.samples import Sample, ran
 from effnet_lab.litert.surgery import Source
 from effnet_lab.names import UserError
 
@@ -74,10 +74,14 @@ class HeldOut:
     samples : Samples
         As the network takes them.
     preprocess : Preprocess
+    workers : int, optional
+        See `workers_for`.
     """
 
-    def __init__(self, float_content: bytes, samples: Samples, preprocess: Preprocess | None) -> None:
-        self._samples = list(samples.samples(preprocess))
+    def __init__(
+        self, float_content: bytes, samples: Samples, preprocess: Preprocess | None, workers: int | None = None
+    ) -> None:
+        self._samples, self._workers = list(samples.samples(preprocess)), workers
         source = Source(float_content)
         plan, graph = Plan(source, source, ()), source.graph
         self.end_names = [
@@ -109,21 +113,15 @@ class HeldOut:
 
     def _run(self, content: bytes) -> list[list[Array]]:
         """What stands at the ends, image by image."""
-        try:
-            return self._ran(content, "xnnpack")
-        except DelegateError:
-            return self._ran(content, "builtin")
+        graph = read_graph(content)
+        tensors = [graph.tensors[_end(graph, name, i)] for i, name in enumerate(self.end_names)]
 
-    def _ran(self, content: bytes, kernels: str) -> list[list[Array]]:
-        runner = Runner(content, keep_all=self._divergence, kernels=kernels)
-        tensors = [_end(runner.graph, name, i) for i, name in enumerate(self.end_names)]
-        found = []
-        for sample in self._samples:
-            runner.reset()
-            runner.feed(*sample)
-            runner.invoke()
-            found.append([runner.activation(runner.graph.tensors[i]).astype(np.float64).reshape(-1) for i in tensors])
-        return found
+        def ends(runner: Runner, _sample: Sample) -> list[Array]:
+            return [runner.activation(tensor).astype(np.float64).reshape(-1) for tensor in tensors]
+
+        return ran(
+            content, self._samples, ends, graph=graph, keep_all=self._divergence, workers=self._workers
+        )  # fmt: skip
 
 
 def _end(graph: Graph, name: str, place: int) -> int:

@@ -13,7 +13,10 @@ from effnet_lab.images import Preprocess, Samples
 from effnet_lab.litert import Runner
 from effnet_lab.litert.graph import CHANGES_OF_TYPE
 from effnet_lab.litert.options import Options
+from effnet_lab.litert.samples import Sample, read_each, team_of
 from effnet_lab.names import UserError
+
+_WAITING = 2  # images of a worker whose moments wait to be added
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,6 +39,7 @@ def measure_moments(
     images: Samples,
     preprocess: Preprocess | None,
     *,
+    workers: int | None = None,
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> dict[str, Moments]:
     """Run a float network over calibration images: the moments of its input and of every activation, by tensor name.
@@ -47,6 +51,8 @@ def measure_moments(
     images : Samples
         As the network takes them; never evaluation images.
     preprocess : Preprocess
+    workers : int, optional
+        Interpreters that share the images; see `workers_for`. The moments are the same to the bit.
     progress : callable, optional
         Wraps the iteration over images, as `tqdm` does.
 
@@ -60,14 +66,14 @@ def measure_moments(
     computed = [graph.tensors[op.outputs[0]] for op in graph.computing_ops if op.kind not in CHANGES_OF_TYPE]
     tensors = [*runner.inputs, *(tensor for tensor in computed if tensor.dtype == np.float32)]
     found: dict[str, Moments] = {}
-    stream = images.samples(preprocess)
-    for values in progress(stream, total=len(images)) if progress else stream:
-        runner.reset()
-        runner.feed(*values)
-        runner.invoke()
-        for tensor in tensors:
-            new = _of_one(runner.activation(tensor)[0], len(images), tensor.name)
-            found[tensor.name] = _merged(found[tensor.name], new) if tensor.name in found else new
+
+    def moments(runner: Runner, _sample: Sample) -> dict[str, Moments]:
+        return {tensor.name: _of_one(runner.activation(tensor)[0], len(images), tensor.name) for tensor in tensors}
+
+    waiting = _WAITING * sum(np.dtype(np.float64).itemsize * int(np.prod(tensor.shape)) for tensor in tensors)
+    each = read_each(team_of(runner, workers, len(images), waiting), images.samples(preprocess), moments)
+    for one in progress(each, total=len(images)) if progress else each:
+        found = {name: _merged(found[name], new) if name in found else new for name, new in one.items()}
     return found
 
 

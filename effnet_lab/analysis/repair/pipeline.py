@@ -62,6 +62,7 @@ def repair_stages(
     precision: Callable[[Op], Precision] = lambda _op: INT8,
     held_out: Samples | None = None,
     kept: KeptLayers | None = None,
+    workers: int | None = None,
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> Iterator[RepairStage]:
     """Quantize a float network as it is, then after every further repair; the last stage that was taken has them all.
@@ -84,6 +85,8 @@ def repair_stages(
         step is taken.
     kept : KeptLayers, optional
         Where rounded layers are kept, for a run that may be interrupted.
+    workers : int, optional
+        Interpreters that share the images, see `workers_for`.
     progress : callable, optional
         Wraps the calibration images, and the ops that are rounded, as `tqdm` does.
     """
@@ -95,7 +98,7 @@ def repair_stages(
     if (scheme := read_graph(float_content).scheme) != "float32":
         raise UserError(f"Repairs start from a float32 file. Got {scheme}. Export one with --format float32.")
     work = _Repairs(images=images, preprocess=preprocess, quantize=quantize, precision=precision, kept=kept,
-                    progress=progress)  # fmt: skip
+                    workers=workers, progress=progress)  # fmt: skip
     return work.run(float_content, chosen, held_out)
 
 
@@ -127,6 +130,7 @@ class _Repairs:
     quantize: Callable[[bytes], bytes]
     precision: Callable[[Op], Precision]
     kept: KeptLayers | None
+    workers: int | None
     progress: Callable[..., Iterable[Any]] | None
     layers: Mapping[int, RoundedLayer] = field(default_factory=dict)  # of the last rounding
     measured: tuple[bytes, Mapping[str, Moments]] | None = None  # the network that was looked at last
@@ -137,7 +141,7 @@ class _Repairs:
         yield RepairStage(steps=(), float_content=content, quantized=quantized)
         if not chosen:
             return
-        judge = None if held_out is None else HeldOut(content, held_out, self.preprocess)
+        judge = None if held_out is None else HeldOut(content, held_out, self.preprocess, self.workers)
         lost = None if judge is None else judge.losses(quantized)
         state = _State(steps=(), exact=content, rough=content, quantized=quantized)
         for step in chosen:
@@ -187,5 +191,8 @@ class _Repairs:
     def _moments(self, content: bytes) -> Mapping[str, Moments]:
         """Measured once for the network that several steps start from."""
         if self.measured is None or self.measured[0] != content:
-            self.measured = content, measure_moments(content, self.images, self.preprocess, progress=self.progress)
+            self.measured = (
+                content,
+                measure_moments(content, self.images, self.preprocess, workers=self.workers, progress=self.progress),
+            )
         return self.measured[1]

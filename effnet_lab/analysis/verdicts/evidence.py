@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -171,6 +171,15 @@ class Evidence:
         sums = self.local_error, self.local_error2, self.local_min, self.local_max
         add_errors(rows, theirs, np.float32(scale), np.float32(zero), *sums)
 
+    def add(self, other: Evidence) -> None:
+        """Add what was seen of the same layer on other images."""
+        for name in (*_SUMS, *_COUNTS):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if isinstance(theirs, int | float) or (mine.size and theirs.size):
+                setattr(self, name, _JOINED.get(name, np.add)(mine, theirs) if name in _SUMS else mine + theirs)
+            elif theirs.size:
+                setattr(self, name, theirs)
+
     def fork(self) -> Evidence:
         """A copy that can be added to without a trace in this one."""
         twin = copy(self)
@@ -185,6 +194,10 @@ _SUMS = (
     "channel_min", "channel_max", "channel_energy", "channel_clipped", "local_error", "local_error2", "local_min",
     "local_max", "bins",
 )  # fmt: skip
+_COUNTS = ("count", "images", "clipped_images", "outside", "clipped_energy", "rounding_energy")
+_JOINED = dict.fromkeys(("channel_min", "local_min"), np.minimum) | dict.fromkeys(
+    ("channel_max", "local_max"), np.maximum
+)
 
 
 def _rows(values: Array) -> Array:
@@ -201,24 +214,26 @@ class EvidenceWatcher:
     def __init__(self, twins: Twins) -> None:
         self._pairs = [pair for pair in twins.pairs if pair.reference.dtype == np.float32]
         self._alone = {pair.index for pair in twins.alone}
-        self.found = self._seen = _blank(self._pairs, twins)
+        self.found = self._nothing = _blank(self._pairs, twins)
 
-    def begin(self) -> None:
-        """Start from what is kept."""
-        self._seen = [evidence.fork() for evidence in self.found]
-
-    def see(self, twins: Twins) -> None:
-        """Take in what the two networks hold."""
-        for evidence, pair in zip(self._seen, self._pairs, strict=True):
+    def see(self, twins: Twins) -> list[Evidence]:
+        """What the two networks hold."""
+        seen = [evidence.fork() for evidence in self._nothing]
+        for evidence, pair in zip(seen, self._pairs, strict=True):
             values = twins.float_values(pair)
             evidence.see(values)
             if pair.index in self._alone:
                 evidence.see_alone(values, twins.local_codes(pair), pair.quantized)
             del values
+        return seen
 
-    def keep(self) -> None:
-        """Count what was seen since `begin`."""
-        self.found = self._seen
+    def keep(self, seen: Sequence[list[Evidence]]) -> None:
+        """Count what was seen."""
+        found = [evidence.fork() for evidence in self.found]
+        for one in seen:
+            for evidence, more in zip(found, one, strict=True):
+                evidence.add(more)
+        self.found = found
 
 
 def _blank(pairs: list[Pair], twins: Twins) -> list[Evidence]:

@@ -14,7 +14,7 @@ A: TypeAlias = NDArray[Any]
 F: TypeAlias = np.float32
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def add_values(values: A, low: A, high: A, energy: A) -> None:
     """Extremes and energy of each channel; `values` (n, channels), the rest (channels,)."""
     for row in range(values.shape[0]):
@@ -25,7 +25,7 @@ def add_values(values: A, low: A, high: A, energy: A) -> None:
             energy[channel] += np.float64(value) * value
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def add_grid(values: A, low: F, scale: F, last: int, clipped: A, bins: A, sums: A) -> None:
     """Put the values (n, channels) on a grid of codes 0 to `last` from `low` on.
 
@@ -46,7 +46,7 @@ def add_grid(values: A, low: F, scale: F, last: int, clipped: A, bins: A, sums: 
             bins[int(nearest * width)] += 1
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def add_errors(values: A, codes: A, scale: F, zero_point: F, error: A, error2: A, low: A, high: A) -> None:
     """Sums of error and its square, and extremes of the codes, of each channel; `values` and `codes` (n, channels)."""
     for row in range(values.shape[0]):

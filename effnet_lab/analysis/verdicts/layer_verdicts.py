@@ -58,13 +58,14 @@ def verdicts(
     limit: int | None = None,
     scheme: str = "int8",
     calibration: Source = "scenes",
+    workers: int | None = None,
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> LayerVerdicts:
     """Say of every layer what is wrong with it, how one knows, and what is usually done about it.
 
     Parameters
     ----------
-    quantized, images, float_model, anyway, split, limit, scheme, calibration, progress
+    quantized, images, float_model, anyway, split, limit, scheme, calibration, workers, progress
         As for `layer_error`. Without a float network, wrong or badly rounded weights cannot show.
     kernels : str
         Kernel path, see `litert.KERNELS`. Where XNNPACK refuses the file, as it does some that need a verdict, the plain
@@ -92,7 +93,7 @@ def verdicts(
         anyway=anyway,
         preprocess=preprocess,
     )
-    return twins.carry_out(partial(judge, twins, chosen, progress))
+    return twins.carry_out(partial(judge, twins, chosen, progress, workers=workers))
 
 
 def judge(
@@ -101,10 +102,11 @@ def judge(
     progress: Callable[..., Iterable[Any]] | None = None,
     *,
     watchers: Sequence[Watcher] = (),
+    workers: int | None = None,
 ) -> LayerVerdicts:
     """The same of files that are open, see `verdicts`; `watchers` look on, so that no image has to be run again for them."""
     evidence, ends = EvidenceWatcher(twins), EndWatcher(twins)
-    measuring = Measuring(twins, ("accumulated", "local"), watchers=(evidence, ends, *watchers))
+    measuring = Measuring(twins, ("accumulated", "local"), watchers=(evidence, ends, *watchers), workers=workers)
     finished = measuring.run(images, progress)
     errors = measuring.table(images.name)
     cases = examine_all(errors, evidence.found, replay_of(twins, evidence.found))

@@ -122,11 +122,9 @@ def _judged(
         found = judge(twins, images, progress, watchers=(answers,))
     else:
         found = known
-        answers.begin()
         for sample in twins.samples(images):
             twins.run(sample)
-            answers.see(twins)
-        answers.keep()
+            answers.keep([answers.see(twins)])
     if effects is None:
         effects = _effects(twins, images, progress)
     errors = found.errors.assign(**{name: effects[name] for name in effects.columns if "effect" in name})

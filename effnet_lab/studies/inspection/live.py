@@ -94,14 +94,11 @@ class Live:
         return {"kind": "picture", "files": found}
 
     def _seen(self, twins: Twins, shown: ImageSet) -> dict[str, Any]:
-        answers = AnswerWatcher()
-        answers.begin()
         twins.run(next(twins.samples(shown)))
-        answers.see(twins)
-        answers.keep()
+        answers = AnswerWatcher().see(twins)
         differences = ((pair.layer, twins.values(pair)) for pair in twins.pairs)
         maps = {layer: error_map(reference.astype(np.float64) - values) for layer, (reference, values) in differences}
-        return {"picture": picture(shown, 0, answers.kept[0], twins.info), "maps": maps}
+        return {"picture": picture(shown, 0, answers, twins.info), "maps": maps}
 
     def _sample(self, twins: Twins, number: int) -> Sample:
         """What the network takes of a picture of the chooser: one of the telling ones, or an own one."""

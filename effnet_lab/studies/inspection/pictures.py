@@ -46,20 +46,15 @@ class AnswerWatcher:
 
     def __init__(self) -> None:
         self.kept: list[BothAnswers] = []
-        self._seen: list[BothAnswers] = []
 
-    def begin(self) -> None:
-        """Start from what is kept."""
-        self._seen = []
-
-    def see(self, twins: Twins) -> None:
-        """Take in what the two networks hold."""
+    def see(self, twins: Twins) -> BothAnswers:
+        """What the two networks hold."""
         reference, quantized = (values.reshape(-1).copy() for values in twins.outputs()[0])
-        self._seen.append(BothAnswers(float_scores=reference, quantized_scores=quantized))
+        return BothAnswers(float_scores=reference, quantized_scores=quantized)
 
-    def keep(self) -> None:
-        """Count what was seen since `begin`."""
-        self.kept += self._seen
+    def keep(self, seen: Sequence[BothAnswers]) -> None:
+        """Count what was seen."""
+        self.kept += seen
 
 
 def most_telling(watched: Sequence[AnswerWatcher], n: int) -> NDArray[np.int64]:
