@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from single_ops import SAME, VALID, binary, layer, mean, run
+from single_ops import FUSED, SAME, VALID, File, binary, layer, mean, run
 from typer.testing import CliRunner
 
 from effnet_lab import cli, frames
@@ -170,10 +170,53 @@ def test_elementwise_ops_over_a_wide_range_of_scales(kind, kernels):
         out = float(scales(rng, 1)[0])
         low = -9 if kind == "add" else -4  # XNNPACK takes an addition from 2**-10 on
         first, second = (out * 2.0 ** rng.uniform(low, 3, 2)).astype(np.float32)
-        if kind == "mul":  # the plain kernel wraps where a product leaves int16
-            second = np.float32(rng.uniform(1e-3, 0.4) * out / first)
+        if kind == "mul":  # the upper half leaves int16, where the plain kernel wraps around
+            second = np.float32(2.0 ** rng.uniform(-10, 2) * out / first)
         zeros = tuple(int(z) for z in rng.integers(-128, 128, 3))
         content = binary(kind, first, second, out, zeros=zeros, fused=str(rng.choice(["NONE", "RELU", "RELU6"])))
+        np.testing.assert_array_equal(*recomputed(content, kernels, seed), err_msg=f"seed {seed}")
+
+
+SHAPES = {  # of the two inputs
+    "same": ((1, 9, 8, 14), (1, 9, 8, 14)), "per channel": ((1, 4, 5, 20), (20,)), "one value": ((1, 4, 5, 20), (1,)),
+    "per position": ((1, 1, 1, 20), (1, 4, 5, 1)), "crossed": ((1, 4, 1, 20), (1, 1, 5, 1)),
+    "twice": ((2, 3, 5, 9), (2, 1, 5, 1)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kernels", ["builtin", "reference"])
+@pytest.mark.parametrize("kind", ["add", "mul"])
+@pytest.mark.parametrize("shapes", SHAPES)
+def test_elementwise_ops_of_repeated_inputs(shapes, kind, kernels):
+    """Products up to sixty times the 8 bits, some of which leave 16; rare roundings of sums; int8 and uint8."""
+    for seed in range(24):
+        rng = np.random.default_rng(seed)
+        first, second = SHAPES[shapes]
+        dtype = "uint8" if seed % 2 else "int8"
+        lowest, out = np.iinfo(dtype).min, float(scales(rng, 1)[0])
+        zeros = [int(z) + lowest for z in rng.integers(0, 256, 3)]
+        ratios = 2.0 ** rng.uniform(-6, 3, 2)
+        if kind == "mul":
+            ratios[1] = 2.0 ** rng.uniform(-6, 1) / (ratios[0] * out)
+        file = File()
+        a, b = (
+            file.tensor(name, shape, dtype, scale=out * ratio, zero=zero)
+            for name, shape, ratio, zero in zip("ab", (first, second), ratios, zeros, strict=False)
+        )
+        y = file.tensor("y", np.broadcast_shapes(first, second), dtype, scale=out, zero=zeros[2])
+        file.op(kind, [a, b], y, fusedActivationFunction=FUSED["NONE"])
+        np.testing.assert_array_equal(*recomputed(file.done([a, b], y), kernels, seed), err_msg=f"seed {seed}")
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_dense_sums_near_the_middle_of_two_codes(kernels):
+    """Powers of two as scales: every sixteenth sum or so lies on a half, or so near that two roundings reach it."""
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        content = layer(
+            "dense", 2.0**-6, np.full(48 if seed % 2 else 1, 2.0**-5, np.float32), 2.0 ** float(rng.integers(-6, 0)),
+            rng=rng, channels=(32, 48), bias=rng.integers(-500, 500, 48),
+        )  # fmt: skip
         np.testing.assert_array_equal(*recomputed(content, kernels, seed), err_msg=f"seed {seed}")
 
 

@@ -1,4 +1,4 @@
-"""A real multiplier as integers, and the three ways in which kernels multiply an int32 accumulator by it.
+"""A real multiplier as integers, and the four ways in which kernels multiply an int32 accumulator by it.
 
 Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
 CVPR 2018, section 2.2, and appendix B for the rounding; gemmlowp/fixedpoint names the operations.
@@ -13,6 +13,7 @@ from effnet_lab.analysis.metrics import Array
 FLOAT32 = "float32, ties to even"
 TIES_AWAY = "31-bit mantissa, ties away from 0"
 TIES_UP = "31-bit mantissa, ties upward"
+ONCE = "31-bit mantissa, rounded once, ties away from 0"
 
 
 def quantize_multiplier(real: Array | float) -> tuple[Array, Array]:
@@ -51,13 +52,17 @@ def requantize(accumulator: Array, real: Array | float, rounding: str) -> Array:
     accumulator : ndarray, int64 holding int32 values
     real : ndarray or float, broadcast over the last axis
         The multiplier: float32 for `FLOAT32`, float64 for the others.
-    rounding : `FLOAT32`, `TIES_AWAY` or `TIES_UP`
-        `FLOAT32` is one float32 product rounded once; the others round twice, first the product with the mantissa (ties
+    rounding : `FLOAT32`, `ONCE`, `TIES_AWAY` or `TIES_UP`
+        `FLOAT32` is one float32 product rounded once; the last two round twice, first the product with the mantissa (ties
         upward), then the shift, and are named after the second.
     """
     if rounding == FLOAT32:
         return np.rint(accumulator.astype(np.float32) * np.asarray(real, np.float32)).astype(np.int64)
-    return requantize_with(accumulator, *quantize_multiplier(real), rounding)
+    mantissa, shift = quantize_multiplier(real)
+    if rounding == ONCE:
+        whole = accumulator * mantissa
+        return np.asarray(np.sign(whole) * shift_right(np.abs(whole), 31 - shift, TIES_UP))
+    return requantize_with(accumulator, mantissa, shift, rounding)
 
 
 def requantize_with(accumulator: Array, mantissa: Array, shift: Array, rounding: str) -> Array:

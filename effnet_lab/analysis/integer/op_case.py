@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from effnet_lab.analysis.integer.fixed_point import FLOAT32, TIES_AWAY, TIES_UP
+from effnet_lab.analysis.integer.fixed_point import FLOAT32, ONCE, TIES_AWAY, TIES_UP
 from effnet_lab.analysis.metrics import Array
 from effnet_lab.litert import Op, Tensor
 from effnet_lab.litert.options import Options
@@ -29,7 +29,9 @@ class OpCase:
         """How these kernels round when they go from the accumulator to the output's scale."""
         if self.kernels == "xnnpack":
             return TIES_UP if self.op.kind == "add" else FLOAT32
-        return TIES_UP if self.kernels == "builtin" and self.op.kind in LAYERS else TIES_AWAY
+        if self.kernels == "builtin":
+            return TIES_UP if self.op.kind in LAYERS else TIES_AWAY
+        return ONCE if self.op.kind == "dense" else TIES_AWAY
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from effnet_lab.analysis.integer.fixed_point import TIES_AWAY, requantize
+from effnet_lab.analysis.integer.elementwise import add, mul
 from effnet_lab.analysis.integer.means import mean
 from effnet_lab.analysis.integer.op_case import IntegerStep, OpCase
 from effnet_lab.analysis.integer.rescale import AT_ONCE, scaled
@@ -16,7 +16,6 @@ from effnet_lab.litert import Tensor
 from effnet_lab.names import UserError
 
 _PRODUCTS = ("input code x weight code over the window", "input code x (weight code - its zero point) over the window")
-_ADD_BITS = 20  # extra bits that an addition gives its inputs
 
 
 def steps(case: OpCase) -> Iterator[IntegerStep]:
@@ -95,69 +94,12 @@ def multiplier(x: Tensor, kernel: Tensor, output: Tensor, kind: str, kernels: st
     return np.asarray(np.float64(x.scale[0]) * kernel.scale.astype(np.float64) / np.float64(output.scale[0]))
 
 
-def _add(case: OpCase) -> Iterator[IntegerStep]:
-    offsets = []
-    for i, (tensor, codes) in enumerate(zip(case.inputs, case.codes, strict=True), start=1):
-        zero = int(tensor.zero_point[0])
-        offsets.append(codes.astype(np.int64) - zero)
-        yield IntegerStep(quantity=f"input {i} code", value=codes.astype(np.int64), how="as the interpreter holds it")
-        yield IntegerStep(quantity=f"input {i} offset", value=offsets[-1], how=f"code - zero point {zero}")
-    scales = [tensor.scale[0] for tensor in (*case.inputs, case.output)]
-    yield from (_add_one_shift if case.kernels == "xnnpack" else _add_common_scale)(offsets, scales)
-
-
-def _add_one_shift(offsets: list[Array], scales: list[np.float32]) -> Iterator[IntegerStep]:
-    """XNNPACK: both integer multipliers share one shift, so that one rounding is left."""
-    ratios = [scale / scales[2] for scale in scales[:2]]
-    shift = _ADD_BITS - (int(np.frexp(max(ratios))[1]) - 1)
-    integers = [int(np.rint(np.ldexp(np.float64(ratio), shift))) for ratio in ratios]
-    for i, (ratio, integer) in enumerate(zip(ratios, integers, strict=True), start=1):
-        yield IntegerStep(quantity=f"multiplier {i}", value=float(ratio), how=f"input {i} scale / output scale")
-        yield IntegerStep(quantity=f"integer multiplier {i}", value=integer, how=f"multiplier {i} x 2^{shift}")
-    total = sum(offset * integer for offset, integer in zip(offsets, integers, strict=True))
-    yield IntegerStep(quantity="accumulator", value=total, how="offset 1 x integer 1 + offset 2 x integer 2")
-    yield IntegerStep(quantity="before rounding", value=total / 2.0**shift, how=f"accumulator / 2^{shift}")
-    yield IntegerStep(quantity="rounded value", value=(total + (1 << (shift - 1))) >> shift, how="ties upward")
-
-
-def _add_common_scale(offsets: list[Array], scales: list[np.float32]) -> Iterator[IntegerStep]:
-    """The plain kernels: both inputs to a common scale of twice the larger one, then to the output's."""
-    common = 2.0 * max(float(scales[0]), float(scales[1]))
-    terms = []
-    for i, (offset, scale) in enumerate(zip(offsets, scales[:2], strict=True), start=1):
-        terms.append(requantize(offset << _ADD_BITS, float(scale) / common, TIES_AWAY))
-        yield IntegerStep(
-            quantity=f"multiplier {i}", value=float(scale) / common, how="input scale / (2 x larger input scale)"
-        )
-        yield IntegerStep(
-            quantity=f"term {i}", value=terms[-1], how=f"offset {i} x 2^{_ADD_BITS} x multiplier {i}, rounded"
-        )
-    total = terms[0] + terms[1]
-    yield IntegerStep(quantity="accumulator", value=total, how="term 1 + term 2")
-    real = common / (2.0**_ADD_BITS * float(scales[2]))
-    yield from scaled(total, real, TIES_AWAY, f"2 x larger input scale / (2^{_ADD_BITS} x output scale)")
-
-
-def _mul(case: OpCase) -> Iterator[IntegerStep]:
-    """As long as the result fits into int16: beyond that the plain kernel wraps around, and this does not."""
-    offsets = [
-        codes.astype(np.int64) - int(tensor.zero_point[0])
-        for tensor, codes in zip(case.inputs, case.codes, strict=True)
-    ]
-    total = offsets[0] * offsets[1]
-    yield IntegerStep(quantity="accumulator", value=total, how="product of the two (code - zero point)")
-    first, second, out = (tensor.scale[0] for tensor in (*case.inputs, case.output))
-    exact = float(first) * float(second) / float(out)
-    real = (first * second) / out if case.kernels == "xnnpack" else exact
-    yield from scaled(total, real, case.rounding, "input scale 1 x input scale 2 / output scale")
-
-
 _KINDS: dict[str, Callable[[OpCase], Iterator[IntegerStep]]] = {
     "conv": _weighted,
     "depthwise": _weighted,
     "dense": _weighted,
-    "add": _add,
-    "mul": _mul,
+    "add": add,
+    "mul": mul,
     "mean": mean,
 }
 KINDS = tuple(_KINDS)
