@@ -118,15 +118,16 @@ def _ask(model: Path | str | bytes, codes: NDArray[Any] | None) -> tuple[str, ND
 
 def _refusal(said: str, code: int, graph: Graph) -> str:
     runtime = "TensorFlow Lite Micro"
+    advice = "LiteRT may run it." if graph.scheme.startswith("static_wi8") else "Export the network as int8."
     if missing := _NO_KERNEL.findall(said):
-        return f"{runtime} has no kernel for {', '.join(dict.fromkeys(missing))}. Export the network as int8."
+        return f"{runtime} has no kernel for {', '.join(dict.fromkeys(missing))}. {advice}"
     if found := _NOT_PREPARED.search(said):
         why, kind, number = found.groups()
         why = re.sub(r"^\S+\.(?:cc|h):?(?:\d+)?\s*", "", (why or "").strip()).rstrip(".") or "it does not say why"
         outputs = graph.ops[int(number)].outputs if int(number) < len(graph.ops) else ()
         output = graph.tensors[outputs[0]].name if outputs else f"#{number}"
         layer = layer_names(graph).get(output, output)[:60]
-        return f"{runtime} refuses {kind} of the layer {layer!r}: {why}. Export the network as int8."
+        return f"{runtime} refuses {kind} of the layer {layer!r}: {why}. {advice}"
     last = (said.strip().splitlines() or ["nothing"])[-1]
     how = signal.Signals(-code).name if code < 0 else f"code {code}"
-    return f"{runtime} ended with {how}. It said: {last[:120]} Export the network as int8."
+    return f"{runtime} ended with {how}. It said: {last[:120]} {advice}"

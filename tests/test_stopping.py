@@ -1,0 +1,101 @@
+"""Ctrl-C in the middle of every long command: one line, exit code 130, and of the files what the help promises."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+INT8, FLOAT = "static_wi8_ai8 converter", "float32 converter"
+WAITS = """
+import sys, time, tqdm
+class Bar:
+    '''In place of the bar: says that the second round has begun, and waits there to be stopped.'''
+    def __init__(self, items):
+        self.items = items
+    def __iter__(self):
+        for i, item in enumerate(self.items):
+            if i == 1:
+                print("begun", file=sys.__stdout__, flush=True)
+                time.sleep(60)
+            yield item
+theirs = tqdm.tqdm
+tqdm.tqdm = lambda *items, **how: Bar(*items) if how.get("unit", "")[:1] == " " else theirs(*items, **how)
+from effnet_lab.cli import main
+main()
+"""
+COMMANDS = {
+    "calibrate": ["--weights", "{float}", "--data", "scenes", "--limit", "20", "--out", "{out}/statistics.npz"],
+    "export": ["--weights", "{float}", "--format", "float32,int8", "--limit", "20", "--out", "{out}/files"],
+    "repair": ["--weights", "{float}", "--calibration", "scenes", "--data", "scenes", "--limit", "20", "--limit-data", "40",
+               "--out", "{out}/mended.tflite"],
+    "bench": ["{int8}", "{float}", "--runs", "40", "--json"],
+    "audit-preprocess": ["{int8}", "--data", "scenes", "--limit", "40"],
+    "features": ["{picture}", "{picture}", "--weights", "{int8}", "--out", "{out}/features.npz"],
+    "layer-error": ["--quantized", "{int8}", "--images", "scenes", "--limit", "9", "--out", "{out}/errors.csv"],
+    "verdicts": ["--quantized", "{int8}", "--images", "scenes", "--limit", "9"],
+}  # fmt: skip
+KEPT = {"layer-error": "the table holds the first 1 images", "verdicts": "the verdicts rest on the first 1 images"}
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+
+
+def stopped(code: str, words: list[str]) -> tuple[int, list[str]]:
+    """Exit code and lines on standard error of a command that gets Ctrl-C when it says that it has begun."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert "begun" in iter(process.stdout.readline, "").__next__(), process.communicate()[1]
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    return process.returncode, [line for line in said.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_ctrl_c_is_one_line_and_leaves_nothing_half_written(tmp_path, files, command):
+    out, words = tmp_path / "out", {"int8": files[INT8], "float": files[FLOAT], "out": tmp_path / "out"}
+    out.mkdir()
+    words["picture"] = ROOT / "docs" / "pages" / "figures" / "scaling.png"
+    code, said = stopped(WAITS, [command, *(word.format(**words) for word in COMMANDS[command])])
+    assert code == 130, said
+    assert said[-1].startswith(f"stopped: {KEPT[command]}" if command in KEPT else "effnet-lab: stopped.")
+    assert not [line for line in said if "Error" in line or "Traceback" in line or "KeyboardInterrupt" in line]
+    left = sorted(path.name for path in out.rglob("*") if path.is_file())
+    if command == "layer-error":
+        assert left == ["errors.csv"]
+        assert pd.read_csv(out / "errors.csv")["n_images"].eq(1).all()
+    else:
+        assert all(name.endswith(".float32.converter.tflite") for name in left), left  # whole files of finished jobs
+
+
+def test_ctrl_c_while_it_trains_keeps_the_finished_epochs(tmp_path):
+    """From weights: `--resume` goes on after the epoch that was finished. From none: nothing is left."""
+    slow = WAITS.replace("main()\n", (
+        "from effnet_lab.cli import training\n"
+        "tell = training._tell\n"
+        "def stop(epoch):\n"
+        "    tell(epoch)\n"
+        "    if epoch['epoch'] == 2: print('begun', flush=True), time.sleep(60)\n"
+        "training._tell = stop\n"
+        "main()\n"
+    ))  # fmt: skip
+    data, out = "scenes?n=60&side_px=32", tmp_path / "weights.safetensors"
+    words = ["train", "--data", data, "--out", str(out), "--epochs", "3", "--from", "micro0"]
+    code, said = stopped(slow, words)
+    assert (code, said[-1]) == (130, "effnet-lab: stopped."), said
+    assert [line[:9] for line in said[:-1]] == ["epoch 1/3", "epoch 2/3"]
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.unfinished.safetensors"]
+    done = subprocess.run(
+        [sys.executable, "-c", "from effnet_lab.cli import main; main()", *words, "--resume"],
+        capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert [line[:9] for line in done.stderr.splitlines()][-1] == "epoch 3/3"
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".csv", ".json", ".safetensors"]
