@@ -89,16 +89,16 @@ def mul(case: OpCase) -> Iterator[IntegerStep]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Run:
+class _Lanes:
     """How the values of an op are gone through."""
 
-    lanes: int  # values that are computed together
+    width: int  # values that are computed together
     together: NDArray[np.bool_]  # the output values to which that happens; the rest of a run is computed one by one
     floors: bool  # a term's shift is done last and rounds down
     saturates: bool  # what does not fit into 16 bits becomes the nearest that does, before the zero point is added
 
 
-def _run_of(case: OpCase) -> _Run:
+def _run_of(case: OpCase) -> _Lanes:
     shape, (length, repeats) = case.output.shape, _run_length(*(tensor.shape for tensor in case.inputs))
     unsigned = case.output.dtype == np.uint8
     floors = unsigned or repeats
@@ -106,7 +106,7 @@ def _run_of(case: OpCase) -> _Run:
     full = length // lanes * lanes if case.kernels == "builtin" else 0
     places = np.arange(np.prod(shape, dtype=np.int64)) % max(length, 1)
     saturates = case.op.kind == "mul" and not (unsigned and repeats)
-    return _Run(lanes=lanes, together=(places < full).reshape(shape), floors=floors, saturates=saturates)
+    return _Lanes(width=lanes, together=(places < full).reshape(shape), floors=floors, saturates=saturates)
 
 
 def _run_length(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, bool]:
@@ -135,7 +135,7 @@ def _take(sides: list[list[int]], fits: Callable[[int, int], bool]) -> int:
     return count
 
 
-def _term(offset: Array, real: float, run: _Run) -> Array:
+def _term(offset: Array, real: float, run: _Lanes) -> Array:
     """An input of an addition: the shift is not rounded, only the product is."""
     mantissa, shift = quantize_multiplier(real)
     down = -int(shift)
@@ -145,11 +145,11 @@ def _term(offset: Array, real: float, run: _Run) -> Array:
     return times_mantissa(offset << bits if bits >= 0 else offset >> -bits, mantissa)
 
 
-def _in_16_bits(case: OpCase, rounded: Array, run: _Run) -> Iterator[IntegerStep]:
+def _in_16_bits(case: OpCase, rounded: Array, run: _Lanes) -> Iterator[IntegerStep]:
     """The output's zero point is added in 16 bits, which do not hold every sum."""
     limits, zero = np.iinfo(np.int16), int(case.output.zero_point[0])
     saturated = np.clip(rounded, limits.min, limits.max) if run.saturates else rounded
     value = np.where(run.together, (saturated + zero).astype(np.int16).astype(np.int64) - zero, rounded)
     if not np.array_equal(value, rounded):
-        how = f"{run.lanes} at a time, + output zero point in 16 bits, which wraps around"
+        how = f"{run.width} at a time, + output zero point in 16 bits, which wraps around"
         yield IntegerStep(quantity="rounded value in 16 bits", value=value, how=how)
