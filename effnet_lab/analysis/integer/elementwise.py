@@ -21,6 +21,7 @@ _LANES = 16  # int8 values that the vector instructions of the builtin kernels t
 
 
 def add(case: OpCase) -> Iterator[IntegerStep]:
+    """Both inputs to one scale, then to that of the output."""
     offsets = []
     for i, (tensor, codes) in enumerate(zip(case.inputs, case.codes, strict=True), start=1):
         zero = int(tensor.zero_point[0])
