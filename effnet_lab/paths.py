@@ -11,7 +11,7 @@ from pathlib import Path
 
 import platformdirs
 
-from effnet_lab.names import WriteError
+from effnet_lab.names import UserError, WriteError
 
 SCRATCH = "effnet-lab-"  # how folders for intermediate files begin, in the system's place for such
 PART = ".part"  # how a file ends that is not yet whole
@@ -59,6 +59,25 @@ def write_atomically(path: Path, data: bytes) -> None:
         if isinstance(error, OSError):
             raise WriteError(path, error) from None
         raise
+
+
+def write_or_keep(path: Path, data: bytes) -> None:
+    """As `write_atomically`; what cannot be written there goes to the system's place for intermediate files.
+
+    Raises
+    ------
+    UserError
+        That says where the data is now; a WriteError if there is no room there either.
+    """
+    try:
+        write_atomically(path, data)
+    except WriteError as error:
+        kept = Path(tempfile.gettempdir()) / f"{SCRATCH}kept.{os.getpid()}.{path.name}"
+        try:
+            write_atomically(kept, data)
+        except WriteError:
+            raise error from None
+        raise UserError(f"Cannot write {path}: {error.strerror}. What was computed is kept in {kept}.") from None
 
 
 def require_room(path: Path) -> None:

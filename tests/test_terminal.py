@@ -191,6 +191,39 @@ def test_what_cannot_be_written_is_one_line(tmp_path, monkeypatch):
     assert (tmp_path / "kept.csv").read_bytes() == b"before"
 
 
+def test_what_was_computed_is_kept_where_there_is_room(files, tmp_path, monkeypatch):
+    """A disk that fills up while images run costs no image: calibrate and features leave their file somewhere else."""
+    from effnet_lab.evaluate import features
+    from effnet_lab.images import open_images
+    from effnet_lab.quantize import calibrate
+    from effnet_lab.quantize.calibration import Statistics
+
+    spare, small, open_beside = tmp_path / "spare", tmp_path / "small", paths.open_beside
+    spare.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(spare))
+
+    def full(path):
+        if path.parent == small:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return open_beside(path)
+
+    monkeypatch.setattr(paths, "open_beside", full)
+    network, images = files["float32 converter"], open_images("scenes", "calibration", limit=3)
+    said = r"Cannot write .*: No space left on device\. What was computed is kept in .*\.npz\."
+    with pytest.raises(UserError, match=said):
+        calibrate(network, images, out=small / "ranges.npz")
+    with pytest.raises(UserError, match=said):
+        features(images, network, out=small / "features.npz")
+    kept = {path.name.split(".", 2)[-1]: path for path in spare.iterdir()}
+    assert Statistics.load(kept["ranges.npz"]).n_images == 3
+    with np.load(kept["features.npz"]) as stored:
+        assert len(stored["features"]) == 3
+    assert list(small.iterdir()) == []
+    monkeypatch.setattr(paths, "open_beside", lambda path: full(small / path.name))
+    with pytest.raises(WriteError, match="Make room, or choose another place"):
+        paths.write_or_keep(small / "more.npz", b"")
+
+
 def test_a_place_without_room_is_found_before_the_work(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("")
     paths.require_room(tmp_path / "new" / "folder" / "out.csv")

@@ -20,7 +20,7 @@ from effnet_lab.images.stated import stated_side
 from effnet_lab.litert import ModelInfo, settle
 from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError
-from effnet_lab.paths import write_atomically
+from effnet_lab.paths import write_or_keep
 from effnet_lab.progress import Progress, counted
 from effnet_lab.quantize.any_network import tflite_file
 from effnet_lab.quantize.float_file import is_foreign
@@ -36,10 +36,10 @@ class Features:
     values: NDArray[np.float32]  # (n, channels) for the pooled ones, (n, h, w, channels) for a map
 
     def save(self, path: Path | str) -> None:
-        """Write an .npz archive with `files` and `features`, one row per picture."""
+        """Write an .npz archive with `files` and `features`, one row per picture; see `write_or_keep`."""
         content = io.BytesIO()
         np.savez_compressed(content, files=self.table["file"].to_numpy(str), features=self.values)
-        write_atomically(Path(path), content.getvalue())
+        write_or_keep(Path(path), content.getvalue())
 
 
 def features(

@@ -28,7 +28,7 @@ from effnet_lab.litert import Graph, Runner
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.litert.samples import Sample, read_each, team_of
 from effnet_lab.names import UserError, lookup
-from effnet_lab.paths import write_atomically
+from effnet_lab.paths import write_or_keep
 from effnet_lab.quantize.range_choice import BINS, METHODS
 
 _ARRAYS = ("low", "high", "exponent", "counts")
@@ -86,23 +86,14 @@ class Statistics:
             )
 
     def save(self, path: Path) -> None:
-        """Write a .npz file, whole or not at all; no pickle."""
+        """Write a .npz file, whole or not at all; no pickle. See `write_or_keep`."""
         names = ("model", "data", "split", *_WORDS)
         about = json.dumps({name: getattr(self, name) for name in names}).encode()
         buffer = io.BytesIO()
         np.savez_compressed(
             buffer, about=np.frombuffer(about, np.uint8), **{name: getattr(self, name) for name in _ARRAYS}
         )
-        write_atomically(path, buffer.getvalue())
-
-    def store(self, path: Path) -> None:
-        """As `save`; a `UserError` where the disk is full or closed."""
-        try:
-            self.save(path)
-        except OSError as error:
-            raise UserError(
-                f"Cannot write {path}: {error.strerror}. Free some space, or choose another place."
-            ) from None
+        write_or_keep(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> Statistics:

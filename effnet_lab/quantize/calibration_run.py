@@ -84,7 +84,7 @@ def calibrate(
     if merge:
         found = calibration.merge(given[merge], found)
     if out is not None and (data is not None or merge):
-        found.store(out)
+        found.save(out)
     table = calibration.compare(found, given[against], method) if against else _about(found, out)
     return Calibrated(table=table, statistics=found)
 

@@ -78,7 +78,7 @@ class Ranging:
             raise UserError("There are neither calibration images nor statistics. Name images with --calibration.")
         statistics = collect(float_content, self.images, preprocess, workers=workers, progress=progress)
         if isinstance(given, Path):
-            statistics.store(given)
+            statistics.save(given)
         return statistics
 
     def record(self, statistics: Statistics, backend: str) -> CalibrationSet:

@@ -174,7 +174,7 @@ class WhatIf:
         paths = [folder / name for name in ("float.tflite", "recipe.txt", "statistics.npz", "quantized.tflite")]
         write_atomically(paths[0], self.float_content)
         write_atomically(paths[1], f"{self.switches.recipe.text}\n".encode())
-        self.statistics.store(paths[2])
+        self.statistics.save(paths[2])
         write_atomically(paths[3], self.outcome().content)
         return paths
 
