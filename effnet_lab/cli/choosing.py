@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from effnet_lab.cli.inputs import DATA, takes_input
+from effnet_lab.cli.inputs import DATA, Workers, takes_input
 from effnet_lab.cli.measuring import Data
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, show
@@ -34,6 +34,7 @@ def mixed_precision(
     limit: Annotated[int, typer.Option(help="Calibration images at most.")] = 200,
     limit_data: Annotated[int | None, typer.Option(help="Images of --data at most.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Another folder for the search.")] = None,
+    workers: Workers = None,
     json: Json = False,
     *,
     stated: StatedInput,
@@ -51,7 +52,7 @@ def mixed_precision(
     done = run(
         weights, data, out, calibration=calibration, max_drop=max_drop, max_bytes=max_bytes, max_ms=max_ms,
         max_arena=max_arena, minimise=minimise, variant=variant, limit=limit, limit_data=limit_data, preprocess=stated,
-        resume=resume, progress=progress("precision"),
+        resume=resume, workers=workers, progress=progress("precision"),
     )  # fmt: skip
     show(done.table, json)
     say(done.sentence, err=json)

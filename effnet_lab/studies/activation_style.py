@@ -31,6 +31,7 @@ def activation_style(
     calibration: ImageSet,
     *,
     widenings: Sequence[float] = (1.0,),
+    workers: int | None = None,
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> pd.DataFrame:
     """ACTIVATION_STYLE frame: float and int8 top-1 of each network, per granularity of the weights and widening.
@@ -47,6 +48,8 @@ def activation_style(
         All evaluation images are used; calibration is min-max.
     widenings : sequence of float
         1 are the network's own ranges.
+    workers : int, optional
+        Interpreters that share the images; by default one for each free processor.
     progress : callable, optional
         Wraps the files, as `tqdm` does.
 
@@ -58,12 +61,12 @@ def activation_style(
 
     rows = []
     for path in progress(float_files) if progress else float_files:
-        reference = collect_predictions(path, images)
-        own = Ranging(images=calibration).measure(read_bytes(path), reference.info.preprocess).ranges()
+        reference = collect_predictions(path, images, workers=workers)
+        own = Ranging(images=calibration).measure(read_bytes(path), reference.info.preprocess, workers=workers).ranges()
         for widening in widenings:
             ranges = widen(read_graph(path), own, widening)
             for granularity in SCHEMES:
-                rows.append(_row(path, reference, ranges, granularity) | {"widening": float(widening)})
+                rows.append(_row(path, reference, ranges, granularity, workers) | {"widening": float(widening)})
     return frames.build(frames.ACTIVATION_STYLE, rows)
 
 
@@ -80,13 +83,15 @@ def widen(graph: Graph, ranges: Ranges, factor: float) -> Ranges:
     return wide
 
 
-def _row(path: Path | str, reference: Predictions, ranges: Ranges, granularity: str) -> dict[str, Any]:
+def _row(
+    path: Path | str, reference: Predictions, ranges: Ranges, granularity: str, workers: int | None
+) -> dict[str, Any]:
     from effnet_lab.quantize.ai_edge import requantize
     from effnet_lab.quantize.schemes import get_scheme
 
     info, names = read_info(path), layer_names(read_graph(path))
     content = requantize(read_bytes(path), get_scheme(SCHEMES[granularity]), ranges)
-    answers = collect_predictions(FilePredictor(info=info, runner=Runner(content)), reference.images)
+    answers = collect_predictions(FilePredictor(info=info, runner=Runner(content)), reference.images, workers=workers)
     spec, n = get_spec(info.variant), len(answers)
     widest = max((tensor for tensor in ranges if tensor in names), key=lambda name: ranges[name][1] - ranges[name][0])
     row: dict[str, Any] = {"model": info.model, "granularity": granularity, "activation": spec.activation}

@@ -59,6 +59,7 @@ def calibration_study(
     scheme: str = "static_wi8_ai8",
     statistics: Statistics | None = None,
     seed: int = 0,
+    workers: int | None = None,
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Calibrate one network on many choices of images: CALIBRATION_RANGES and CALIBRATION_ACCURACY.
@@ -85,6 +86,8 @@ def calibration_study(
         A static one.
     statistics : Statistics, optional
         Collected before on this network, of the pool.
+    workers : int, optional
+        Interpreters that share the images; by default one for each free processor.
     progress : callable, optional
         Wraps the calibration images and the choices, as `tqdm` does.
 
@@ -107,7 +110,7 @@ def calibration_study(
     for draw in progress(choices) if progress else choices:
         chosen, quantized = _calibrate(content, scheme, statistics, draw)
         info = replace(info, scheme=scheme)
-        answers = collect_predictions(FilePredictor(info=info, runner=Runner(quantized)), evaluation)
+        answers = collect_predictions(FilePredictor(info=info, runner=Runner(quantized)), evaluation, workers=workers)
         reference = reference or answers
         about = {"method": draw.method, "n_calibration": len(draw.rows), "draw": draw.number, "drawn": draw.drawn}
         ranges += _range_rows(info.model, statistics.layers, chosen, widest, about)

@@ -51,6 +51,7 @@ def tradeoffs(
     n_runs: int = N_RUNS,
     split: str | None = None,
     limit: int | None = None,
+    workers: int | None = None,
     preprocess: Stated = None,
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> Tradeoffs:
@@ -66,6 +67,8 @@ def tradeoffs(
         Threads of the interpreter; counted runs for the latency.
     split, limit
         Which of the images, and how many at most.
+    workers : int, optional
+        Interpreters that share the images; by default one for each free processor. The latency is measured by one.
     preprocess : StatedInput or Preprocess, optional
         What the networks take, where it is not known.
     progress : callable, optional
@@ -84,7 +87,8 @@ def tradeoffs(
         raise UserError(f"{samples.name} has no labels, so accuracy cannot be measured. Give labelled images.")
     with ExitStack() as opened:
         files = [opened.enter_context(tflite_file(network)) for network in asked]
-        how: dict[str, Any] = {"threads": threads, "preprocess": preprocess, "progress": progress}
+        how: dict[str, Any] = {"threads": threads, "workers": workers, "preprocess": preprocess}
+        how["progress"] = progress
         names = [info.model for info in tell_apart([read_info(file) for file in files], files)]
         said = [collect_predictions(file, samples, **how) for file in files]
         answers = [replace(one, info=replace(one.info, model=name)) for one, name in zip(said, names, strict=True)]

@@ -62,6 +62,7 @@ def mixed_precision(
     variant: str | None = None,
     preprocess: Stated = None,
     resume: Path | str | None = None,
+    workers: int | None = None,
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> MixedPrecision:
     """Choose for each layer one of int8, int8 per tensor, int4 weights, int16 activations and float.
@@ -89,6 +90,8 @@ def mixed_precision(
         Images at most of a named source or a path: for calibration, and of `data`.
     resume : path, optional
         A folder that keeps what is finished; by default it stands beside `out`: the same call goes on there.
+    workers : int, optional
+        Interpreters that share the images of `data`; by default one for each free processor.
     variant, preprocess, progress
         As for `export`.
     """
@@ -105,7 +108,7 @@ def mixed_precision(
     with working_folder(Path(resume) if resume is not None else beside) as folder:
         workshop = Workshop(
             source=source, calibration=as_taken(calibrating, source.content, source.info), folder=folder,
-            preprocess=preprocess, progress=progress,
+            preprocess=preprocess, workers=workers, progress=progress,
         )  # fmt: skip
         search = Search(
             workshop=workshop, resources=tuple(dict.fromkeys((*limits, minimise, BYTES))), keep=_keeper(out)

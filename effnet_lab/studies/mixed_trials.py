@@ -45,6 +45,7 @@ class Workshop:
     calibration: Samples
     folder: Path
     preprocess: Stated = None
+    workers: int | None = None
     progress: Progress | None = None
     _opened: dict[str, Any] = field(default_factory=dict)
 
@@ -131,7 +132,8 @@ class Workshop:
     def answers(self, path: Path, images: ImageSet) -> Predictions:
         """What a file says to labelled images; kept every ten seconds."""
         resume = self.folder / f"{path.stem}.{images.fingerprint}.npz"
-        return collect_predictions(path, images, preprocess=self.preprocess, resume=resume, progress=self.progress)
+        how: dict[str, Any] = {"preprocess": self.preprocess, "workers": self.workers, "progress": self.progress}
+        return collect_predictions(path, images, resume=resume, **how)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
