@@ -29,6 +29,12 @@ EXPECTED_CANDIDATES = Frame(  # the same with the top-1 that a law fitted to a s
     first=("width", "depth", "resolution_px", "expected_top1", "expected_top1_lo", "expected_top1_hi", "inside"),
     values=(*CANDIDATES.values, "expected_top1", "expected_top1_lo", "expected_top1_hi", "inside"),
 )
+LEAN_CANDIDATES = Frame(  # one row per lean network within a budget of memory, most MAdds first
+    name="lean_candidates",
+    keys=("model",),
+    first=("model", "planned_head_bytes", "flash_bytes", "madds", "params"),
+    values=("resolution_px", "madds", "params", "planned_head_bytes", "flash_bytes"),
+)
 SCALING_STUDY = Frame(  # one row per network, role and seed; int8 relative_p50: CPU time against the base's int8 file
     name="scaling_study",
     keys=("model", "direction", "seed"),

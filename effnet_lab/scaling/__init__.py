@@ -4,6 +4,7 @@ from effnet_lab.scaling.compound import Compound
 from effnet_lab.scaling.counts import layer_counts, totals
 from effnet_lab.scaling.family import count_network, published, variants
 from effnet_lab.scaling.law import fit_law, law_of, law_of_the_published, left_out, study_of
+from effnet_lab.scaling.lean import lean_spec, search_lean
 from effnet_lab.scaling.planner import ArenaEstimate, Buffer, arena_of, estimate_arena, estimate_of, place
 from effnet_lab.scaling.search import Grid, search
 from effnet_lab.scaling.specs import NetSpec, Stage
@@ -29,10 +30,12 @@ __all__ = [
     "law_of",
     "law_of_the_published",
     "layer_counts",
+    "lean_spec",
     "left_out",
     "place",
     "published",
     "search",
+    "search_lean",
     "study_of",
     "totals",
     "variants",

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from effnet_lab.names import lookup
 from effnet_lab.scaling.compound import Compound
+from effnet_lab.scaling.lean import lean_spec
 from effnet_lab.scaling.specs import NetSpec
 
 
@@ -53,5 +54,7 @@ STYLES = {
 
 
 def get_spec(name: str) -> NetSpec:
-    """Specification of a named variant, or a `UserError` that names the nearest one."""
+    """Specification of a named variant or lean network, or a `UserError` that names the nearest one."""
+    if name.startswith("lean"):
+        return lean_spec(name)
     return lookup("variant", name, VARIANTS | STYLES)
