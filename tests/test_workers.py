@@ -12,8 +12,10 @@ import pytest
 
 from effnet_lab import workers
 from effnet_lab.analysis import layer_error, verdicts
+from effnet_lab.analysis.measuring import Measuring
 from effnet_lab.analysis.repair.held_out import HeldOut
 from effnet_lab.analysis.repair.moments import measure_moments
+from effnet_lab.analysis.twins import Twins
 from effnet_lab.evaluate import evaluate
 from effnet_lab.images import open_images
 from effnet_lab.litert import Runner, read_info
@@ -180,6 +182,15 @@ def test_verdicts_are_the_same_to_the_bit(files, images):
         for name, values in vars(a).items():
             if isinstance(values, np.ndarray):
                 assert np.array_equal(values, getattr(b, name), equal_nan=True), name
+
+
+def test_who_comes_after_finds_the_last_image(files, images):
+    seen = []
+    for n in (1, 2):
+        twins = Twins(files[INT8], files[FLOAT])
+        Measuring(twins, ("accumulated", "local"), workers=n).run(images)
+        seen.append([twins.codes(pair).copy() for pair in twins.pairs])
+    assert all(np.array_equal(a, b) for a, b in zip(*seen, strict=True))
 
 
 def test_statistics_are_the_same_to_the_bit(files, calibration, tmp_path):

@@ -50,8 +50,8 @@ class Accumulated:
         for (pair, add), row in zip(self._layers, sums, strict=True):
             codes = twins.codes(pair)
             add(twins.float_values(pair), codes, row)
-            if pair.index in self._kept[1]:
-                channels[pair.index] = self._kept[1][pair.index].after(codes)
+            if (dead := self._kept[1].get(pair.index)) is not None and dead.channels.size:
+                channels[pair.index] = dead.after(codes)
             del codes  # a view: with it, the interpreter refuses to run again
         require_finite(sums)
         return sums, channels
@@ -59,9 +59,9 @@ class Accumulated:
     def keep(self, seen: Sequence[tuple[Array, dict[int, DeadChannels]]]) -> None:
         """See `Watcher`."""
         sums, channels = self._kept
-        for one, dead in seen:
-            sums = joined(sums, one)
-            channels = {index: before.join(dead[index]) for index, before in channels.items()}
+        for one_image, dead in seen:
+            sums = joined(sums, one_image)
+            channels = channels | {index: channels[index].join(one) for index, one in dead.items()}
         self._kept = sums, channels
 
     def row(self, pair: Pair) -> dict[str, float]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from effnet_lab import frames
@@ -60,11 +61,14 @@ class Measuring:
         try:
             for do in progress(work, total=self._count(len(images))) if progress else work:
                 do()
+            finished = True
         except KeyboardInterrupt:
             if not self.n_images:
                 raise
-            return False
-        return True
+            finished = False
+        if len(self._team) > 1:  # whoever comes after looks at the last image in the first pair of interpreters
+            self._see(self._twins, next(self._twins.samples(images.pick(np.array([self.n_images - 1])))))
+        return finished
 
     def _count(self, n_images: int) -> int:
         """Calls that are to be made for so many images."""
