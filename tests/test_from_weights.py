@@ -96,15 +96,15 @@ def test_an_imported_file_that_was_saved_again_is_trained_alike(files, scenes, t
 
 def test_frozen_norms_stay(files, scenes, tmp_path):
     shown, held_out, _ = scenes
-    start, unfinished = load_model(files[EDGE]), tmp_path / "run.unfinished.safetensors"
+    start, out = load_model(files[EDGE]), tmp_path / "run.safetensors"
 
     def stop(row):
         raise KeyboardInterrupt
 
-    how = {"validation": held_out, "epochs": 2, "batch": 64, "batch_norm": "frozen", "unfinished": unfinished}
+    how = {"validation": held_out, "epochs": 2, "batch": 64, "batch_norm": "frozen", "out": out}
     with pytest.raises(KeyboardInterrupt):
         fine_tune(start, shown, progress=stop, **how)
-    model, _ = resume(unfinished, shown, validation=held_out)
+    model, _ = resume(out, shown, validation=held_out)
     restored = with_statistics(start, (b for b, _ in shown.take(256).batches(start.preprocess)))
     for layer in restored.keras.layers:
         if layer.name.endswith("_bn"):

@@ -22,6 +22,7 @@ from effnet_lab.scaling import MICRO, layer_counts
 from effnet_lab.training import fine_tune, resume, train_from_scratch, train_qat
 from effnet_lab.training.from_scratch import predict
 from effnet_lab.training.recipes import hold_out
+from effnet_lab.training.state import state_path
 
 TINY = replace(MICRO["micro0"], name="tiny", depth=0.1, drop_connect=0.2)
 
@@ -139,25 +140,25 @@ def test_save_and_load_are_exact(tiny, tmp_path, layers):
 @pytest.mark.parametrize("way", [train_qat, fine_tune], ids=lambda way: way.__name__)
 def test_a_resumed_run_is_the_uninterrupted_one(tiny, digits, tmp_path, way):
     shown, held_out = digits
-    unfinished = tmp_path / "run.unfinished.safetensors"
-    options = {"validation": held_out, "epochs": 2, "batch": 16, "unfinished": unfinished}
+    out = tmp_path / "run.safetensors"
+    options = {"validation": held_out, "epochs": 2, "batch": 16, "out": out}
 
     def stop(row):
         raise KeyboardInterrupt
 
     whole, history = way(tiny, shown, **options)
-    assert not unfinished.exists()
+    assert not state_path(out).exists()
     with pytest.raises(KeyboardInterrupt):
         way(tiny, shown, progress=stop, **options)
     with pytest.raises(UserError, match="other images"):
-        resume(unfinished, shown.take(60), validation=held_out)
+        resume(out, shown.take(60), validation=held_out)
     seen = []
-    resumed, again = resume(unfinished, shown, validation=held_out, progress=seen.append)
+    resumed, again = resume(out, shown, validation=held_out, progress=seen.append)
     assert [row["epoch"] for row in seen] == [2]
     assert to_bytes(resumed) == to_bytes(whole)
     assert again.equals(history)
     with pytest.raises(UserError, match="no unfinished run"):
-        resume(unfinished, shown, validation=held_out)
+        resume(out, shown, validation=held_out)
 
 
 # --- from any weights

@@ -14,6 +14,12 @@ from effnet_lab.names import UserError
 if TYPE_CHECKING:
     from effnet_lab.images.stated import StatedInput
 
+_RECIPE, _START, _MACHINE = "Recipe", "From weights", "Machine"
+
+
+def _option(help: str, *names: str, panel: str = _RECIPE) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel)
+
 
 @takes_input
 def train(
@@ -21,30 +27,61 @@ def train(
     variant: Annotated[
         str | None, typer.Option(help="Name of a network, see `effnet-lab variants`; read off the weights with --from.")
     ] = None,
-    data: Annotated[str, typer.Option(help="Images: scenes, digits, a folder per class, a .tar of one.")] = "scenes",
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of the first weights and of the order; by default the recipe's.")
+    width: Annotated[
+        float | None, typer.Option(help="With --depth and --size: a network that `effnet-lab search` prints.")
     ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Number of epochs; by default the recipe's, or 4 with --from.")
+    depth: Annotated[float | None, typer.Option(help="Multiplier of the repeats of lite0.")] = None,
+    scale_ends: Annotated[bool, typer.Option(help="As for `search`: stem, head and end stages scale, too.")] = True,
+    data: Annotated[str, typer.Option(help="Images: scenes, digits, a folder per class, a .tar of one.")] = "scenes",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run of this --out.")] = False,
+    recipe: Annotated[
+        str | None, _option("small (default), original (EfficientNet's own, long), modern (AdamW, cosine, short).")
+    ] = None,
+    seed: Annotated[int | None, _option("Seed of the first weights, the order and the augmentation.")] = None,
+    epochs: Annotated[int | None, _option("Number of epochs; by default the recipe's, or 4 with --from.")] = None,
+    batch: Annotated[int | None, _option("Images per step.")] = None,
+    learning_rate: Annotated[
+        float | None, _option("Highest learning rate; with --from 1e-4 by default, 1e-3 with a new head.")
+    ] = None,
+    weight_decay: Annotated[float | None, _option("Weight decay.")] = None,
+    label_smoothing: Annotated[float | None, _option("Share of the target spread over all classes.")] = None,
+    average: Annotated[float | None, _option("Momentum of a moving average of the weights, which comes out.")] = None,
+    augment: Annotated[
+        str | None, _option("Comma-separated: crop, flip, randaugment, colour, cutout, mixup; crop=0.5; or none.")
+    ] = None,
+    views: Annotated[
+        int | None, _option("Augmented views of each picture that come again; a teacher answers each once.")
+    ] = None,
+    teacher: Annotated[
+        str | None, _option("A network of the same classes to learn from: weights or a .tflite.")
+    ] = None,
+    temperature: Annotated[float | None, _option("Of both networks' answers, with --teacher.")] = None,
+    teacher_share: Annotated[float | None, _option("Of the loss, with --teacher; the rest is for the labels.")] = None,
+    patience: Annotated[
+        int | None, _option("Stop after so many epochs without a better validation; the best one comes out.")
     ] = None,
     from_: Annotated[
-        str | None, typer.Option("--from", help="Start from weights, with a new head where the classes differ.")
+        str | None, _option("Start from weights, with a new head where the classes differ.", "--from", panel=_START)
     ] = None,
-    learning_rate: Annotated[
+    batch_norm: Annotated[str | None, _option("trained (default) or frozen.", panel=_START)] = None,
+    freeze_epochs: Annotated[int | None, _option("Epochs of the classifier alone, first.", panel=_START)] = None,
+    rate_decay: Annotated[
         float | None,
-        typer.Option(help="Highest learning rate, with --from only: 1e-4 by default, 1e-3 with a new head."),
+        _option("Each block learns at this times the rate of the one after it, for example 0.8.", panel=_START),
     ] = None,
-    batch_norm: Annotated[str | None, typer.Option(help="With --from: trained (default) or frozen.")] = None,
-    qat: Annotated[bool, typer.Option("--qat", help="Quantization-aware, for `export --format int8`.")] = False,
+    qat: Annotated[bool, _option("Quantization-aware, for `export --format int8`.", "--qat", panel=_START)] = False,
+    qat_epochs: Annotated[int | None, _option("Quantization-aware epochs after the others.")] = None,
     qat_layers: Annotated[
-        str | None, typer.Option(help="Comma-separated layers or patterns for --qat: blocks_1_*, op:conv, block:3.")
+        str | None, _option("Comma-separated layers or patterns for these: blocks_1_*, op:conv, block:3.")
     ] = None,
-    prune: Annotated[float | None, typer.Option(help="Share of weights to set to zero, for example 0.5.")] = None,
-    cluster: Annotated[int | None, typer.Option(help="Number of different values per kernel, for example 16.")] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted --from run of this --out.")
-    ] = False,
+    prune: Annotated[float | None, _option("Share of weights to set to zero, for example 0.5.", panel=_START)] = None,
+    cluster: Annotated[
+        int | None, _option("Number of different values per kernel, for example 16.", panel=_START)
+    ] = None,
+    precision: Annotated[
+        str | None, _option("float32, bfloat16 or float16: of the arithmetic.", panel=_MACHINE)
+    ] = None,
+    xla: Annotated[bool, _option("Compile the steps with XLA.", "--xla", panel=_MACHINE)] = False,
     *,
     stated: StatedInput,
 ) -> None:
@@ -52,18 +89,26 @@ def train(
 
     Without --from it starts from random weights by the variant's recipe: effnet-lab train --variant micro0 --out m.safetensors
 
+    Killed at any moment, the same command with --resume ends with the same weights. The best epoch so far lies beside --out.
+
     Example: effnet-lab train --from micro1 --qat --epochs 2 --out q.safetensors
     """
-    if stated and not from_:
+    from dataclasses import replace
+
+    size = None if from_ else stated.size
+    if not from_ and replace(stated, size=None):
         raise UserError(
             "What a network takes is stated of weights: name them with --from. Random ones take what they learn."
         )
     from effnet_lab.training import train as run
 
     done = run(
-        variant, data, out, start=from_, epochs=epochs, seed=seed, learning_rate=learning_rate,
-        batch_norm=batch_norm, qat=qat, qat_layers=qat_layers, prune=prune, cluster=cluster, resume=resume,
-        preprocess=stated if from_ else None, progress=_tell,
+        variant, data, out, start=from_, width=width, depth=depth, size_px=size, scale_ends=scale_ends, resume=resume,
+        recipe=recipe, seed=seed, epochs=epochs, batch=batch, learning_rate=learning_rate, weight_decay=weight_decay,
+        label_smoothing=label_smoothing, average=average, augment=augment, views=views, teacher=teacher,
+        temperature=temperature, teacher_share=teacher_share, patience=patience, batch_norm=batch_norm,
+        freeze_epochs=freeze_epochs, rate_decay=rate_decay, qat=qat, qat_epochs=qat_epochs, qat_layers=qat_layers,
+        prune=prune, cluster=cluster, precision=precision, xla=xla, preprocess=stated if from_ else None, progress=_tell,
     )  # fmt: skip
     card = done.card
     say(

@@ -8,7 +8,7 @@ from effnet_lab.scaling.lean import lean_spec, search_lean
 from effnet_lab.scaling.planner import ArenaEstimate, Buffer, arena_of, estimate_arena, estimate_of, place
 from effnet_lab.scaling.search import Grid, search
 from effnet_lab.scaling.specs import NetSpec, Stage
-from effnet_lab.scaling.variants import LITE, MICRO, STYLES, VARIANTS, get_spec
+from effnet_lab.scaling.variants import LITE, MICRO, STYLES, VARIANTS, get_spec, spec_by_numbers
 
 __all__ = [
     "LITE",
@@ -36,6 +36,7 @@ __all__ = [
     "published",
     "search",
     "search_lean",
+    "spec_by_numbers",
     "study_of",
     "totals",
     "variants",

@@ -53,6 +53,33 @@ STYLES = {
 }
 
 
+def spec_by_numbers(
+    width: float, depth: float, resolution_px: int, base: str = "lite0", *, scale_ends: bool = True
+) -> NetSpec:
+    """The network that `search` means by a row of its table.
+
+    Parameters
+    ----------
+    width, depth : float
+        Multipliers of lite0's channels and repeats.
+    resolution_px : int
+        Side of the square input, px.
+    base : str
+        Variant that gives everything else: dropout, activation, stages.
+    scale_ends : bool
+        Whether stem, head and the end stages scale too, as for `search`.
+
+    Examples
+    --------
+    >>> spec_by_numbers(0.2, 0.5, 64).name
+    'lite0_w0.2_d0.5_64px'
+    """
+    name = f"{base}_w{width:g}_d{depth:g}_{resolution_px}px" + ("" if scale_ends else "_fixed_ends")
+    return replace(
+        get_spec(base), name=name, width=width, depth=depth, resolution=resolution_px, fixed_ends=not scale_ends
+    )
+
+
 def get_spec(name: str) -> NetSpec:
     """Specification of a named variant or lean network, or a `UserError` that names the nearest one."""
     if name.startswith("lean"):

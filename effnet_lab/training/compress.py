@@ -26,8 +26,9 @@ from effnet_lab.models.variables import assign, variables
 from effnet_lab.names import UserError
 from effnet_lab.quiet import quiet
 from effnet_lab.training.from_weights import settings_for, with_classes
-from effnet_lab.training.loop import Progress, Settings, prepare, run_epochs
+from effnet_lab.training.loop import Watch, prepare, run_epochs
 from effnet_lab.training.norms import TRAINED, with_norms
+from effnet_lab.training.settings import Progress, Settings
 
 UPDATES = 100  # how often the mask is made anew on the way to the final sparsity, at most
 
@@ -150,8 +151,9 @@ def _epochs(
     callbacks: Sequence[tf_keras.callbacks.Callback] = (),
 ) -> list[dict[str, Any]]:
     return run_epochs(
-        wrapped, start.name, images, validation, start.preprocess, settings, progress=progress, callbacks=callbacks
-    )
+        wrapped, start.name, images, validation, start.preprocess, settings,
+        watch=Watch(progress=progress, callbacks=callbacks),
+    )  # fmt: skip
 
 
 def _finished(start: LoadedModel, stripped: tf_keras.Model, what: str, rows: list[dict[str, Any]]) -> tuple[Any, ...]:

@@ -8,29 +8,28 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from effnet_lab import frames
 from effnet_lab.images import ImageSet, Preprocess
 from effnet_lab.models.build import build_model
 from effnet_lab.models.loaded import LoadedModel
+from effnet_lab.models.variables import assign, variables
 from effnet_lab.scaling.specs import NetSpec
-from effnet_lab.training.loop import Progress, Settings, prepare, run_epochs
+from effnet_lab.training.loop import prepare
+from effnet_lab.training.random_numbers import from_their_start, own_random_numbers
+from effnet_lab.training.settings import Settings
+from effnet_lab.training.stages import Surroundings, carry_out, stages_of
 
 
 def train_from_scratch(
     spec: NetSpec,
     images: ImageSet,
     *,
-    validation: ImageSet,
     epochs: int,
     seed: int,
-    batch: int = 32,
-    learning_rate: float = 1e-2,
-    weight_decay: float = 1e-2,
-    label_smoothing: float = 0.0,
     preprocess: Preprocess | None = None,
-    progress: Progress | None = None,
+    qat_epochs: int = 0,
+    **more: Any,
 ) -> tuple[LoadedModel, pd.DataFrame]:
-    """Train from random weights with AdamW, a linear warm-up over the first twentieth and cosine decay to zero.
+    """Train from random weights, by default with AdamW, a linear warm-up over the first twentieth and cosine decay to zero.
 
     Repeating a call on the same machine gives bit-identical weights. Switches TensorFlow to deterministic operations,
     for the rest of the process.
@@ -38,14 +37,14 @@ def train_from_scratch(
     Parameters
     ----------
     spec : NetSpec
-    images, validation : ImageSet
-        Preprocessed once into memory as uint8. Nothing is chosen by the validation images; they only give the curve.
-    epochs, seed, batch : int
-    learning_rate, weight_decay, label_smoothing : float
-        Peak rate; decay as in decoupled AdamW; share of the target spread over all classes.
+    images : ImageSet
+    epochs, seed : int
     preprocess : Preprocess, optional
         By default the whole image, squashed to the network's size with an antialiased bilinear kernel.
-    progress : callable, optional
+    qat_epochs : int
+        After those, with fake quantization.
+    **more
+        Fields of `Surroundings` (`validation` is one, and must be given) and of `Settings`.
 
     Returns
     -------
@@ -54,16 +53,22 @@ def train_from_scratch(
     DataFrame
         HISTORY, one row per epoch.
     """
-    settings = Settings(
-        epochs=epochs, seed=seed, batch=batch, learning_rate=learning_rate, weight_decay=weight_decay,
-        label_smoothing=label_smoothing,
-    )  # fmt: skip
-    preprocess = preprocess or Preprocess(size_px=spec.resolution, crop=None, interpolation="bilinear")
+    around = Surroundings.among(more)
+    settings = Settings(epochs=epochs, seed=seed, **more)
     prepare(settings)
-    keras = build_model(spec, len(images.classes))
-    rows = run_epochs(keras, spec.name, images, validation, preprocess, settings, progress=progress)
-    model = LoadedModel(name=spec.name, spec=spec, keras=keras, preprocess=preprocess, classes=images.classes)
-    return model, frames.build(frames.HISTORY, rows)
+    preprocess = preprocess or Preprocess(size_px=spec.resolution, crop=None, interpolation="bilinear")
+    model = random_model(spec, images.classes, preprocess, seed)
+    return carry_out(model, images, stages_of(settings, epochs, 0, qat_epochs), around)
+
+
+def random_model(spec: NetSpec, classes: tuple[str, ...], preprocess: Preprocess, seed: int) -> LoadedModel:
+    """A network with random weights, and random numbers for its dropout that start at the beginning of the seed's."""
+    first = build_model(spec, len(classes))
+    with own_random_numbers():
+        keras = build_model(spec, len(classes))
+    assign(keras, {name: variable.numpy() for name, variable in variables(first).items()}, spec.name)
+    from_their_start(keras, seed)
+    return LoadedModel(name=spec.name, spec=spec, keras=keras, preprocess=preprocess, classes=classes)
 
 
 def predict(model: LoadedModel, images: ImageSet, batch: int = 128) -> NDArray[Any]:

@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
 from effnet_lab.images import ImageSet, Preprocess
 from effnet_lab.names import UserError
-
-Progress = Callable[
-    [dict[str, Any]], None
-]  # called after each epoch with a row of HISTORY and "epochs", the number of them all
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
-    """AdamW with a linear warm-up over the first twentieth of the steps and cosine decay to zero."""
-
-    epochs: int
-    seed: int
-    batch: int = 32
-    learning_rate: float = 1e-2  # peak
-    weight_decay: float = 1e-2  # decoupled
-    label_smoothing: float = 0.0  # share of the target that is spread over all classes
-    frozen_norms: bool = False  # batch norms stay as they are
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 1:
-            raise UserError(f"Training needs epochs >= 1 and batch >= 1. Got {self.epochs} and {self.batch}.")
-
-    def steps(self, images: ImageSet) -> int:
-        """Optimizer steps of the whole run."""
-        return self.epochs * -(-len(images) // self.batch)
+from effnet_lab.training.average import MovingAverage
+from effnet_lab.training.losses import make_loss, make_metric
+from effnet_lab.training.optimizers import make_optimizer
+from effnet_lab.training.pipeline import Order, training_data, validation_data
+from effnet_lab.training.rates import rates_of
+from effnet_lab.training.settings import Progress, Settings
+from effnet_lab.training.teacher import Teacher
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +28,20 @@ class Progressed:
 
     optimizer: tuple[NDArray[Any], ...]
     rows: tuple[dict[str, Any], ...]  # HISTORY so far
+    average: tuple[NDArray[Any], ...] = ()  # of the weights, where the run has one
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Watch:
+    """Who is told what, and when."""
+
+    progress: Progress | None = None  # each epoch, with its row
+    keep: Callable[[Progressed], None] | None = None  # each epoch but the last, what `done` needs
+    best: Callable[[], None] | None = None  # each epoch that is the best so far; the network has the weights to be kept
+    logs: str | None = None  # folder for TensorBoard
+    callbacks: Sequence[tf_keras.callbacks.Callback] = ()  # called before the epoch is recorded
+    before: int = 0  # epochs of earlier stages
+    total: int | None = None  # epochs of all stages
 
 
 def prepare(settings: Settings) -> None:
@@ -62,10 +58,9 @@ def run_epochs(
     preprocess: Preprocess,
     settings: Settings,
     *,
-    progress: Progress | None = None,
-    callbacks: Sequence[tf_keras.callbacks.Callback] = (),
+    teacher: Teacher | None = None,
+    watch: Watch | None = None,
     done: Progressed | None = None,
-    keep: Callable[[Progressed], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Train `keras` in place; rows of HISTORY.
 
@@ -76,101 +71,142 @@ def run_epochs(
     name : str
         What the rows call it.
     images, validation : ImageSet
-        Preprocessed once into memory as uint8. Nothing is chosen by the validation images; they only give the curve.
+        Read one at a time; resized pictures are kept, see `pipeline.Shelf`. The validation images choose nothing, unless
+        the settings have `patience`.
     preprocess : Preprocess
     settings : Settings
-    progress : callable, optional
-    callbacks : sequence of Callback
-        Called before the epoch is recorded.
+    teacher : Teacher, optional
+        Whose answers count beside the labels.
+    watch : Watch, optional
     done : Progressed, optional
         Go on after these epochs, in the order of images that an uninterrupted run has.
-    keep : callable, optional
-        Called after each epoch but the last with what `done` needs.
     """
     if validation.classes != images.classes:
         raise ValueError(f"Training images have classes {images.classes}, validation images {validation.classes}.")
-    norms = _norms(keras) if settings.frozen_norms else []
-    for layer in norms:
-        layer.trainable = False
-    optimizer = tf_keras.optimizers.AdamW(
-        _schedule(settings.learning_rate, settings.steps(images)), weight_decay=settings.weight_decay
-    )
-    keras.compile(
-        optimizer,
-        tf_keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing),
-        metrics=[tf_keras.metrics.CategoricalAccuracy(name="top1")],
-    )
-    recorder = _Recorder(name, settings.epochs, progress, keep, list(done.rows) if done else [])
-    data = _dataset(images, preprocess, settings.batch, settings.seed)
-    if done:
-        optimizer.build(keras.trainable_variables)
-        for variable, value in zip(optimizer.variables, done.optimizer, strict=True):
-            variable.assign(value)
-        for _ in done.rows:
-            next(iter(data))  # every pass shuffles anew: the finished ones have to be drawn
-    keras.fit(
-        data,
-        validation_data=_dataset(validation, preprocess, 256, None),
-        initial_epoch=len(recorder.rows),
-        epochs=settings.epochs,
-        verbose=0,
-        callbacks=[*callbacks, recorder],
-    )
-    for layer in norms:
-        layer.trainable = True
+    watch = watch or Watch()
+    data, order = training_data(images, preprocess, settings, teacher)
+    with _held(keras, settings):
+        per_epoch = settings.steps_per_epoch(images)
+        optimizer = make_optimizer(settings, settings.epochs * per_epoch, per_epoch, rates_of(keras, settings))
+        keras.compile(
+            optimizer,
+            make_loss(settings, len(images.classes), teacher is not None),
+            metrics=[make_metric(len(images.classes), teacher is not None)],
+            jit_compile=settings.xla,
+        )
+        average = MovingAverage(keras, settings.average) if settings.average else None
+        recorder = _Recorder(name, settings, watch, average, list(done.rows) if done else [])
+        if done:
+            _restore(keras, average, done)
+        if not recorder.stops:
+            keras.fit(
+                data,
+                validation_data=validation_data(validation, preprocess, taught=teacher is not None),
+                initial_epoch=len(recorder.rows), epochs=settings.epochs, verbose=0,
+                callbacks=[_Begin(order), *([average] if average else []), *watch.callbacks, *_board(watch), recorder],
+            )  # fmt: skip
+        if average:
+            average.swap_in()
     return recorder.rows
 
 
-def _norms(keras: tf_keras.Model) -> list[tf_keras.layers.Layer]:
-    """Batch norms, also inside the wrappers of quantization-aware training."""
-    inner = [getattr(layer, "layer", layer) for layer in keras.layers]
-    return [layer for layer in inner if isinstance(layer, tf_keras.layers.BatchNormalization)]
+def _restore(keras: tf_keras.Model, average: MovingAverage | None, done: Progressed) -> None:
+    """Optimizer and average as they were; the network has its weights already."""
+    keras.optimizer.build(keras.trainable_variables)
+    if len(keras.optimizer.variables) != len(done.optimizer):
+        raise UserError("The interrupted run had another optimizer. Leave out --resume to start anew.")
+    for variable, value in zip(keras.optimizer.variables, done.optimizer, strict=True):
+        variable.assign(value)
+    if average:
+        average.state = done.average
 
 
-def _schedule(peak: float, steps: int) -> tf_keras.optimizers.schedules.LearningRateSchedule:
-    warmup = max(1, steps // 20)
-    return tf_keras.optimizers.schedules.CosineDecay(
-        peak / warmup, max(1, steps - warmup), warmup_target=peak, warmup_steps=warmup
-    )
+def _board(watch: Watch) -> list[tf_keras.callbacks.Callback]:
+    if watch.logs is None:
+        return []
+    return [tf_keras.callbacks.TensorBoard(watch.logs, write_graph=False, profile_batch=0)]
 
 
-def _dataset(images: ImageSet, preprocess: Preprocess, batch: int, seed: int | None) -> tf.data.Dataset:
-    """Normalised float32 batches and one-hot labels; shuffled anew in every epoch unless the seed is None."""
-    pixels = tf.constant(np.stack([preprocess.resize(images.read(i)) for i in range(len(images))]))
-    targets = tf.one_hot(images.labels, len(images.classes))
-    order = tf.data.Dataset.range(len(images))
-    if seed is not None:
-        order = order.shuffle(len(images), seed=seed)
+@contextlib.contextmanager
+def _held(keras: tf_keras.Model, settings: Settings) -> Iterator[None]:
+    """What does not learn is held, and let go afterwards: batch norms, or everything but the classifier."""
+    layers = [getattr(layer, "layer", layer) for layer in keras.layers]  # also inside the toolkit's wrappers
+    norms = (tf_keras.layers.BatchNormalization,)
+    kinds = (tf_keras.layers.Layer,) if settings.head_only else norms if settings.frozen_norms else ()
+    held = [layer for layer in layers if isinstance(layer, kinds) and not isinstance(layer, tf_keras.layers.Dense)]
+    for layer in held:
+        layer.trainable = False
+    try:
+        yield
+    finally:
+        for layer in held:
+            layer.trainable = True
 
-    def gather(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        grey = tf.cast(tf.gather(pixels, indices), tf.float32)
-        return (grey - preprocess.mean) / preprocess.std, tf.gather(targets, indices)
 
-    return order.batch(batch).map(gather).prefetch(2)
+class _Begin(tf_keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
+    """Tells the order of the images which epoch it is."""
+
+    def __init__(self, order: Order) -> None:
+        super().__init__()
+        self.order = order
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Keras calls it."""
+        self.order.begin(epoch)
 
 
-class _Recorder(tf_keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
+class _Recorder(tf_keras.callbacks.Callback):  # type: ignore[misc]
     """Collects HISTORY rows, passes them on, and hands over what a continued run needs."""
 
     def __init__(
-        self, name: str, epochs: int, progress: Progress | None, keep: Callable[..., Any] | None, rows: list[Any]
+        self,
+        name: str,
+        settings: Settings,
+        watch: Watch,
+        average: MovingAverage | None,
+        rows: list[dict[str, Any]],
     ) -> None:
         super().__init__()
-        self.name, self.epochs, self.progress, self.keep, self.rows = name, epochs, progress, keep, rows
+        self.name, self.settings, self.watch, self.average, self.rows = name, settings, watch, average, rows
+
+    @property
+    def best_epoch(self) -> int:
+        """The first of those with the highest validation accuracy, from 1; 0 before there is one."""
+        scores = [row["validation_top1"] for row in self.rows]
+        return scores.index(max(scores)) + 1 if scores else 0
+
+    @property
+    def stops(self) -> bool:
+        """Whether there is nothing more to do."""
+        patience, done = self.settings.patience, len(self.rows)
+        return done >= self.settings.epochs or (patience is not None and 0 < self.best_epoch <= done - patience)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Keras calls it."""
         logs = logs or {}
         row = {
             "model": self.name,
-            "epoch": epoch + 1,
+            "epoch": self.watch.before + epoch + 1,
             "loss": float(logs["loss"]),
             "train_top1": float(logs["top1"]),
             "validation_top1": float(logs["val_top1"]),
         }
         self.rows.append(row)
-        if self.keep and len(self.rows) < self.epochs:
+        if self.watch.best and self.best_epoch == len(self.rows):
+            self._keep_best()  # before the state: a run that goes on from the state makes the file anew
+        if self.watch.keep and not self.stops:
             optimizer = tuple(variable.numpy() for variable in self.model.optimizer.variables)
-            self.keep(Progressed(optimizer=optimizer, rows=tuple(self.rows)))
-        if self.progress:
-            self.progress(row | {"epochs": self.epochs})
+            average = self.average.state if self.average else ()
+            self.watch.keep(Progressed(optimizer=optimizer, rows=tuple(self.rows), average=average))
+        if self.watch.progress:
+            self.watch.progress(row | {"epochs": self.watch.total or self.settings.epochs})
+        if self.stops:
+            self.model.stop_training = True
+
+    def _keep_best(self) -> None:
+        assert self.watch.best is not None
+        if self.average:
+            self.average.on_test_begin()
+        self.watch.best()
+        if self.average:
+            self.average.on_test_end()

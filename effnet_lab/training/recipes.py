@@ -1,9 +1,8 @@
-"""How each small variant is trained; one call reproduces its weights and its card."""
+"""How networks are trained: named recipes, and the numbers behind each small variant that comes with the package."""
 
 from __future__ import annotations
 
-import shlex
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,36 @@ import pandas as pd
 from effnet_lab.images import ImageSet, open_images
 from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.names import UserError
-from effnet_lab.scaling import STYLES, get_spec
+from effnet_lab.scaling import STYLES, NetSpec, get_spec
+from effnet_lab.training.augment import parse_augment
 from effnet_lab.training.cards import make_card
 from effnet_lab.training.from_scratch import train_from_scratch
-from effnet_lab.training.loop import Progress
+from effnet_lab.training.how import How
+from effnet_lab.training.settings import Progress
+from effnet_lab.training.stages import Surroundings, go_on
+from effnet_lab.training.teacher import open_teacher
 
 MEASURED_ON = 5  # every 5th image of an ImageSet, which has no split of its own for that
 HOLD_OUT = 20  # every 20th training image only gives the validation curve
+
+# Fields of `Settings`. Source of the original's: tensorflow/tpu, models/official/efficientnet/main.py and utils.py.
+NAMED: dict[str, dict[str, Any]] = {
+    "small": {},  # what the small variants that come with the package were trained with; no augmentation
+    "original": {
+        "epochs": 350, "batch": 256, "learning_rate": 0.016, "optimizer": "rmsprop", "schedule": "steps", "warmup_epochs": 5,
+        "weight_decay": 1e-5, "decay_norms": False, "label_smoothing": 0.1, "average": 0.9999, "augment": ("crop=0.08", "flip"),
+    },
+    "modern": {
+        "epochs": 60, "batch": 64, "learning_rate": 4e-3, "warmup_epochs": 3, "weight_decay": 0.02, "decay_norms": False,
+        "label_smoothing": 0.1, "average": 0.999, "augment": ("crop", "flip", "randaugment", "mixup"),
+        "teacher_share": 0.9, "temperature": 2.0,
+    },
+}  # fmt: skip
+PER_BATCH = "original"  # its rate is for its batch, and grows with it
+_NUMBERS = (
+    "epochs", "seed", "batch", "learning_rate", "weight_decay", "label_smoothing", "average", "views", "temperature",
+    "teacher_share", "patience", "rate_decay", "precision",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,18 +66,48 @@ RECIPES = {
 RECIPES |= dict.fromkeys(STYLES, RECIPES["micro1"])  # the styles differ in nothing else
 
 
+def settings_of(how: How, spec: NetSpec | None = None) -> dict[str, Any]:
+    """Fields of `Settings`: the recipe's, and over them what was given.
+
+    Parameters
+    ----------
+    how : How
+    spec : NetSpec, optional
+        Trained from random weights, by its own recipe where none is named. Without it, what the recipe says of a network
+        that starts from weights: not the rate, nor how long.
+    """
+    values: dict[str, Any] = {"seed": 0, **NAMED[how.recipe or "small"]}
+    if spec is not None and how.recipe in (None, "small"):
+        values = asdict(RECIPES.get(spec.name, TrainingRecipe()))
+        del values["n_train"]
+    if how.recipe == PER_BATCH and how.batch is not None:
+        values["learning_rate"] *= how.batch / values["batch"]
+    if spec is None:
+        for name in ("learning_rate", "epochs", "warmup_epochs"):
+            values.pop(name, None)
+    values |= how.chosen(*_NUMBERS)
+    augment = values.get("augment") if how.augment is None else how.augment
+    return values | {"augment": parse_augment(augment), "xla": how.xla}
+
+
 def train_variant(
-    name: str,
+    name: str | NetSpec,
     data: str | Path | ImageSet = "scenes",
     seed: int | None = None,
     progress: Progress | None = None,
     epochs: int | None = None,
+    *,
+    how: How | None = None,
+    network: dict[str, Any] | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+    **around: Any,
 ) -> tuple[LoadedModel, pd.DataFrame, dict[str, Any]]:
-    """Train a named variant by its recipe; the committed weights are what this gives with the defaults.
+    """Train a network by a recipe; the committed weights are what this gives with the defaults.
 
     Parameters
     ----------
-    name : str
+    name : str or NetSpec
         Variant; those without a recipe take the general one.
     data : name, path or ImageSet
         See `splits_of`. Plain "scenes" takes the recipe's `n_train`.
@@ -63,6 +115,14 @@ def train_variant(
         Instead of the recipe's.
     progress : callable, optional
         Called after each epoch, see `train`.
+    how : How, optional
+        All that was asked for, instead of `seed` and `epochs`.
+    network : dict, optional
+        Options of the command that name the network; its variant by default.
+    out : path, optional
+        See `Surroundings`, as for `around`.
+    resume : bool
+        Go on with the interrupted run of `out`.
 
     Returns
     -------
@@ -72,21 +132,27 @@ def train_variant(
     dict
         The card; `cards.save_with_card` writes it beside the weights.
     """
-    spec = get_spec(name)
-    changed = {key: value for key, value in (("seed", seed), ("epochs", epochs)) if value is not None}
-    recipe = replace(RECIPES.get(name, TrainingRecipe()), **changed)
-    images, evaluation = splits_of(data, f"scenes?n={recipe.n_train}" if data == "scenes" else None)
+    spec = get_spec(name) if isinstance(name, str) else name
+    how = how or How(seed=seed, epochs=epochs)
+    values = settings_of(how, spec)
+    n_train = RECIPES.get(spec.name, TrainingRecipe()).n_train
+    images, evaluation = splits_of(data, f"scenes?n={n_train}" if data == "scenes" else None)
     shown, held_out = hold_out(images)
-    how = {key: value for key, value in asdict(recipe).items() if key != "n_train"}
-    model, history = train_from_scratch(spec, shown, validation=held_out, progress=progress, **how)
-    about = {"name": images.name, "fingerprint": images.fingerprint, "n_images": len(shown)}
+    given = around | {"validation": held_out, "progress": progress, "out": out}
+    given |= {"teacher": None if how.teacher is None else open_teacher(how.teacher, shown.classes)}
+    if resume:
+        model, history = go_on(shown, Surroundings(**given))
+    else:
+        model, history = train_from_scratch(spec, shown, qat_epochs=how.qat_epochs or 0, **given, **values)
     card = make_card(
         model,
         evaluation,
-        train=about,
-        seed=recipe.seed,
-        command=_command(name, name_of(data), changed),
-        recipe=asdict(recipe),
+        train={"name": images.name, "fingerprint": images.fingerprint, "n_images": len(shown)},
+        seed=values["seed"],
+        command=how.command(
+            network or {"variant": spec.name}, name_of(data), out or Path(f"data/models/{spec.name}.safetensors")
+        ),
+        recipe=values | ({"teacher": given["teacher"].name} if given["teacher"] else {}),
     )
     return model, history, card
 
@@ -116,8 +182,3 @@ def hold_out(images: ImageSet, every: int = HOLD_OUT) -> tuple[ImageSet, ImageSe
         )
     indices = np.arange(len(images))
     return images.pick(indices[indices % every != 0]), images.pick(indices[::every])
-
-
-def _command(name: str, data: str, changed: dict[str, Any]) -> str:
-    options = "".join(f" --{key} {value}" for key, value in changed.items())
-    return f"effnet-lab train --variant {name} --data {shlex.quote(data)}{options} --out data/models/{name}.safetensors"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,24 @@ from effnet_lab.models.variables import variables
 from effnet_lab.models.weights import about, native
 from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
-from effnet_lab.training.loop import Progressed, Settings
+from effnet_lab.training.loop import Progressed
+from effnet_lab.training.random_numbers import generators, own_random_numbers
+from effnet_lab.training.settings import Settings
 
 _RUN = "effnet_lab_run"  # metadata key; without it the file is a finished model
-_WEIGHTS, _OPTIMIZER, _RANDOM = "model/", "optimizer/", "random/"
+_WEIGHTS, _OPTIMIZER, _AVERAGE, _RANDOM = "model/", "optimizer/", "average/", "random/"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Unfinished:
+    """A run as it was after an epoch."""
+
+    model: LoadedModel
+    stages: tuple[Settings, ...]
+    stage: int  # which of them is going on
+    rows: tuple[dict[str, Any], ...]  # HISTORY of the stages before it
+    done: Progressed | None  # of this stage; None before its first epoch has ended
+    teacher: str | None = None  # name of the network that the run learns from
 
 
 def state_path(weights: Path | str) -> Path:
@@ -28,18 +42,29 @@ def state_path(weights: Path | str) -> Path:
     return Path(weights).with_suffix(".unfinished.safetensors")
 
 
-def save_state(path: Path, model: LoadedModel, settings: Settings, images: ImageSet, done: Progressed) -> None:
-    """Write everything that `load_state` and `restore` need."""
-    arrays = {_WEIGHTS + name: variable.numpy() for name, variable in variables(model.keras).items()}
-    arrays |= {f"{_OPTIMIZER}{i:04d}": value for i, value in enumerate(done.optimizer)}
-    arrays |= {_RANDOM + name: variable.numpy() for name, variable in _generators(model).items()}
-    run = {"settings": asdict(settings), "rows": done.rows, "fingerprint": images.fingerprint, "n_images": len(images)}
+def best_path(weights: Path | str) -> Path:
+    """The weights after the best epoch so far, beside the weights that the run will give."""
+    return Path(weights).with_suffix(".best.safetensors")
+
+
+def save_state(path: Path, run: Unfinished, images: ImageSet) -> None:
+    """Write everything that `load_state` needs."""
+    arrays = {_WEIGHTS + name: variable.numpy() for name, variable in variables(run.model.keras).items()}
+    arrays |= {_RANDOM + name: variable.numpy() for name, variable in generators(run.model.keras).items()}
+    facts = {
+        "stages": [asdict(stage) for stage in run.stages], "stage": run.stage, "before": list(run.rows),
+        "rows": None, "teacher": run.teacher, "fingerprint": images.fingerprint, "n_images": len(images),
+    }  # fmt: skip
+    if run.done is not None:
+        facts["rows"] = list(run.done.rows)
+        arrays |= {f"{_OPTIMIZER}{i:06d}": value for i, value in enumerate(run.done.optimizer)}
+        arrays |= {f"{_AVERAGE}{i:06d}": value for i, value in enumerate(run.done.average)}
     tensors = {name: np.asarray(value, order="C") for name, value in arrays.items()}
-    write_atomically(path, save(tensors, {native.KEY: about.to_json(model), _RUN: json.dumps(run)}))
+    write_atomically(path, save(tensors, {native.KEY: about.to_json(run.model), _RUN: json.dumps(facts)}))
 
 
-def load_state(path: Path, images: ImageSet) -> tuple[LoadedModel, Settings, Progressed]:
-    """The model as it was after the last finished epoch, and how to go on.
+def load_state(path: Path, images: ImageSet) -> Unfinished:
+    """The run as it was after the last finished epoch.
 
     Raises
     ------
@@ -54,19 +79,29 @@ def load_state(path: Path, images: ImageSet) -> tuple[LoadedModel, Settings, Pro
     run = json.loads(metadata[_RUN])
     if (run["fingerprint"], run["n_images"]) != (images.fingerprint, len(images)):
         raise UserError(f"The run in {path} was trained on other images than {images.name}. Give the same --data.")
-    model = native.from_tensors(metadata[native.KEY], _part(tensors, _WEIGHTS), str(path))
-    for name, variable in _generators(model).items():
-        variable.assign(tensors[_RANDOM + name])
-    optimizer = tuple(value for _name, value in sorted(_part(tensors, _OPTIMIZER).items()))
-    return model, Settings(**run["settings"]), Progressed(optimizer=optimizer, rows=tuple(run["rows"]))
+    with own_random_numbers():
+        model = native.from_tensors(metadata[native.KEY], _part(tensors, _WEIGHTS), str(path))
+    restore_random_numbers(model.keras, _part(tensors, _RANDOM))
+    done = None
+    if run["rows"] is not None:
+        optimizer, average = (_in_order(tensors, prefix) for prefix in (_OPTIMIZER, _AVERAGE))
+        done = Progressed(optimizer=optimizer, rows=tuple(run["rows"]), average=average)
+    return Unfinished(
+        model=model, stages=tuple(Settings(**stage) for stage in run["stages"]), stage=run["stage"],
+        rows=tuple(run["before"]), done=done, teacher=run["teacher"],
+    )  # fmt: skip
+
+
+def restore_random_numbers(keras: Any, states: dict[str, Any]) -> None:
+    """Set the state of each dropout's random numbers, which its first use would make."""
+    for name, variable in generators(keras).items():
+        if name in states:
+            variable.assign(tf.constant(states[name]))
 
 
 def _part(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _generators(model: LoadedModel) -> dict[str, tf.Variable]:
-    """State of each dropout's random numbers; Keras keeps it out of its own checkpoints, and has no public way to it."""
-    layers = {layer.name: getattr(layer, "layer", layer) for layer in model.keras.layers}
-    random = {name: getattr(layer, "_random_generator", None) for name, layer in layers.items()}
-    return {name: source._generator.state for name, source in random.items() if source and source._generator}
+def _in_order(tensors: dict[str, Any], prefix: str) -> tuple[Any, ...]:
+    return tuple(value for _name, value in sorted(_part(tensors, prefix).items()))
