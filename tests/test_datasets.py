@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from effnet_lab.images import open_images
+from effnet_lab.images import check_data, open_images
 from effnet_lab.images.labels import imagenet_synsets, read_labels
 from effnet_lab.images.protobuf import Span, example_features, fields, first_int, varint
 from effnet_lab.images.tfrecords import _masked_crc32c
 from effnet_lab.names import UserError
+from effnet_lab.training import train
 
 SYNSETS = list(imagenet_synsets())
 
@@ -396,3 +397,96 @@ def test_nested_labels_are_refused_in_one_line(tmp_path, text):
     with pytest.raises(UserError, match=r"a label must be text|is not a JSON list") as refused:
         read_labels(path, 2)
     assert len(str(refused.value)) <= 300 + len(str(path))
+
+
+# --- published layouts, lists of evaluation images, and what is wrong with a data set
+
+
+def photograph(number: int, side: int = 64) -> Image.Image:
+    """A picture that no other number gives."""
+    coarse = np.random.default_rng(number).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
+
+
+def test_food_101_as_it_is_unpacked(tmp_path):
+    root = tmp_path / "food-101"
+    (root / "meta").mkdir(parents=True)
+    listed = {"train": [], "test": []}
+    for label in ("apple_pie", "waffles"):
+        (root / "images" / label).mkdir(parents=True)
+        for number in range(20):
+            (root / "images" / label / f"{number}.jpg").write_bytes(jpeg(number))
+            listed["test" if number % 4 == 0 else "train"].append(f"{label}/{number}")
+    for name, lines in listed.items():
+        (root / "meta" / f"{name}.txt").write_text("\n".join(lines) + "\n")
+    evaluation, train, calibration = (open_images(root, split) for split in ("evaluation", "train", "calibration"))
+    assert evaluation.classes == ("apple_pie", "waffles")
+    assert {evaluation.name_of(i).removesuffix(".jpg") for i in range(len(evaluation))} == set(listed["test"])
+    rest = [images.name_of(i).removesuffix(".jpg") for images in (train, calibration) for i in range(len(images))]
+    assert sorted(rest) == sorted(listed["train"])
+    assert 0 < len(calibration) < len(train)
+
+
+def test_plants_as_they_are_unpacked(tmp_path):
+    root = tmp_path / "Plant_leave_diseases_dataset_without_augmentation"
+    for label in ("Apple___Apple_scab", "Background_without_leaves", "Tomato___healthy"):
+        (root / label).mkdir(parents=True)
+        for number in range(1, 9):
+            (root / label / f"image ({number}).JPG").write_bytes(jpeg(number))
+    images = open_images(root)
+    assert (len(images), len(images.classes)) == (24, 3)
+    assert sorted(set(values(images))) == list(range(1, 9))
+
+
+def test_a_list_says_which_images_are_for_evaluation(tmp_path):
+    for label in ("a", "b"):
+        (tmp_path / "tree" / label).mkdir(parents=True)
+        for number in range(40):
+            (tmp_path / "tree" / label / f"{number}.jpg").write_bytes(jpeg(number))
+    (tmp_path / "list.txt").write_text("flower_photos/a/3.jpg\nb/7.jpg\n")
+    source = f"{tmp_path / 'tree'}?evaluation={tmp_path / 'list.txt'}"
+    splits = [open_images(source, split) for split in ("evaluation", "calibration", "train")]
+    assert [splits[0].name_of(i) for i in range(2)] == ["a/3.jpg", "b/7.jpg"]
+    assert values(splits[0]) == [3, 7]
+    assert sum(map(len, splits)) == 80
+    assert 0 < len(splits[1]) < 12
+    (tmp_path / "list.txt").write_text("a/99.jpg\n")
+    with pytest.raises(UserError, match=r"names a/99.jpg, and .*tree has no such image"):
+        open_images(source)
+    with pytest.raises(UserError, match="there is no file"):
+        open_images(f"{tmp_path / 'tree'}?evaluation=nowhere.txt")
+
+
+@pytest.mark.real
+def test_the_published_test_images_of_the_flowers(shared, flowers_cache):
+    source = f"flowers160?evaluation={flowers_cache / 'flowers_val734.txt'}"
+    evaluation, train, calibration = (open_images(source, split) for split in ("evaluation", "train", "calibration"))
+    assert len(evaluation) == 734
+    assert len(train) + len(calibration) == 3670 - 734
+    assert evaluation.name_of(0) in (flowers_cache / "flowers_val734.txt").read_text()
+
+
+def test_what_is_wrong_with_a_data_set_is_found(tmp_path):
+    """One file that is cut off, one photograph saved again for evaluation, smaller, and one rare class."""
+    counts = {"many": 40, "few": 3}
+    for label, n in counts.items():
+        (tmp_path / "set" / label).mkdir(parents=True)
+        for number in range(n):
+            photograph(number + 100 * (label == "few")).save(tmp_path / "set" / label / f"{number}.png")
+    lines = [
+        f"{'test' if n % 4 == 0 else 'train'}\t{label}/{n}.png" for label, most in counts.items() for n in range(most)
+    ]
+    photograph(1, 40).save(tmp_path / "set" / "many" / "again.jpg", quality=80)
+    (tmp_path / "set" / "split.tsv").write_text("\n".join([*lines, "test\tmany/again.jpg"]) + "\n")
+    cut = tmp_path / "set" / "many" / "2.png"
+    cut.write_bytes(cut.read_bytes()[:200])
+    found = check_data(tmp_path / "set")
+    table = found.table.set_index("problem")
+    assert table.loc["damaged", "file"] == "many/2.png"
+    assert (table.loc["copy", "file"], table.loc["copy", "twin"]) == ("many/again.jpg", "train: many/1.png")
+    assert table.loc["rare class", "label"] == "few"
+    assert len(table) == 3
+    assert found.sentence.startswith("44 images: 1 damaged, 1 in two splits, 1 classes")
+    with pytest.raises(UserError, match=r"many/2.png cannot be decoded"):
+        train("micro0", tmp_path / "set")
+    assert check_data(open_images("digits", limit=30)).sentence.startswith("30 images: all can be read")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from effnet_lab.cli.inputs import Data, Limit, Split, chosen, takes_input
+from effnet_lab.cli.inputs import DATA, Data, Limit, Split, chosen, takes_input
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, show
 from effnet_lab.cli.saying import say
@@ -99,4 +99,21 @@ def audit_preprocess(
         say(words, err=json)
 
 
-COMMANDS = (classify, features, audit_preprocess)
+def data(
+    source: Annotated[str, typer.Argument(metavar="DATA", help=DATA)],
+    json: Json = False,
+) -> None:
+    """What is wrong with a data set: damaged files, copies across splits, rare classes. Exit code 1 if anything is.
+
+    Example: effnet-lab data flowers160
+    """
+    from effnet_lab.images import check_data
+
+    found = check_data(source, progress=progress("images"))
+    show(found.table, json)
+    say(found.sentence, err=json)
+    if len(found.table):
+        raise typer.Exit(1)
+
+
+COMMANDS = (data, classify, features, audit_preprocess)

@@ -34,6 +34,7 @@ def train(
     scale_ends: Annotated[bool, typer.Option(help="As for `search`: stem, head and end stages scale, too.")] = True,
     data: Annotated[str, typer.Option(help="Images: scenes, digits, a folder per class, a .tar of one.")] = "scenes",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run of this --out.")] = False,
+    check: Annotated[bool, typer.Option(help="Look at all files first, as `effnet-lab data` does.")] = True,
     recipe: Annotated[
         str | None, _option("small (default), original (EfficientNet's own, long), modern (AdamW, cosine, short).")
     ] = None,
@@ -104,6 +105,7 @@ def train(
 
     done = run(
         variant, data, out, start=from_, width=width, depth=depth, size_px=size, scale_ends=scale_ends, resume=resume,
+        check=check,
         recipe=recipe, seed=seed, epochs=epochs, batch=batch, learning_rate=learning_rate, weight_decay=weight_decay,
         label_smoothing=label_smoothing, average=average, augment=augment, views=views, teacher=teacher,
         temperature=temperature, teacher_share=teacher_share, patience=patience, batch_norm=batch_norm,

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from effnet_lab.frames.tables import MODEL_FILE, Frame
 
+DATA_CHECK = Frame(  # one row per finding about a data set: a damaged file, a copy in another split, a rare class
+    name="data_check",
+    keys=("data", "problem", "split", "file", "label"),
+    first=("problem", "split", "file", "label", "twin", "detail"),
+    values=("twin", "detail"),
+)
 ACCURACY = Frame(  # one row per file and data set; the interval is Wilson's, 95 %
     name="accuracy",
     keys=(*MODEL_FILE, "data"),

@@ -116,6 +116,7 @@ _ACCURACY = (
     _text("against_predicted", "the other's answer"), _count("image_index", "image"),
     _fraction("against_confidence", "probability of the other's answer", "", digits=".1%"),
     _text("label"), _text("predicted", "answer"), _text("taken_for"), _count("n_taken_for", "times"),
+    _text("problem"), _text("split"), _text("twin", "copy of"), _text("detail"),
     _count("class_index", "class"),
     _count("rank"), _text("mark"), _text("normalisation"), _text("crop"), _text("interpolation"), _text("channels"),
     _count("label_offset"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from effnet_lab.images.checks import DataCheck, check_data
 from effnet_lab.images.imageset import SPLITS, ImageSet
 from effnet_lab.images.inputs import ArraySet
 from effnet_lab.images.labels import imagenet_synsets, read_labels
@@ -14,12 +15,14 @@ __all__ = [
     "ORIGINAL",
     "SPLITS",
     "ArraySet",
+    "DataCheck",
     "ImageSet",
     "Preprocess",
     "Samples",
     "Source",
     "Stated",
     "StatedInput",
+    "check_data",
     "imagenet_synsets",
     "open_images",
     "open_samples",

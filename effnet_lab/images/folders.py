@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from effnet_lab.images.decode import SUFFIXES, decode
 from effnet_lab.images.imageset import SPLITS, ImageSet, digest
+from effnet_lab.images.splits import SPLIT_FILE, SplitTable, split_of, table_by_list, table_in_tree
 from effnet_lab.names import UserError, suggest
 
 TREE_SPLITS = ("all", *SPLITS)
-_SPLIT_FILE = "split.tsv"  # lines "train|val|test <tab> class/file"
-_SPLIT_NAMES = {"val": "calibration", "validation": "calibration", "test": "evaluation"} | {s: s for s in SPLITS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Entry:
             return file.read(self.size)
 
 
-def open_tree(source: Path, split: str = "all", name: str | None = None) -> ImageSet:
+def open_tree(source: Path, split: str = "all", name: str | None = None, evaluation: Path | None = None) -> ImageSet:
     """Open a folder, or an uncompressed .tar of one; the class of an image is the name of the folder it lies in.
 
     Parameters
@@ -45,19 +44,24 @@ def open_tree(source: Path, split: str = "all", name: str | None = None) -> Imag
         Folder or .tar archive. Hidden files and files that are neither JPEG nor PNG by their name are ignored.
     split : str
         "all", or one of `SPLITS`: by the tree's `split.tsv` if it has one (val is calibration, test is evaluation),
-        otherwise 80/10/10 by the SHA-256 of the path relative to the folder that holds the class folders. Images without
-        class folders are one unlabelled set without splits: "all" and "calibration" take all of them.
+        or by the lists in meta/ that food-101 has; otherwise 80/10/10 by the SHA-256 of the path relative to the folder that
+        holds the class folders. Images without class folders are one unlabelled set without splits: "all" and "calibration"
+        take all of them.
     name : str, optional
         By default the folder's name, or the archive's without .tar.
+    evaluation : Path, optional
+        A text file that names the images for evaluation, class/file; one in twenty of the others is for calibration.
     """
     if split not in TREE_SPLITS:
         raise UserError(suggest("split", split, TREE_SPLITS))
     source = Path(source)
     name = name or (source.resolve().name if source.is_dir() else source.stem)
     files, folders = _list_folder(source) if source.is_dir() else _list_tar(source)
-    if loose := _unlabelled(files):
+    if evaluation is None and (loose := _unlabelled(files)):
         return _open_loose(loose, split, source, name)
     images, table = _images(files, folders, source)
+    if evaluation is not None:
+        table = table_by_list(evaluation, images, source)
     classes = tuple(sorted({path.parent.name for path in images}))
     paths = [path for path in images if split == "all" or split_of(path, table, source) == split]
     if not paths:
@@ -71,13 +75,14 @@ def open_tree(source: Path, split: str = "all", name: str | None = None) -> Imag
     return ImageSet(
         name=name, split=split, classes=classes, labels=labels, read=read,
         fingerprint=_fingerprint(paths, entries, classes), mixed=split == "all" and table is not None,
+        name_of=lambda i: str(paths[i]),
     )  # fmt: skip
 
 
 def _unlabelled(files: dict[PurePosixPath, Entry]) -> dict[PurePosixPath, Entry]:
     """The pictures, if all lie directly in what was opened and no file says which split each belongs to; else none."""
     pictures = {path: files[path] for path in sorted(files) if path.suffix.lower() in SUFFIXES}
-    flat = all(len(path.parts) == 1 for path in pictures) and PurePosixPath(_SPLIT_FILE) not in files
+    flat = all(len(path.parts) == 1 for path in pictures) and PurePosixPath(SPLIT_FILE) not in files
     return pictures if flat else {}
 
 
@@ -91,6 +96,7 @@ def _open_loose(pictures: dict[PurePosixPath, Entry], split: str, source: Path, 
     return ImageSet(
         name=name, split="all", classes=(), labels=np.zeros(len(paths), np.int64),
         read=lambda i: decode(entries[i].read(), f"{source}: {paths[i]}"), fingerprint=_fingerprint(paths, entries, ()),
+        name_of=lambda i: str(paths[i]),
     )  # fmt: skip
 
 
@@ -103,7 +109,7 @@ def _fingerprint(paths: list[PurePosixPath], entries: list[Entry], classes: tupl
 
 def _images(
     files: dict[PurePosixPath, Entry], folders: list[PurePosixPath], source: Path
-) -> tuple[dict[PurePosixPath, Entry], dict[PurePosixPath, str] | None]:
+) -> tuple[dict[PurePosixPath, Entry], SplitTable | None]:
     """Images by their path from the folder that holds the class folders, sorted, and the split file's table."""
     pictures = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
     if not pictures:
@@ -118,8 +124,8 @@ def _images(
     full = {parent for path in pictures for parent in path.parents}
     if empty := sorted(folder for folder in folders if folder.parent == root and folder not in full):
         raise UserError(f"{source}: the class folder {empty[0]} is empty. Put images into it, or remove it.")
-    table = files.get(root / _SPLIT_FILE)
-    return {path.relative_to(root): files[path] for path in pictures}, _split_table(table, source) if table else None
+    images = {path.relative_to(root): files[path] for path in pictures}
+    return images, table_in_tree(files, root, images, source)
 
 
 def _list_folder(folder: Path) -> tuple[dict[PurePosixPath, Entry], list[PurePosixPath]]:
@@ -146,25 +152,3 @@ def _list_tar(archive: Path) -> tuple[dict[PurePosixPath, Entry], list[PurePosix
     shown = [member for member in members if not any(part.startswith(".") for part in PurePosixPath(member.name).parts)]
     files = {PurePosixPath(m.name): Entry(archive, m.offset_data, m.size) for m in shown if m.isreg()}
     return files, [PurePosixPath(member.name) for member in shown if member.isdir()]
-
-
-def _split_table(entry: Entry, source: Path) -> dict[PurePosixPath, str]:
-    table = {}
-    for number, line in enumerate(entry.read().decode().splitlines(), start=1):
-        split, tab, path = line.partition("\t")
-        if not tab or split not in _SPLIT_NAMES:
-            raise UserError(
-                f"{source}: line {number} of {_SPLIT_FILE} must be train, val or test, a tab, a path. Got {line!r}."
-            )
-        table[PurePosixPath(path)] = _SPLIT_NAMES[split]
-    return table
-
-
-def split_of(path: PurePosixPath, table: dict[PurePosixPath, str] | None, source: Path) -> str:
-    """Split of one image: the table's, or 80/10/10 by the SHA-256 of its path."""
-    if table is not None:
-        if path not in table:
-            raise UserError(f"{source}: {path} is not in {_SPLIT_FILE}. Add a line for it, or remove {_SPLIT_FILE}.")
-        return table[path]
-    tenth = int.from_bytes(hashlib.sha256(str(path).encode()).digest()[:8], "big") % 10
-    return "train" if tenth < 8 else "calibration" if tenth == 8 else "evaluation"

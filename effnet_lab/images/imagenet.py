@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effnet_lab.images.decode import SUFFIXES, decode
-from effnet_lab.images.folders import TREE_SPLITS, Entry, split_of
+from effnet_lab.images.folders import TREE_SPLITS, Entry
 from effnet_lab.images.imageset import ImageSet, digest
 from effnet_lab.images.labels import imagenet_synsets
+from effnet_lab.images.splits import split_of
 from effnet_lab.names import UserError, suggest
 
 CLASSES = 1000

@@ -28,6 +28,7 @@ class ImageSet:
     fingerprint: str  # 16 hex digits of a SHA-256 over what determines the pixels and the labels
     positional: bool = False  # labels are outputs of a network by number (ImageNet), whatever the classes are called
     mixed: bool = False  # all images of a source that says which of them are for evaluation
+    name_of: Callable[[int], str] = str  # index -> what a person finds the image by: its path, or its number
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -61,11 +62,12 @@ class ImageSet:
     def pick(self, indices: NDArray[Any]) -> ImageSet:
         """The images at these indices, in this order."""
         indices = np.asarray(indices, dtype=np.int64)
-        read = self.read
+        read, name_of = self.read, self.name_of
         return replace(
             self,
             labels=self.labels[indices],
             read=lambda i: read(int(indices[i])),
+            name_of=lambda i: name_of(int(indices[i])),
             fingerprint=digest(self.fingerprint.encode(), indices.tobytes()),
         )
 

@@ -35,7 +35,8 @@ def open_images(source: str | Path, split: str | None = None, limit: int | None 
     ----------
     source : str or Path
         "digits" or "scenes", with options as in "scenes?side_px=128&n=500&seed=3"; "flowers160" from the cache
-        directory (``$EFFNET_LAB_CACHE`` or ``~/.cache/effnet-lab``); a folder with one folder per class; a .tar of one;
+        directory (``$EFFNET_LAB_CACHE`` or ``~/.cache/effnet-lab``); a folder with one folder per class; a .tar of one,
+        either with a list of its evaluation images, "FOLDER?evaluation=FILE"; food-101 as it is unpacked;
         the ImageNet validation folder, "FOLDER" or "FOLDER?labels=FILE&base=0"; TFRecord files in the ImageNet layout, as
         a folder, a file or a pattern, "FOLDER/validation-*".
     split : str, optional
@@ -62,7 +63,8 @@ def open_images(source: str | Path, split: str | None = None, limit: int | None 
     if name in EMBEDDED:
         return _open_embedded(name, options, "evaluation" if split is None else split).take(limit)
     if name in CACHED:
-        return open_tree(_in_cache(name), split or "all", name).take(limit)
+        listed = _list_of(str(source), _path_options(str(source), options, ("evaluation",)))
+        return open_tree(_in_cache(name), split or "all", name, listed).take(limit)
     if (images := _open_path(str(source), split or "all")) is None:
         known = suggest("image source", str(source), (*EMBEDDED, *CACHED))
         raise UserError(f"{known} Or give a folder or a .tar of images; no such path exists.")
@@ -117,8 +119,16 @@ def _open_path(source: str, split: str) -> ImageSet | None:
         return open_validation_folder(path, split, labels=labels, base=_base(source, chosen))
     if not path.exists():
         return None
-    _path_options(source, options, ())
-    return open_tree(path, split)
+    return open_tree(path, split, evaluation=_list_of(source, _path_options(source, options, ("evaluation",))))
+
+
+def _list_of(source: str, chosen: dict[str, str]) -> Path | None:
+    listed = Path(chosen["evaluation"]).expanduser() if "evaluation" in chosen else None
+    if listed is not None and not listed.is_file():
+        raise UserError(
+            f"{source}: there is no file {str(listed)!r}. Give a text file that names the evaluation images."
+        )
+    return listed
 
 
 def _path_options(source: str, options: str, known: tuple[str, ...]) -> dict[str, str]:

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effnet_lab.images.decode import decode
-from effnet_lab.images.folders import TREE_SPLITS, Entry, split_of
+from effnet_lab.images.folders import TREE_SPLITS, Entry
 from effnet_lab.images.imageset import ImageSet, digest
 from effnet_lab.images.protobuf import Span, example_features, first_bytes, first_int
+from effnet_lab.images.splits import split_of
 from effnet_lab.names import UserError, suggest
 
 _SHARD = re.compile(r"(?P<group>.+)-\d{5}-of-\d{5}$|.*\.tfrec(ords?)?$")
@@ -91,6 +92,7 @@ def open_tfrecords(shards: list[Path], split: str, name: str, base: int | None =
         read=read,
         fingerprint=digest(b"tfrecords 1", *(f"{r.label} {r.entry.size} ".encode() + r.checksum for r in chosen)),
         positional=True,
+        name_of=lambda i: keys[i],
     )
 
 

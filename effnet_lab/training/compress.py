@@ -26,7 +26,7 @@ from effnet_lab.models.variables import assign, variables
 from effnet_lab.names import UserError
 from effnet_lab.quiet import quiet
 from effnet_lab.training.from_weights import settings_for, with_classes
-from effnet_lab.training.loop import Watch, prepare, run_epochs
+from effnet_lab.training.loop import Listeners, prepare, run_epochs
 from effnet_lab.training.norms import TRAINED, with_norms
 from effnet_lab.training.settings import Progress, Settings
 
@@ -152,7 +152,7 @@ def _epochs(
 ) -> list[dict[str, Any]]:
     return run_epochs(
         wrapped, start.name, images, validation, start.preprocess, settings,
-        watch=Watch(progress=progress, callbacks=callbacks),
+        watch=Listeners(progress=progress, callbacks=callbacks),
     )  # fmt: skip
 
 

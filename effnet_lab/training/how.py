@@ -60,6 +60,14 @@ class How:
         """Those of these options that were given."""
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
+    def written(self) -> dict[str, Any]:
+        """What was asked for, as JSON has it; the teacher by name."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        given |= {"teacher": None if self.teacher is None else network_name(self.teacher)}
+        given |= {"logs": None, "strategy": None if self.strategy == "one" else self.strategy}
+        lists = {name: list(value) for name, value in given.items() if isinstance(value, tuple)}
+        return {name: value for name, value in (given | lists).items() if value is not None and value is not False}
+
     @property
     def layers(self) -> tuple[str, ...] | None:
         """Layers and patterns to quantize."""
@@ -104,14 +112,10 @@ class How:
 
     def command(self, network: dict[str, Any], data: str, out: Path | None) -> str:
         """The command that does the same."""
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        given |= {"qat_layers": ",".join(self.layers) if self.layers else None}
-        given |= {"teacher": None if self.teacher is None else network_name(self.teacher)}
-        if self.augment is not None and not isinstance(self.augment, str):
-            given["augment"] = ",".join(self.augment)
-        given |= {"strategy": None if self.strategy == "one" else self.strategy, "logs": None}
+        given = self.written()
+        given |= {name: ",".join(value) for name, value in given.items() if isinstance(value, list)}
         words = ["effnet-lab", "train"]
-        flags = [f"--{name}" for name in ("qat", "xla") if given.pop(name)]
+        flags = [f"--{name}" for name in ("qat", "xla") if given.pop(name, False)]
         for name, value in ({**network, "data": data} | given | {"out": out}).items():
             if value is not None:
                 words += [f"--{name.replace('_', '-')}", shlex.quote(str(value))]

@@ -32,7 +32,7 @@ class Progressed:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Watch:
+class Listeners:
     """Who is told what, and when."""
 
     progress: Progress | None = None  # each epoch, with its row
@@ -59,7 +59,7 @@ def run_epochs(
     settings: Settings,
     *,
     teacher: Teacher | None = None,
-    watch: Watch | None = None,
+    watch: Listeners | None = None,
     done: Progressed | None = None,
 ) -> list[dict[str, Any]]:
     """Train `keras` in place; rows of HISTORY.
@@ -77,13 +77,13 @@ def run_epochs(
     settings : Settings
     teacher : Teacher, optional
         Whose answers count beside the labels.
-    watch : Watch, optional
+    watch : Listeners, optional
     done : Progressed, optional
         Go on after these epochs, in the order of images that an uninterrupted run has.
     """
     if validation.classes != images.classes:
         raise ValueError(f"Training images have classes {images.classes}, validation images {validation.classes}.")
-    watch = watch or Watch()
+    watch = watch or Listeners()
     data, order = training_data(images, preprocess, settings, teacher)
     with _held(keras, settings):
         per_epoch = settings.steps_per_epoch(images)
@@ -121,7 +121,7 @@ def _restore(keras: tf_keras.Model, average: MovingAverage | None, done: Progres
         average.state = done.average
 
 
-def _board(watch: Watch) -> list[tf_keras.callbacks.Callback]:
+def _board(watch: Listeners) -> list[tf_keras.callbacks.Callback]:
     if watch.logs is None:
         return []
     return [tf_keras.callbacks.TensorBoard(watch.logs, write_graph=False, profile_batch=0)]
@@ -162,7 +162,7 @@ class _Recorder(tf_keras.callbacks.Callback):  # type: ignore[misc]
         self,
         name: str,
         settings: Settings,
-        watch: Watch,
+        watch: Listeners,
         average: MovingAverage | None,
         rows: list[dict[str, Any]],
     ) -> None:

@@ -57,7 +57,7 @@ def make_schedule(
 
 @functools.cache
 def _steps_schedule() -> Any:
-    class _Steps(tf_keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # Keras has no types
+    class _StepwiseRate(tf_keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # Keras has no types
         """Times 0.97 every 2.4 epochs, counted from the first step, after a linear warm-up from zero.
 
         Source: tensorflow/tpu, models/official/efficientnet/utils.py, build_learning_rate.
@@ -75,7 +75,7 @@ def _steps_schedule() -> Any:
         def get_config(self) -> dict[str, Any]:
             return {"peak": self.peak, "warmup": self.warmup, "every": self.every}
 
-    return _Steps
+    return _StepwiseRate
 
 
 def _scale_step(variable: tf.Variable, factor: float, step: Callable[[], None]) -> None:

@@ -152,9 +152,18 @@ def train_variant(
         command=how.command(
             network or {"variant": spec.name}, name_of(data), out or Path(f"data/models/{spec.name}.safetensors")
         ),
-        recipe=values | ({"teacher": given["teacher"].name} if given["teacher"] else {}),
+        recipe=_written(values | ({"teacher": given["teacher"].name} if given["teacher"] else {})),
     )
     return model, history, card
+
+
+def _written(values: dict[str, Any]) -> dict[str, Any]:
+    """A recipe as JSON has it, without what is not asked for."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
+        if value != () and not (name == "xla" and not value)
+    }
 
 
 def splits_of(data: str | Path | ImageSet, train: str | None = None) -> tuple[ImageSet, ImageSet]:

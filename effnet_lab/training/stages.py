@@ -23,7 +23,7 @@ from effnet_lab.models.variables import assign, variables
 from effnet_lab.models.weights.native import load, to_bytes
 from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
-from effnet_lab.training.loop import Progressed, Watch, prepare, run_epochs
+from effnet_lab.training.loop import Listeners, Progressed, prepare, run_epochs
 from effnet_lab.training.random_numbers import own_random_numbers
 from effnet_lab.training.settings import PRECISIONS, Progress, Settings
 from effnet_lab.training.state import Unfinished, best_path, load_state, save_state, state_path
@@ -105,7 +105,7 @@ def _go_on(run: Unfinished, images: ImageSet, around: Surroundings) -> tuple[Loa
     total = sum(stage.epochs for stage in run.stages)
     for number in range(run.stage, len(run.stages)):
         settings = run.stages[number]
-        if done is None and number > 0:
+        if done or number:  # the caller has prepared the first one
             prepare(settings)
         model = model if done else _entered(model, images, settings)
         here = replace(run, model=model, stage=number, rows=tuple(rows), done=done)
@@ -145,7 +145,7 @@ def _stage(
         if around.out is not None:
             _try_to_write(best_path(around.out), to_bytes(model))
 
-    watch = Watch(
+    watch = Listeners(
         progress=around.progress, keep=keep if around.out else None, best=keep_best, callbacks=around.callbacks,
         logs=None if around.logs is None else str(around.logs), before=len(run.rows), total=total,
     )  # fmt: skip

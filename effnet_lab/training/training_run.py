@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ def train(
     size_px: int | None = None,
     scale_ends: bool = True,
     resume: bool = False,
+    check: bool = True,
     preprocess: Stated = None,
     progress: Progress | None = None,
     **options: Any,
@@ -62,6 +63,8 @@ def train(
         Instead of a variant: any network that `search` finds, by its numbers; a variant gives what they leave open.
     resume : bool
         Go on with the interrupted run of `out`, as it was told to go when it began.
+    check : bool
+        Whether files are looked at first, see `check_data`; damaged ones are refused, the rest is said.
     preprocess : StatedInput or Preprocess, optional
         With `start`: what the network takes, where it is not known; a guess is refused.
     progress : callable, optional
@@ -79,6 +82,8 @@ def train(
         require_source(start)
     if out is not None:
         require_room(out)  # before the first epoch, not after the last
+    if check and not resume:
+        _look_at(data)
     if start is None:
         from effnet_lab.training.recipes import train_variant
 
@@ -93,6 +98,21 @@ def train(
 
         save_run(model, card, table, out)
     return Trained(table=table, model=model, card=card, file=out)
+
+
+def _look_at(data: str | Path | ImageSet) -> None:
+    """Refuse damaged files now, not in the middle of an epoch, and say what else is wrong; embedded images are known."""
+    from effnet_lab.images import ImageSet, check_data
+    from effnet_lab.images.sources import EMBEDDED
+    from effnet_lab.images.stated import tell
+
+    if isinstance(data, ImageSet) or str(data).partition("?")[0] in EMBEDDED:
+        return
+    found = check_data(data)
+    if damaged := found.damaged:
+        more = f" and {len(damaged) - 1:,} more" if len(damaged) > 1 else ""
+        raise UserError(f"{damaged[0]}{more} cannot be decoded. Remove them; `effnet-lab data {data}` lists them.")
+    tell(found.sentence + (f" `effnet-lab data {data}` says which." if len(found.table) else ""))
 
 
 def _spec(
@@ -156,8 +176,7 @@ def _further(
         model = replace(model, name=_own_name(out))
         history = history.assign(model=model.name)
     recipe = {"from": network_name(start) if isinstance(start, str | Path) else before.name}
-    recipe |= {key: value for key, value in asdict(how).items() if value not in (None, False)}
-    recipe |= {"teacher": around["teacher"].name} if around["teacher"] else {}
+    recipe |= how.written() | ({"teacher": around["teacher"].name} if around["teacher"] else {})
     card = make_card(
         model,
         evaluation,

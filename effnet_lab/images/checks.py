@@ -1,0 +1,147 @@
+"""What is wrong with a data set, found before hours are spent on it: damaged files, copies across splits, rare classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from effnet_lab import frames
+from effnet_lab.images.imageset import ImageSet
+from effnet_lab.images.sources import open_images
+from effnet_lab.names import UserError
+from effnet_lab.progress import Progress, counted
+
+DAMAGED, COPY, RARE = "damaged", "copy", "rare class"
+NEAR_BITS = 4  # of 64: hashes of two pictures that differ in no more are of the same photograph
+IMBALANCE = 10.0  # a class with this many times fewer images than the largest one is reported
+_CHUNK = 256  # hashes that are compared with all others at a time
+_WORKERS = 4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DataCheck:
+    """What was found, and in how much."""
+
+    table: pd.DataFrame  # DATA_CHECK, a row per finding; empty where nothing is wrong
+    n_images: int
+    sentence: str
+
+    @property
+    def damaged(self) -> list[str]:
+        """Files that cannot be decoded."""
+        return [str(file) for file in self.table.loc[self.table["problem"] == DAMAGED, "file"]]
+
+
+def check_data(data: str | Path | ImageSet, *, progress: Progress | None = None) -> DataCheck:
+    """Read every image once, and say what is wrong with the data set.
+
+    Damaged files; pictures of one split that are in another one, too, perhaps resized or compressed again (a perceptual hash
+    differs in at most 4 of 64 bits); classes with less than a tenth of the images of the largest one.
+
+    Parameters
+    ----------
+    data : name, path or ImageSet
+        All splits of a source; an ImageSet is one split.
+    progress : callable, optional
+        Wraps what is counted, images, as `tqdm` does.
+    """
+    splits = [data] if isinstance(data, ImageSet) else list(_splits(data))
+    total = sum(map(len, splits))
+    rows: list[dict[str, Any]] = []
+    hashes = [np.zeros((len(images), 2), np.uint64) for images in splits]
+    every = [(images, found, i) for images, found in zip(splits, hashes, strict=True) for i in range(len(images))]
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        results = pool.map(lambda each: _look(each[0], each[2]), every)
+        for (images, found, i), result in zip(every, counted(progress, results, total, lambda _: 1), strict=True):
+            if isinstance(result, str):
+                rows.append(_row(images, i, DAMAGED, detail=result))
+            else:
+                found[i] = 1, result
+    rows += _copies(splits, hashes)
+    rows += [row for images in splits for row in _rare(images)]
+    return DataCheck(table=frames.build(frames.DATA_CHECK, rows), n_images=total, sentence=_sentence(rows, total))
+
+
+def picture_hash(image: NDArray[Any]) -> int:
+    """64 bits that stay what they are when a picture is resized or compressed: which low frequencies are strong.
+
+    The library's ``phash``: discrete cosine transform of 32 x 32 grey levels, the lowest 8 x 8 against their median.
+    """
+    import imagehash
+
+    bits = imagehash.phash(Image.fromarray(image)).hash
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def _splits(data: str | Path) -> Iterator[ImageSet]:
+    for split in ("train", "calibration", "evaluation"):
+        try:
+            yield open_images(data, split)
+        except UserError:
+            if split == "train":  # other splits may be empty
+                raise
+
+
+def _look(images: ImageSet, i: int) -> int | str:
+    """The hash of a picture, or why there is none."""
+    try:
+        return picture_hash(images.read(i))
+    except UserError as error:
+        return str(error)
+
+
+def _row(images: ImageSet, i: int, problem: str, *, detail: str = "", twin: str = "") -> dict[str, Any]:
+    return {
+        "data": images.name, "problem": problem, "split": images.split, "file": images.name_of(i),
+        "label": images.classes[images.labels[i]] if images.labelled else "", "twin": twin, "detail": detail,
+    }  # fmt: skip
+
+
+def _copies(splits: list[ImageSet], hashes: list[NDArray[Any]]) -> list[dict[str, Any]]:
+    """Pictures of a later split that are in an earlier one."""
+    rows = []
+    for later in range(1, len(splits)):
+        for earlier in range(later):
+            ours, theirs = hashes[later], hashes[earlier]
+            for start in range(0, len(ours), _CHUNK):
+                part = ours[start : start + _CHUNK]
+                apart = np.bitwise_count(part[:, np.newaxis, 1] ^ theirs[np.newaxis, :, 1])
+                apart[part[:, 0] == 0] = apart[:, theirs[:, 0] == 0] = 64
+                for i in np.flatnonzero(apart.min(axis=1, initial=64) <= NEAR_BITS):
+                    j = int(apart[i].argmin())
+                    twin = f"{splits[earlier].split}: {splits[earlier].name_of(j)}"
+                    detail = f"{int(apart[i, j])} of 64 bits differ"
+                    rows.append(_row(splits[later], start + int(i), COPY, twin=twin, detail=detail))
+    return rows
+
+
+def _rare(images: ImageSet) -> list[dict[str, Any]]:
+    if not images.labelled or images.split not in ("train", "all"):
+        return []
+    counts = np.bincount(images.labels, minlength=len(images.classes))
+    return [
+        {
+            "data": images.name, "problem": RARE, "split": images.split, "file": "", "label": name, "twin": "",
+            "detail": f"{count:,} images; {images.classes[counts.argmax()]} has {counts.max():,}",
+        }
+        for name, count in zip(images.classes, counts.tolist(), strict=True)
+        if count * IMBALANCE < counts.max()
+    ]  # fmt: skip
+
+
+def _sentence(rows: list[dict[str, Any]], total: int) -> str:
+    counts = {kind: sum(row["problem"] == kind for row in rows) for kind in (DAMAGED, COPY, RARE)}
+    if not any(counts.values()):
+        return f"{total:,} images: all can be read, no copies across splits, no class is rare."
+    return (
+        f"{total:,} images: {counts[DAMAGED]:,} damaged, {counts[COPY]:,} in two splits, {counts[RARE]:,} classes with less "
+        f"than a tenth of the images of the largest."
+    )
