@@ -41,7 +41,7 @@ if codes:
 """
 _TOTAL = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")
 _PART = re.compile(r"\] '(.+?)' used (\d+) bytes")
-_NO_KERNEL = re.compile(r"Didn't find op for builtin opcode '(\w+)'")
+_NO_KERNEL = re.compile(r"(?:Didn't find op for builtin opcode '|Failed to get registration from op code )(\w+)")
 _NOT_PREPARED = re.compile(r"(?:(.*)\n)?.*Node (\w+) \(number (\d+)f?\) failed to (?:prepare|invoke)")
 
 
@@ -130,4 +130,4 @@ def _refusal(said: str, code: int, graph: Graph) -> str:
         return f"{runtime} refuses {kind} of the layer {layer!r}: {why}. {advice}"
     last = (said.strip().splitlines() or ["nothing"])[-1]
     how = signal.Signals(-code).name if code < 0 else f"code {code}"
-    return f"{runtime} ended with {how}. It said: {last[:120]} {advice}"
+    return f"{runtime} ended with {how}. It said: {last[:120].rstrip('.')}. {advice}"

@@ -27,11 +27,15 @@ KERNELS = {  # which implementation computes; results differ by up to about 1 dB
 }
 
 
+_CUSTOM = re.compile(r"unresolved custom op: ([^\s.]+)")
 _SENTENCE = re.compile(r"(?<=[\w)\]])\.(?=[A-Za-z])")  # LiteRT puts its sentences together without a space
 
 
 def in_short(said: str) -> str:
     """The first two sentences of what the interpreter says; it can say the same of a hundred tensors."""
+    if op := _CUSTOM.search(said):
+        hint = ": the file was compiled for the Edge TPU, give the one that it was made from" if "edgetpu" in op[1] else ""
+        return f"there is no kernel for its custom op {op[1][:60]!r} here{hint}"
     lines = said.strip().splitlines() or ["it does not say why"]
     return ". ".join(_SENTENCE.split(lines[0])[:2]).rstrip(".")[:200]
 

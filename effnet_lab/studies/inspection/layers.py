@@ -25,12 +25,14 @@ _FACTS = (
 def shown_layers(
     twins: Twins, looks: Mapping[str, LayerLook], verdicts: pd.DataFrame, errors: pd.DataFrame, *, pictured: bool
 ) -> list[ShownLayer]:
-    """All layers of a file; the integers are told of the sample that was run last."""
-    judged, rows, parents = _by_layer(verdicts), _by_layer(errors), _parents(twins)
+    """All layers of a file that were judged, not its shapes and indices; the integers are told of the sample run last."""
+    judged, rows = _by_layer(verdicts), _by_layer(errors)
+    parents = {layer: [name for name in names if name in judged] for layer, names in _parents(twins).items()}
     replay = last_run(twins)
     return [
         _layer(twins, looks[pair.layer], judged[pair.layer], rows[pair.layer], parents, replay, pictured)
         for pair in twins.pairs
+        if pair.layer in judged
     ]
 
 
