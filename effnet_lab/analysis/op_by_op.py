@@ -16,7 +16,7 @@ import numpy as np
 
 from effnet_lab.analysis.metrics import Array
 from effnet_lab.analysis.plan import ACTIVATIONS, WEIGHTS, WHOLE, OpStep, Plan, Variant, first_output
-from effnet_lab.litert.runner import invoke, open_interpreter
+from effnet_lab.litert.runner import fed, invoke, open_interpreter
 from effnet_lab.litert.surgery import Assembly
 
 CHUNK_BYTES = 112 << 20  # of the values that wait between two ops, over all images of a chunk
@@ -147,9 +147,9 @@ class OpWalk:
     def __init__(self, plan: Plan, samples: Sequence[Sequence[Array]], kernels: str, sums: Sums) -> None:
         self.plan, self._kernels, self._sums = plan, kernels, sums
         self._far: Piece | None = None
-        inputs = plan.reference.graph.inputs
+        inputs, tensors = plan.reference.graph.inputs, plan.reference.graph.tensors
         self.states: list[Values] = [
-            {i: array[np.newaxis] for i, array in zip(inputs, sample, strict=True)} for sample in samples
+            {i: fed(array, tensors[i]) for i, array in zip(inputs, sample, strict=True)} for sample in samples
         ]
 
     def __iter__(self) -> Iterator[partial[None]]:

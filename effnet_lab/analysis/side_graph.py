@@ -15,7 +15,7 @@ import numpy as np
 
 from effnet_lab.analysis.metrics import Array
 from effnet_lab.analysis.plan import OpStep, Plan
-from effnet_lab.litert.runner import KERNELS, invoke, open_interpreter
+from effnet_lab.litert.runner import KERNELS, fed, invoke, open_interpreter
 from effnet_lab.litert.surgery import Assembly
 from effnet_lab.litert.trial import require_parts_survive
 from effnet_lab.names import UserError
@@ -98,8 +98,9 @@ class SideGraph:
 
     def feed(self, *arrays: Array) -> None:
         """One sample: an array for each input of the network, without the batch."""
-        for place, array in zip(self._inputs, arrays, strict=True):
-            self._interpreter.set_tensor(place, array[np.newaxis])
+        graph = self._plan.reference.graph
+        for place, index, array in zip(self._inputs, graph.inputs, arrays, strict=True):
+            self._interpreter.set_tensor(place, fed(array, graph.tensors[index]))
 
     def invoke(self) -> None:
         """Run once; `DelegateError` where XNNPACK does not take it."""

@@ -59,9 +59,10 @@ class Twins:
         self.kernels = kernels
         self.quantized_source = Source(quantized)
         self.is_own_twin = float_model is None  # the float network has the quantized file's own weights
-        _require_no_state(self.quantized_source, quantized)
+        _require_ops_that_stand_alone(self.quantized_source, quantized)
         self._models = self._open_float(float_model, quantized), quantized
         self.reference_source = Source(self._models[0])
+        _require_ops_that_stand_alone(self.reference_source, self._models[0])
         if not (anyway and self.pairs) and self.pairing.objection:
             raise UserError(f"{self.pairing.objection} Give the float model of the same network, or --anyway.")
         self._require_same_inputs()
@@ -238,7 +239,7 @@ class Twins:
         if not any(map(_leaves_shapes_open, (self.reference_source, self.quantized_source))):
             return
         inputs = [self.reference_source.graph.tensors[i] for i in self.reference_source.graph.inputs]
-        self.run([np.zeros(tensor.shape[1:], np.float32) for tensor in inputs])
+        self.run([np.zeros(tensor.shape, np.float32) for tensor in inputs])
         for which, source in enumerate((self.reference_source, self.quantized_source)):
             shapes = self._whole(which).shapes()
             for index, tensor in enumerate(source.main.tensors):
@@ -273,12 +274,15 @@ class Twins:
             )
 
 
-def _require_no_state(source: Source, model: Path | str | bytes) -> None:
-    """A network that remembers what it saw before cannot be taken apart into ops that are run alone."""
-    if source.graph.keeps_state:
+def _require_ops_that_stand_alone(source: Source, model: Path | str | bytes) -> None:
+    """A network that remembers what it saw before, or runs loops, cannot be taken apart into ops that are run alone."""
+    why = "keeps state from one input to the next" if source.graph.keeps_state else ""
+    if source.graph.calls_graphs and not why:
+        why = "has loops or branches, which are graphs of their own"
+    if why:
         raise UserError(
-            f"{_called(model, 'The model')} keeps state from one input to the next: its layers cannot be compared one by one. "
-            "`evaluate` and `bench` run it as a whole."
+            f"{_called(model, 'The model')} {why}: its layers cannot be compared one by one. `evaluate` and `bench` run it as "
+            "a whole."
         )
 
 

@@ -89,7 +89,7 @@ def evaluate(
     if against is not None and samples.labelled and (why := _other_classes(networks, samples)):
         tell(f"{why} So the two are compared without labels.")
         samples = samples.unlabelled()
-    measures = "an accuracy" if samples.labelled else ""
+    measures = "an accuracy" if samples.labelled and isinstance(samples, ImageSet) else ""
     networks = settle_predictors(networks, preprocess, measures=measures)
     said = collect(networks, samples, workers=workers, resume=resume, progress=progress)
     return _evaluation(said, tuple(dict.fromkeys(describe(network.info.preprocess) for network in networks)))

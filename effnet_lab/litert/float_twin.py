@@ -36,7 +36,8 @@ def float_twin(model: Path | str | bytes) -> bytes:
         stored.inputs = [same.get(int(i), int(i)) for i in stored.inputs]
     main.outputs = [same.get(int(i), int(i)) for i in main.outputs]
     tree.metadata = [entry for entry in tree.metadata or [] if entry.name == b"min_runtime_version"]
-    used = {stored.buffer for stored in main.tensors} | {entry.buffer for entry in tree.metadata}
+    used = {stored.buffer for graph in tree.subgraphs for stored in graph.tensors}
+    used |= {entry.buffer for entry in tree.metadata}
     for i, buffer in enumerate(tree.buffers):
         if i not in used:
             buffer.data = None  # the integer weights

@@ -20,6 +20,7 @@ from effnet_lab.names import UserError
 _OP_NAMES = {value: name.lower() for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
 _KINDS = {"conv_2d": "conv", "depthwise_conv_2d": "depthwise", "fully_connected": "dense"}
 _WITH_STATE = ("var_handle", "svdf", "lstm", "rnn", "unidirectional_sequence_lstm", "unidirectional_sequence_rnn")
+_WITH_GRAPHS = ("while", "if", "call", "call_once", "stablehlo_while", "stablehlo_composite")
 CHANGES_OF_TYPE = ("quantize", "dequantize", "cast")  # ops that move a value between types and compute nothing
 
 
@@ -104,6 +105,11 @@ class Graph:
     def keeps_state(self) -> bool:
         """Whether an answer depends on what was asked before."""
         return any(op.kind in _WITH_STATE for op in self.ops)
+
+    @cached_property
+    def calls_graphs(self) -> bool:
+        """Whether an op runs another graph of the file: a loop, a branch."""
+        return any(op.kind in _WITH_GRAPHS for op in self.ops)
 
     def weights(self, op: Op) -> Tensor | None:
         """The kernel of a convolution or dense layer; None for other ops."""

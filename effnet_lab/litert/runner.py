@@ -28,14 +28,20 @@ KERNELS = {  # which implementation computes; results differ by up to about 1 dB
 
 
 _CUSTOM = re.compile(r"unresolved custom op: ([^\s.]+)")
-_SENTENCE = re.compile(r"(?<=[\w)\]])\.(?=[A-Za-z])")  # LiteRT puts its sentences together without a space
+_FLEX = re.compile(r"\((Flex\w+)\)")
+_SENTENCE = re.compile(r"(?<=[\w)\]])\.(?=[A-Z])")  # LiteRT puts its sentences together without a space
 
 
 def in_short(said: str) -> str:
     """The first two sentences of what the interpreter says; it can say the same of a hundred tensors."""
     if op := _CUSTOM.search(said):
-        hint = ": the file was compiled for the Edge TPU, give the one that it was made from" if "edgetpu" in op[1] else ""
+        hint = (
+            ": the file was compiled for the Edge TPU, give the one that it was made from" if "edgetpu" in op[1] else ""
+        )
         return f"there is no kernel for its custom op {op[1][:60]!r} here{hint}"
+    if "Select TensorFlow op" in said:
+        names = ", ".join(dict.fromkeys(_FLEX.findall(said)))[:60]
+        return f"it holds ops of TensorFlow itself ({names or 'Flex'}); convert it again with built-in ops only"
     lines = said.strip().splitlines() or ["it does not say why"]
     return ". ".join(_SENTENCE.split(lines[0])[:2]).rstrip(".")[:200]
 
@@ -145,7 +151,9 @@ class Runner:
 
     def _only(self, ends: tuple[Tensor, ...], what: str) -> Tensor:
         if len(ends) != 1:
-            raise UserError(f"{self._name!r} has {len(ends)} {what}; exactly one is needed here.")
+            raise UserError(
+                f"{self._name!r} has {len(ends)} {what}; exactly one is needed here. `bench` and `evaluate --against` take any."
+            )
         return ends[0]
 
     @property
@@ -167,7 +175,7 @@ class Runner:
                 takes = tensor.shape[1:] if tensor.shape[:1] == (1,) else tensor.shape
                 what = "images" if len(takes) == 3 else "values"
                 raise UserError(f"The model takes {what} of shape {takes}. Got {array.shape}.")
-            self._interpreter.set_tensor(tensor.index, to_codes(array, tensor).reshape(tensor.shape))
+            self._interpreter.set_tensor(tensor.index, fed(array, tensor))
 
     def reset(self) -> None:
         """Forget what earlier runs left behind in a network with a state."""
@@ -216,6 +224,11 @@ class Runner:
         self.feed(*values)
         self.invoke()
         return [self.activation(tensor) for tensor in self.outputs]
+
+
+def fed(values: NDArray[Any], tensor: Tensor) -> NDArray[Any]:
+    """Real values of one sample as an input of the network takes them: its type and its shape."""
+    return to_codes(values, tensor).reshape(tensor.shape)
 
 
 def to_codes(values: NDArray[Any], tensor: Tensor) -> NDArray[Any]:

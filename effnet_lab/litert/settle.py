@@ -16,7 +16,7 @@ from effnet_lab.names import UserError
 _SAID: set[str] = set()
 
 
-def settle(info: ModelInfo, stated: Stated = None, *, measures: str = "") -> ModelInfo:
+def settle(info: ModelInfo, stated: Stated = None, *, measures: str = "", shown: object = None) -> ModelInfo:
     """The network's card with the preprocessing that it is fed with.
 
     Parameters
@@ -27,6 +27,8 @@ def settle(info: ModelInfo, stated: Stated = None, *, measures: str = "") -> Mod
     measures : str
         What would come out wrong if the values were guessed wrong ("an accuracy", "a calibration"): then a guess is
         refused, unless the user allows it. Empty: the guess is said on standard error.
+    shown : ImageSet or ArraySet, optional
+        What the network is fed with: arrays go in as they are, so that a guess about pictures spoils nothing.
 
     Raises
     ------
@@ -41,7 +43,7 @@ def settle(info: ModelInfo, stated: Stated = None, *, measures: str = "") -> Mod
     chosen = stated if isinstance(stated, Preprocess) else stated.over(found) if stated else found
     _require_fit(info.model, found, chosen)
     allowed = isinstance(stated, StatedInput) and stated.guess
-    if chosen.origin == "guessed":
+    if chosen.origin == "guessed" and not isinstance(shown, ArraySet):
         if measures and not allowed:
             raise UserError(
                 f"Nothing says which values {info.model} takes; {measures} at {tone(chosen)} would be a guess. State "

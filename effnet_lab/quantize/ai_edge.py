@@ -12,6 +12,7 @@ from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
 from ai_edge_quantizer.quantizer import Quantizer
 from ai_edge_quantizer.recipe import AlgorithmName
 
+from effnet_lab.litert.flatbuffer import parse
 from effnet_lab.litert.graph import Graph, read_graph
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.names import UserError, lookup
@@ -27,6 +28,7 @@ CLIPPING = {  # of weights that get integers: the largest one fits, or a few are
     "minmax": AlgorithmName.MIN_MAX_UNIFORM_QUANT,
     "octav": AlgorithmName.OCTAV,  # Sakr et al., "Optimal Clipping and Magnitude-aware Differentiation", ICML 2022
 }
+_REFUSALS = (ValueError, KeyError, IndexError, TypeError, NotImplementedError, RuntimeError, AssertionError)
 _DEAD = 1e-6  # a tensor that never left this neighbourhood of zero holds no information
 
 
@@ -57,6 +59,11 @@ def requantize(
     if {scheme.name for scheme in chosen.values()} == {FLOAT32.name}:
         return float_content
     recipe.require_backend(AI_EDGE)
+    if recipe.calibrated and len(parse(float_content).subgraphs) > 1:
+        raise UserError(
+            "The file has several graphs (loops, branches or signatures), and only the first was calibrated. Ask for float16 or "
+            "dynamic."
+        )
     statistics = _statistics(graph, ranges or {}) if recipe.calibrated else None
     with quiet(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors.*")  # the tool means to
@@ -69,7 +76,13 @@ def requantize(
             )  # a scope: the outputs' names, each with a ;
         for end in _ENDS:
             _add(quantizer, ".*", end, recipe.base, algorithm)
-        result = quantizer.quantize(statistics, enable_progress_bar=False, enable_progress_report=False)
+        try:
+            result = quantizer.quantize(statistics, enable_progress_bar=False, enable_progress_report=False)
+        except _REFUSALS as error:
+            said = next(iter(str(error).splitlines()), "") or type(error).__name__
+            raise UserError(
+                f"The AI Edge Quantizer cannot quantize this network: {said[:160]}. Try another format."
+            ) from None
     return bytes(result.quantized_model)
 
 
@@ -95,14 +108,17 @@ def _add(quantizer: Quantizer, scope: str, op: TFLOperationName, scheme: Scheme,
 def _statistics(graph: Graph, ranges: Ranges) -> dict[str, dict[str, np.ndarray]]:
     """Ranges in the form of the tool's own calibration result."""
     layers = layer_names(graph)
-    inputs = {graph.tensors[index].name for index in graph.inputs}
+    wanted = {graph.tensors[index].name: ranges.get(graph.tensors[index].name) for index in graph.inputs}
+    for op in graph.computing_ops:  # further outputs that nobody reads have no range of their own
+        first, *others = (graph.tensors[index].name for index in op.outputs)
+        wanted |= {name: ranges.get(name, ranges.get(first)) for name in (first, *others)}
     statistics = {}
-    for name in (*inputs, *layers):
-        if name not in ranges:
+    for name, ends in wanted.items():
+        if ends is None:
             raise UserError(
                 f"There is no calibration range for {layers.get(name, name)!r}. Collect the statistics on this very network."
             )
-        low, high = (float(end) for end in ranges[name])
+        low, high = (float(end) for end in ends)
         if not (math.isfinite(low) and math.isfinite(high)):
             raise UserError(
                 f"The range of {layers.get(name, name)!r} is {low:g} to {high:g}: not finite. Correct the weights."

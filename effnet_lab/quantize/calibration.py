@@ -12,7 +12,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from effnet_lab import frames
 from effnet_lab.images import Preprocess, Samples
 from effnet_lab.images.imageset import digest
-from effnet_lab.litert import Graph, Runner
+from effnet_lab.litert import Graph, Runner, Tensor
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.litert.samples import Sample, read_each, team_of
+from effnet_lab.litert.soundness import OPAQUE
 from effnet_lab.names import UserError, lookup
 from effnet_lab.paths import write_or_keep
 from effnet_lab.quantize.range_choice import BINS, METHODS
@@ -142,7 +143,7 @@ def collect(
     if len(images) == 0:
         raise UserError(f"{images.name} has no calibration images. Give another source.")
     runner = Runner(float_content, keep_all=True)
-    tensors = [*runner.inputs, *(runner.graph.tensors[op.outputs[0]] for op in runner.graph.computing_ops)]
+    tensors = [*runner.inputs, *_computed(runner.graph)]
     names = layer_names(runner.graph)
     ends = {tensor.name: INPUT for tensor in runner.inputs} if len(runner.inputs) == 1 else {}
     layers = tuple(names.get(tensor.name, ends.get(tensor.name, tensor.name)) for tensor in tensors)
@@ -176,6 +177,15 @@ def collect(
         exponent=exponent.astype(np.int16),
         counts=counts.astype(np.uint32),
     )
+
+
+def _computed(graph: Graph) -> Iterator[Tensor]:
+    """What the ops make: the first output of each, and the others where somebody reads them; no text and no handle."""
+    read = {*graph.outputs, *(index for op in graph.ops for index in op.inputs)}
+    for op in graph.computing_ops:
+        for index in op.outputs[:1] + tuple(i for i in op.outputs[1:] if i in read):
+            if graph.tensors[index].dtype != OPAQUE:
+                yield graph.tensors[index]
 
 
 def network_digest(graph: Graph) -> str:

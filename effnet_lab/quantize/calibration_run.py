@@ -99,7 +99,7 @@ def _collect(
 ) -> Statistics:
     """Statistics of the float network on the images."""
     given = float_file(weights, variant, size_px=stated_side(preprocess))
-    info = settle(given.info, preprocess, measures="a calibration")
+    info = settle(given.info, preprocess, measures="a calibration", shown=images)
     ranging = Ranging(images=images).fitted(given.content, info)
     ranging.require_size(info.preprocess)
     return ranging.measure(given.content, info.preprocess, progress, workers)

@@ -184,7 +184,8 @@ class _Asked:
         if not wanted or ranging.images is None:
             raise UserError(f"A certificate is of static files by {AI_EDGE}, with images. Use --backend {AI_EDGE}.")
         given = float_file(self.weights, self.variant)
-        content, info = with_unique_names(given.content), settle(given.info, preprocess, measures="a calibration")
+        info = settle(given.info, preprocess, measures="a calibration", shown=ranging.images)
+        content = with_unique_names(given.content)
         fitted = ranging.fitted(content, info)
         statistics, images = fitted.measure(content, info.preprocess, progress), fitted.images
         assert images is not None

@@ -108,7 +108,7 @@ def write_each(
     given = float_file(network, keep_quantized=True)
     if (scheme := read_graph(given.content).scheme) != FLOAT32.name:
         raise UserError(f"{network} is {scheme}. Only a float32 file can be requantized.")
-    info = settle(given.info, preprocess, measures=_measures(wanted))
+    info = settle(given.info, preprocess, measures=_measures(wanted), shown=ranging.images)
     jobs = _jobs(info.model, wanted, out)
     _check(jobs, ranging, io)
     if any(job.backend != AI_EDGE for job in jobs):

@@ -103,7 +103,7 @@ def mixed_precision(
     if max_drop is not None and len(images) < ONLY_FEW:
         raise UserError(f"A drop is tested on at least {ONLY_FEW} images. {images.name} holds {len(images)}.")
     calibrating = calibration_images(calibration, limit=limit)
-    source = start_from(weights, variant, preprocess, measures="a choice of precisions")
+    source = start_from(weights, variant, preprocess, measures="a choice of precisions", shown=calibrating)
     beside = Path(out).with_suffix(".search") if out is not None else None
     with working_folder(Path(resume) if resume is not None else beside) as folder:
         workshop = Workshop(

@@ -117,7 +117,7 @@ def repair(
     require_source(weights)
     images = open_samples(data, limit=None if isinstance(data, ImageSet | ArraySet) else limit_data)
     calibrating = calibration_images(calibration, limit=limit)
-    source = start_from(weights, variant, preprocess, measures="a repair")
+    source = start_from(weights, variant, preprocess, measures="a repair", shown=calibrating)
     if not images.labelled:
         images = _as_answered(images, source, preprocess, workers)
     fixing, judging = split_held_out(as_taken(calibrating, source.content, source.info))

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from effnet_lab.quantize.float_file import Network
 
 
-def start_from(network: Network, variant: str | None, preprocess: Stated, *, measures: str) -> FloatFile:
+def start_from(
+    network: Network, variant: str | None, preprocess: Stated, *, measures: str, shown: object = None
+) -> FloatFile:
     """The float32 file, every tensor with a name of its own, and what is stated of the input written into it.
 
     Of a quantized .tflite file, of any architecture, it is the twin that has its dequantized weights.
@@ -27,10 +29,12 @@ def start_from(network: Network, variant: str | None, preprocess: Stated, *, mea
     preprocess : StatedInput or Preprocess, optional
     measures : str
         What a guessed preprocessing would spoil.
+    shown : ImageSet or ArraySet, optional
+        What it is calibrated with, see `litert.settle`.
     """
     if variant is None and is_tflite(network) and not is_float_tflite(network):
         source = FloatFile(content=float_twin(network), info=float_card(read_info(network)))
     else:
         source = float_file(network, variant, size_px=stated_side(preprocess))
-    info = settle(source.info, preprocess, measures=measures)
+    info = settle(source.info, preprocess, measures=measures, shown=shown)
     return FloatFile(content=embed_info(with_unique_names(source.content), info), info=info)

@@ -27,6 +27,7 @@ from effnet_lab.analysis.repair.walk_values import OpRunner, Values, fake_quanti
 from effnet_lab.litert import Op
 from effnet_lab.litert.kernel_codes import KernelCodes
 from effnet_lab.litert.options import options_of
+from effnet_lab.litert.runner import fed
 from effnet_lab.litert.surgery import Source
 
 POSITIONS = 200  # of each image that are looked at
@@ -141,7 +142,7 @@ class RoundWalk:
         graph = self._source.graph
         samples = samples[: max(MEMORY // (2 * max(graph.peak_activation_bytes, 1)), FEWEST)]
         exact: list[Values] = [
-            {i: values.reshape(graph.tensors[i].shape) for i, values in zip(graph.inputs, sample, strict=True)}
+            {i: fed(values, graph.tensors[i]) for i, values in zip(graph.inputs, sample, strict=True)}
             for sample in samples
         ]
         so_far: list[Values] = [dict(state) for state in exact]
