@@ -43,6 +43,8 @@ HEAVY = {  # libraries that only some rooms may load
     "plotly": {"view", "regress"},
     "ipywidgets": {"view"},
     "papermill": {"regress"},
+    "distributed": {"regress"},
+    "pyarrow": {"regress"},
     "typer": {"cli"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -224,7 +226,7 @@ def loaded_by(statement: str) -> set[str]:
         ("from effnet_lab.evaluate import classify", {"tensorflow", "pandas", "ai_edge_litert"}),
         ("import effnet_lab.view", {"tensorflow", "papermill", "ai_edge_litert"}),
         ("import effnet_lab.litert", {"tensorflow", "tf_keras"}),
-        ("import effnet_lab.regress", {"tensorflow", "papermill", "plotly"}),
+        ("import effnet_lab.regress", {"tensorflow", "papermill", "plotly", "distributed", "yaml"}),
     ],
 )
 def test_what_is_loaded(statement, absent):
@@ -235,7 +237,7 @@ QUESTIONS = {  # `import effnet_lab as el` offers them all, and nothing else but
     "variants", "search", "build_model", "load_model", "save_model", "train", "export", "calibrate", "layer_error",
     "verdicts", "lint", "explain", "repair", "evaluate", "compare", "classify", "features", "audit_preprocess", "bench",
     "profile", "footprint", "ethosu", "tradeoffs", "choose", "scaling_study", "run_notebooks", "check", "bless",
-    "mixed_precision",
+    "mixed_precision", "sweep", "report_on",
 }  # fmt: skip
 
 

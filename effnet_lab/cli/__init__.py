@@ -24,6 +24,7 @@ from effnet_lab.cli import (
     repairing,
     serving,
     studying,
+    sweeping,
     training,
     verdicts,
 )
@@ -55,6 +56,7 @@ for room in (
     choosing,
     inspecting,
     notebooks,
+    sweeping,
     serving,
 ):
     for command in room.COMMANDS:

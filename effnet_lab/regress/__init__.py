@@ -9,10 +9,16 @@ from effnet_lab.regress.own_file import inspect_file, write_inspector
 from effnet_lab.regress.parameters import Parameter, check_parameters, read_parameters
 from effnet_lab.regress.recording import read_frame, record, record_figure
 from effnet_lab.regress.report import write_report
+from effnet_lab.regress.reporting import report_on
 from effnet_lab.regress.run import NotebookRun, run_notebooks
 from effnet_lab.regress.servers import serve_app, serve_lab
 from effnet_lab.regress.showing import recording
 from effnet_lab.regress.suspects import layer_summary
+from effnet_lab.regress.sweeps.reading import SweepTables, read_sweep
+from effnet_lab.regress.sweeps.results import read_results
+from effnet_lab.regress.sweeps.schedule import SweepStoppedError
+from effnet_lab.regress.sweeps.snakefile import write_snakefile
+from effnet_lab.regress.sweeps.sweep import SweepRun, sweep
 from effnet_lab.regress.work_folder import WorkFolder, prepare_work_folder
 
 __all__ = [
@@ -21,6 +27,9 @@ __all__ = [
     "NotebookError",
     "NotebookRun",
     "Parameter",
+    "SweepRun",
+    "SweepStoppedError",
+    "SweepTables",
     "WorkFolder",
     "bless",
     "check",
@@ -31,13 +40,18 @@ __all__ = [
     "prepare_work_folder",
     "read_frame",
     "read_parameters",
+    "read_results",
+    "read_sweep",
     "record",
     "record_figure",
     "recording",
+    "report_on",
     "run_notebooks",
     "serve_app",
     "serve_lab",
     "summary",
+    "sweep",
     "write_inspector",
     "write_report",
+    "write_snakefile",
 ]

@@ -1,12 +1,17 @@
-"""What every kernel is started with, and the cure for notebooks with widgets that stall when nobody is watching."""
+"""How kernels are started, without ports, and the cure for notebooks with widgets that stall when nobody is watching."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from queue import Empty
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jupyter_client.manager import AsyncKernelManager
 
 KERNEL_ENVIRONMENT = {
     "PLOTLY_RENDERER": "plotly_mimetype",  # 136 kB for six figures, where "notebook" takes 5.2 MB
@@ -14,6 +19,46 @@ KERNEL_ENVIRONMENT = {
     "JUPYTER_PREFER_ENV_PATH": "1",  # this interpreter's python3 kernel, not one registered in the user's home
 }
 SLICE_S = 0.2  # a lost wake-up costs at most this
+SAID = "said.txt"  # what the kernel wrote to its file descriptors
+LONGEST_SOCKET = 100  # characters; the name of a Unix socket has 107 at most, 103 on macOS
+
+
+def kernel_manager(
+    folder: Path, environment: Mapping[str, str], started: Callable[[int], object]
+) -> type[AsyncKernelManager]:
+    """A class of kernel managers whose one kernel talks over sockets in `folder`: no ports that two could choose at once.
+
+    Parameters
+    ----------
+    folder : Path
+        Short, and the kernel's own. On Windows, or where the folder's name is too long for a socket, ports it is.
+    environment : mapping
+        Set for the kernel, beside that of this process.
+    started : callable
+        Is given the process number of the kernel.
+    """
+    from jupyter_client.manager import AsyncKernelManager
+
+    file = folder / "k.json"
+    sockets = os.name == "posix" and len(str(file)) <= LONGEST_SOCKET
+
+    class SocketKernelManager(AsyncKernelManager):
+        """Starts one kernel, and says which process it is."""
+
+        async def _async_start_kernel(self, **options: Any) -> None:
+            self.connection_file = str(file)
+            if sockets:
+                self.transport, self.ip = "ipc", str(file.with_suffix("")) + "-ipc"
+            with (folder / SAID).open("wb") as said:  # what libraries write past Python is for nobody's terminal
+                streams = {"stdout": said, "stderr": said}
+                await super()._async_start_kernel(env=os.environ | environment, **streams, **options)
+            pid = getattr(self.provisioner, "pid", None)
+            if pid:
+                started(pid)
+
+        start_kernel = _async_start_kernel
+
+    return SocketKernelManager
 
 
 @contextmanager

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from effnet_lab.names import UserError, lookup, suggest
 from effnet_lab.paths import notebooks_dir, scratch_folder, write_atomically
-from effnet_lab.regress.kernel import KERNEL_ENVIRONMENT, sliced_polling
+from effnet_lab.regress.execution import DISK, USER, Failure, Limits, execute
 from effnet_lab.regress.manifest import forget_shown
 from effnet_lab.regress.parameters import Parameter, check_parameters, read_parameters
 from effnet_lab.regress.recording import forget
-from effnet_lab.regress.showing import NOTEBOOK
 from effnet_lab.regress.widget_state import keep_valid_widgets
 
 PROFILES = {  # profile -> seconds that one cell may take; None: as long as it needs
@@ -24,7 +20,6 @@ PROFILES = {  # profile -> seconds that one cell may take; None: as long as it n
 }
 FIRST_STEPS = "00_first_steps.ipynb"  # for readers; a run of everything leaves it out
 STANDARD = ("profile", "out_dir")  # parameters of every notebook, set by the runner
-_KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=50"]  # below, it reports how a run ends a kernel as an error
 
 
 class NotebookError(RuntimeError):
@@ -119,50 +114,20 @@ def _known(given: Mapping[str, object], declared: Mapping[str, Parameter]) -> di
 
 def _run(source: Path, values: Mapping[str, object], target: Path, timeout_s: int | None, progress: bool) -> Path:
     """Execute one notebook beside its target, then let it take the name, also when a cell failed."""
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
-
     with scratch_folder() as folder:
         draft = folder / source.name
-        failure: Any = None
-        try:
-            _execute(source, draft, values, timeout_s, progress)
-        except (PapermillExecutionError, CellTimeoutError, DeadKernelError) as error:
-            failure = error
-        _save(draft, target, source.name)
+        failure = execute(source, draft, values, limits=Limits(cell_s=timeout_s), bar=progress)
+        save_notebook(draft, target, source.name)
+        _trust(target)
     if failure is None:
         return target
-    if getattr(failure, "ename", "") in _user_errors():
-        raise UserError(failure.evalue)
-    raise NotebookError(f"{_where(failure, target)} (the executed notebook: {target})") from failure
+    if failure.kind in (USER, DISK):
+        raise UserError(failure.message)
+    raise NotebookError(f"{where(failure, target)} (the executed notebook: {target})")
 
 
-def _user_errors(kind: type[UserError] = UserError) -> set[str]:
-    """Names of the errors that are the user's; a kernel hands over no more than the name."""
-    return {kind.__name__, *(name for child in kind.__subclasses__() for name in _user_errors(child))}
-
-
-def _execute(source: Path, draft: Path, values: Mapping[str, object], timeout_s: int | None, progress: bool) -> None:
-    """Papermill, with what a widget needs when nobody is watching."""
-    import papermill
-
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # after Ctrl-C the kernel's death is nobody's task any more
-    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of `int | None`, which our own parser reads
-    with sliced_polling(), _environment(KERNEL_ENVIRONMENT | {NOTEBOOK: source.stem}):
-        papermill.execute_notebook(
-            source,
-            draft,
-            parameters=dict(values),
-            kernel_name="python3",
-            progress_bar={"desc": source.stem, "unit": "cell", "leave": True} if progress else False,
-            execution_timeout=timeout_s,
-            iopub_timeout=60,  # nbclient's 4 s are too short on a loaded machine
-            extra_arguments=_KERNEL_ARGUMENTS,
-        )
-
-
-def _save(draft: Path, target: Path, name: str) -> None:
-    """Clean the draft (no paths of this machine, no broken widgets), put it in place and trust it."""
+def save_notebook(draft: Path, target: Path, name: str) -> None:
+    """Clean the draft (no paths of this machine, no broken widgets), and put it in place."""
     import nbformat
 
     if not draft.exists():  # the kernel never started
@@ -171,7 +136,6 @@ def _save(draft: Path, target: Path, name: str) -> None:
     keep_valid_widgets(notebook)
     notebook.metadata.papermill.update(input_path=name, output_path=name)
     write_atomically(target, nbformat.writes(notebook).encode())
-    _trust(target)
 
 
 def _trust(path: Path) -> None:
@@ -179,32 +143,21 @@ def _trust(path: Path) -> None:
     import nbformat
     from nbformat.sign import NotebookNotary
 
+    if not path.exists():
+        return
     with suppress(OSError):  # a home that cannot be written to: the notebook shows text in place of widgets
         notary = NotebookNotary()
         notary.sign(nbformat.read(path, as_version=4))
         notary.store.close()
 
 
-def _where(failure: Any, executed: Path) -> str:
+def where(failure: Failure, executed: Path) -> str:
     """Notebook, cell and the last line of what went wrong."""
     import nbformat
 
-    if hasattr(failure, "ename"):
-        last = (str(failure.evalue).strip().splitlines() or [""])[-1]
-        return f"Notebook {executed.stem}, cell [{failure.exec_count}]: {failure.ename}: {last}"
-    cells = nbformat.read(executed, as_version=4).cells if executed.exists() else []
-    begun = [cell for cell in cells if cell.metadata.get("papermill", {}).get("start_time")]
-    cell = f", cell {begun[-1].source.strip().splitlines()[0]!r}" if begun else ""  # no reply, so it has no number
-    return f"Notebook {executed.stem}{cell}: {type(failure).__name__}: {str(failure).strip().splitlines()[0]}"
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for the kernels started inside the context."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+    if failure.number is not None:
+        return f"Notebook {executed.stem}, cell [{failure.number}]: {failure.name}: {failure.message}"
+    cells = nbformat.read(executed, as_version=4).cells if failure.cell >= 0 and executed.exists() else []
+    source = cells[failure.cell].source.strip() if cells else ""
+    cell = f", cell {source.splitlines()[0]!r}" if source else ""  # no reply, so it has no number
+    return f"Notebook {executed.stem}{cell}: {failure.name}: {failure.message}"

@@ -64,7 +64,7 @@ def write_report(out: str | Path, *, moved: Checked | None = None) -> Path:
     if not frames and not chapters:
         raise UserError(f"Nothing was recorded in {out}. Run the notebooks first: effnet-lab run --out {out}.")
     figures = _figures(out, chapters)
-    page = _template().render(
+    page = report_template().render(
         title=_title(out),
         answers=_first_screen(read_answers(out)),
         comparison=_comparison(out, moved),
@@ -76,7 +76,9 @@ def write_report(out: str | Path, *, moved: Checked | None = None) -> Path:
         table_style=STYLE,
         table_script=SCRIPT,
         dark_style=f"@media screen and (prefers-color-scheme: dark) {{ {dark_style('.report')} }}",
-        plotly_js=_plotly_js(),
+        plotly_js=plotly_script(),
+        packed_js="",
+        results="",
     )
     write_atomically(out / REPORT, page.encode())
     return out / REPORT
@@ -88,7 +90,8 @@ def _title(out: Path) -> str:
     return f"{models[0]}: effnet-lab report" if len(models) == 1 else "effnet-lab report"
 
 
-def _template() -> jinja2.Template:
+def report_template() -> jinja2.Template:
+    """The page of a report, with what it needs left open."""
     from jinja2 import Environment, StrictUndefined
 
     source = files("effnet_lab.regress").joinpath("report.html.j2").read_text(encoding="utf-8")
@@ -96,7 +99,8 @@ def _template() -> jinja2.Template:
     return made.from_string(source)
 
 
-def _plotly_js() -> str:
+def plotly_script() -> str:
+    """The whole of plotly.js."""
     from plotly.offline import get_plotlyjs
 
     return str(get_plotlyjs())

@@ -1,0 +1,1 @@
+"""Sweeps: one notebook at every point of a grid, each point finished once, whatever dies meanwhile."""

@@ -1,0 +1,151 @@
+"""Sweeps of a trivial notebook in processes that are killed: how they are started, hurt and looked at afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import psutil
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = ROOT / "tests" / "notebooks" / "tiny.ipynb"
+MARK = "EFFNET_LAB_DRILL"  # environment variable: what a drill started, and what that started
+PATIENCE_S = 300  # a busy machine is no failure
+COMMAND = [sys.executable, "-c", "from effnet_lab.cli import main; main()"]
+
+
+def write_grid(path: Path, n: int, **fixed: object) -> Path:
+    """A grid of n points of the trivial notebook."""
+    path.write_text(json.dumps({"grid": {"x": [float(i) for i in range(n)]}, "fixed": fixed}))
+    return path
+
+
+class Drill:
+    """One sweep, its folder, and every process that comes of it."""
+
+    def __init__(self, folder: Path, n: int, *arguments: str, **fixed: object) -> None:
+        self.n, self.out = n, folder / "out"
+        self.log = folder / "runs.txt"
+        self.grid = write_grid(folder / "grid.json", n, log=str(self.log), **fixed)
+        self.arguments = arguments
+        self.mark = uuid.uuid4().hex
+        self.environment = os.environ | {
+            MARK: self.mark,
+            "PYTHONPATH": str(ROOT),
+            "JUPYTER_DATA_DIR": str(folder / "jupyter"),
+        }
+
+    def command(self, *more: str) -> list[str]:
+        return [*COMMAND, "sweep", str(TINY), "--grid", str(self.grid), "--out", str(self.out), *self.arguments, *more]
+
+    def start(self, *more: str, command: list[str] | None = None) -> subprocess.Popen[str]:
+        """The sweep, or another command of the drill, in the background."""
+        return subprocess.Popen(
+            command or self.command(*more),
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def resume(self, *, arguments: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        """The same command again, to its end."""
+        self.arguments = arguments
+        return subprocess.run(self.command(), env=self.environment, text=True, capture_output=True, timeout=PATIENCE_S)
+
+    def processes(self, words: str = "") -> list[psutil.Process]:
+        """Those of the drill whose command line has these words."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get(MARK) == self.mark and words in " ".join(process.cmdline()):
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
+
+    def n_finished(self) -> int:
+        return len(list((self.out / "points").glob("*/point.json")))
+
+    def wait_for(self, what: Callable[[], object], running: subprocess.Popen[str]) -> None:
+        """Until it is so, or the sweep has ended."""
+        end = time.monotonic() + PATIENCE_S
+        while not what() and running.poll() is None:
+            assert time.monotonic() < end, "it never came to that"
+            time.sleep(0.05)
+
+    def kill_one(self, words: str, rng: random.Random, running: subprocess.Popen[str]) -> bool:
+        """Kill -9 a process of that kind, some random time after one is there."""
+        self.wait_for(lambda: self.processes(words), running)
+        time.sleep(rng.uniform(0, 1.5))
+        victims = self.processes(words)
+        if victims:
+            os.kill(rng.choice(victims).pid, signal.SIGKILL)
+        return bool(victims)
+
+    def assert_nothing_is_left(self) -> None:
+        """No process, within the seconds that a kernel takes to see that its parent is gone."""
+        end = time.monotonic() + 30
+        while self.processes() and time.monotonic() < end:
+            time.sleep(0.2)
+        assert [process.cmdline() for process in self.processes()] == []
+
+    def assert_whole(self, *, finished: int | None = None) -> None:
+        """Every file parses; every point is there once, or listed as failed."""
+        assert_files_parse(self.out)
+        if finished is not None:
+            assert self.n_finished() == finished
+            table = pd.read_parquet(self.out / "results")
+            runs = table[(table["frame"] == "point") & (table["what"] == "seconds")]
+            assert runs["point"].is_unique
+            assert (runs["status"] == "finished").sum() == finished
+            done = table[(table["what"] == "top1") & (table["status"] == "finished")]
+            assert sorted(done["value"]) == sorted(x * x / 100 for x in done["x"])
+            assert len(done) == finished
+
+
+@contextlib.contextmanager
+def dask_processes(drill: Drill, workers: int) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A scheduler and workers as a user starts them, in processes of their own: the address, and the scheduler."""
+    dask, place = [sys.executable, "-m", "dask"], drill.grid.with_name("scheduler.json")
+    options = ["--scheduler-file", str(place)]
+    started = [
+        drill.start(command=[*dask, "scheduler", *options, "--port", "0", "--no-dashboard", "--host", "127.0.0.1"])
+    ]
+    try:
+        drill.wait_for(place.exists, started[0])
+        for _ in range(workers):
+            started.append(drill.start(command=[*dask, "worker", *options, "--nthreads", "1", "--no-dashboard"]))
+        yield json.loads(place.read_text())["address"], started[0]
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.communicate()
+
+
+def assert_files_parse(folder: Path) -> None:
+    for path in files(folder, "points", "failed", "results"):
+        if path.suffix == ".ipynb":
+            nbformat.validate(nbformat.read(path, as_version=4))
+        elif path.suffix == ".json":
+            json.loads(path.read_bytes())
+        elif path.suffix == ".parquet":
+            assert len(pd.read_parquet(path))
+        elif path.suffix == ".csv":
+            assert len(pd.read_csv(path))
+
+
+def files(folder: Path, *rooms: str) -> Iterable[Path]:
+    return (path for room in rooms for path in (folder / room).rglob("*") if path.is_file() and path.name[0] != ".")
