@@ -33,7 +33,7 @@ _ROOMS = {
     "studies": (
         "bench", "choose", "ethosu", "footprint", "mixed_precision", "profile", "repair", "scaling_study", "tradeoffs",
     ),
-    "regress": ("bless", "check", "report_on", "run_notebooks", "sweep"),
+    "regress": ("bisect", "bless", "check", "check_latency", "report_on", "run_notebooks", "sweep"),
 }  # fmt: skip
 
 __all__ = offer(__name__, _ROOMS)

@@ -36,8 +36,7 @@ class Drill:
 
     def __init__(self, folder: Path, n: int, *arguments: str, **fixed: object) -> None:
         self.n, self.out = n, folder / "out"
-        self.log = folder / "runs.txt"
-        self.grid = write_grid(folder / "grid.json", n, log=str(self.log), **fixed)
+        self.grid = write_grid(folder / "grid.json", n, **fixed)
         self.arguments = arguments
         self.mark = uuid.uuid4().hex
         self.environment = os.environ | {
@@ -79,15 +78,17 @@ class Drill:
         return len(list((self.out / "points").glob("*/point.json")))
 
     def wait_for(self, what: Callable[[], object], running: subprocess.Popen[str]) -> None:
-        """Until it is so, or the sweep has ended."""
+        """Until it is so; the sweep must not end before."""
         end = time.monotonic() + PATIENCE_S
-        while not what() and running.poll() is None:
+        while not what():
+            assert running.poll() is None, running.communicate()
             assert time.monotonic() < end, "it never came to that"
             time.sleep(0.05)
 
     def kill_one(self, words: str, rng: random.Random, running: subprocess.Popen[str]) -> bool:
         """Kill -9 a process of that kind, some random time after one is there."""
-        self.wait_for(lambda: self.processes(words), running)
+        while not self.processes(words) and running.poll() is None:
+            time.sleep(0.05)
         time.sleep(rng.uniform(0, 1.5))
         victims = self.processes(words)
         if victims:

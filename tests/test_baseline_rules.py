@@ -87,6 +87,9 @@ def test_rules_say_themselves():
 # A number beside its baseline: frame, column, baseline, what may come of it, what may not. The allowances are a promise.
 ALLOWANCES = [
     ("layer_error", "sqnr_accumulated_db", 30.0, (29.0, 31.0), (28.99, 31.01)),
+    ("layer_error", "float_min", -8.0, (-7.992, -8.008), (-7.991, -8.009)),
+    ("layer_error", "float_max", 0.5, (0.501, 0.499), (0.5011, 0.4989)),
+    ("layer_error", "scale", 0.02, (0.02002, 0.01998), (0.020021, 0.019979)),
     ("layer_error", "weight_sqnr_db", 40.0, (39.9, 40.1), (39.89, 40.11)),
     ("layer_error", "weight_worst_channel_sqnr_db", 40.0, (39.9, 40.1), (39.89, 40.11)),
     ("layer_effect", "sqnr_effect_db", 40.0, (39.0, 41.0), (38.99, 41.01)),

@@ -237,7 +237,7 @@ QUESTIONS = {  # `import effnet_lab as el` offers them all, and nothing else but
     "variants", "search", "build_model", "load_model", "save_model", "train", "export", "calibrate", "layer_error",
     "verdicts", "lint", "explain", "repair", "evaluate", "compare", "classify", "features", "audit_preprocess", "bench",
     "profile", "footprint", "ethosu", "tradeoffs", "choose", "scaling_study", "run_notebooks", "check", "bless",
-    "mixed_precision", "sweep", "report_on",
+    "mixed_precision", "sweep", "report_on", "bisect", "check_latency",
 }  # fmt: skip
 
 

@@ -362,7 +362,7 @@ def test_bless_then_check_finds_nothing(blessed):
     moved = check(results, baselines, complete=True)
     assert moved.empty
     assert tuple(moved.columns) == COLUMNS
-    assert comparison.check(results, baselines, complete=True).n_compared == 4 * 6 + 2
+    assert comparison.check(results, baselines, complete=True).n_compared == 4 * 10 + 2
     assert bless(results, baselines) == []
     assert (baselines / "accuracy.csv").read_text().splitlines() == [
         "model,scheme,backend,data,n_images,top1",

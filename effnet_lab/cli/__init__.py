@@ -9,12 +9,14 @@ from typing import Annotated
 import typer
 
 from effnet_lab.cli import (
+    bisecting,
     boards,
     calibrating,
     choosing,
     explaining,
     exporting,
     inspecting,
+    latency_checking,
     layers,
     linting,
     measuring,
@@ -57,6 +59,8 @@ for room in (
     inspecting,
     notebooks,
     sweeping,
+    bisecting,
+    latency_checking,
     serving,
 ):
     for command in room.COMMANDS:

@@ -53,35 +53,59 @@ def run(
     return 0
 
 
-def check(results: Results = Path("results"), baselines: Baselines = None, complete: Complete = False) -> int:
-    """Compare recorded numbers with the baselines: what, was, is, allowed. Exit code 1 when one moved.
+def check(
+    results: Results = Path("results"),
+    baselines: Baselines = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Another run or sweep instead of baselines; its notebooks are compared, too.")
+    ] = None,
+    complete: Complete = False,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="In the same environment: no difference, but in what is timed.")
+    ] = False,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the verdict as JUnit XML, too.")] = None,
+    github: Annotated[bool, typer.Option("--github", help="Print annotations for GitHub Actions, too.")] = False,
+) -> int:
+    """Compare a run or a sweep with its baseline: what, was, is, allowed, and why. Exit code 1 when a number moved.
 
-    Counts must be equal; SQNR and accuracy have a tolerance; latency is compared as a ratio, never as a time.
+    What differs between the environments is said first. Counts must be equal; SQNR and accuracy have a tolerance; latency is
+    compared as a ratio, never as a time.
 
     Example: effnet-lab check --results results --complete
     """
     from effnet_lab import regress
 
-    found = regress.check(results, baselines, complete=complete)
+    found = regress.check(results, baselines, against=against, complete=complete, exact=exact, junit=junit)
+    for sentence in found.drift:
+        say(f"environment: {sentence}", err=True)
+    for line in found.github if github else ():
+        say(line)
+    if found.notebooks is not None and len(found.notebooks):
+        show(found.notebooks, as_json=False)
     if found.table.empty:
         say(f"check: {found.n_compared:,} numbers, every one within its allowance.")
         return 0
     show(found.table, as_json=False)
-    for sentence in found.suspects:
+    for sentence in (*found.suspects, *(f"cause: {cause}" for cause in found.causes)):
         say(sentence, err=True)
     moved = f"{len(found.table):,} number{'s' * (len(found.table) != 1)} moved"
-    say(f"check: {moved}. If they should have: effnet-lab bless --results {results}", err=True)
+    say(f'check: {moved}. If they should have: effnet-lab bless --results {results} --why "..."', err=True)
     return 1
 
 
-def bless(results: Results = Path("results"), baselines: Baselines = None, complete: Complete = False) -> None:
+def bless(
+    why: Annotated[str, typer.Option(help="The reason, in a sentence; kept with your name and the date.")],
+    results: Results = Path("results"),
+    baselines: Baselines = None,
+    complete: Complete = False,
+) -> None:
     """Accept the recorded numbers as the new baselines; commit the changed CSV files alone, so that their diff is read.
 
-    Example: effnet-lab bless --results results
+    Example: effnet-lab bless --results results --why "the converter of TensorFlow 2.22 rounds ranges otherwise"
     """
     from effnet_lab import regress
 
-    changed = regress.bless(results, baselines, complete=complete)
+    changed = regress.bless(results, baselines, complete=complete, why=why)
     for path in changed:
         say(f"changed: {path}")
     say(f"bless: {len(changed)} baseline files changed.")

@@ -204,6 +204,12 @@ _CHOICE = (  # of precisions, and how sure a calibration is
     _number("cpu_s", "CPU time of all rows", "s", digits=".3g"),
     _number("estimate_cpu_s", "CPU time of the estimates", "s", digits=".3g"),
 )  # fmt: skip
+_SWEEP = (
+    _text("point"), _text("worst_layer", "worst layer"), _decibel("worst_sqnr_db", "SQNR of the worst layer"),
+    _text("parameter"), _text("with_parameter", "together with"), _fraction("variance_share", "share of the variance", ""),
+    _text("lowest_at", "lowest at"), _number("lowest_mean", "lowest mean"), _text("highest_at", "highest at"),
+    _number("highest_mean", "highest mean"), _count("n_files", "files"),
+)  # fmt: skip
 _PROVENANCE = (
     _text("notebook"), _text("profile"), _text("effnet_lab", "effnet-lab"), _text("tensorflow", "TensorFlow"),
     _text("litert", "LiteRT"), _text("quantizer", "AI Edge Quantizer"),
@@ -211,7 +217,7 @@ _PROVENANCE = (
 
 DECLARED = (
     *_FILE, *_NETWORK, *_LAYER_ERROR, *_VERDICTS, *_INTEGER, *_ACCURACY, *_TIME, *_BOARD, *_CLAIMS, *_RANGES, *_SCALING,
-    *_REPAIR, *_CHOICE, *_PROVENANCE,
+    *_REPAIR, *_CHOICE, *_SWEEP, *_PROVENANCE,
 )  # fmt: skip
 COLUMNS = {part.name: part for column in DECLARED for part in column.parts()}
 PROVENANCE = tuple(column.name for column in _PROVENANCE)  # what `record` adds to every row: where it came from

@@ -97,3 +97,8 @@ CLAIMS = Frame(  # one row per published number; ours is by the rule, the explan
     first=("model", "quantity", "value", "ours", "verdict", "explanation"),
     values=("value", "unit", "conditions", "rule", "ours", "verdict", "explanation"),
 )
+GRID_EFFECTS = Frame(  # one row per parameter of a grid, and per pair of them: how much of a number's variance it makes
+    name="grid_effects",
+    keys=("quantity", "parameter", "with_parameter"),
+    values=("variance_share", "lowest_at", "lowest_mean", "highest_at", "highest_mean", "n_files"),
+)

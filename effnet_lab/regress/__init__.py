@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from effnet_lab.regress.baselines import RULES, Checked, bless, check
+from effnet_lab.regress.baselines import RULES, bless, check
+from effnet_lab.regress.bisecting import Bisection, bisect
+from effnet_lab.regress.checked import Checked
+from effnet_lab.regress.latency_profile import LatencyChecked, check_latency
+from effnet_lab.regress.notebook_diff import compare_notebooks
 from effnet_lab.regress.notebooks import NotebookError, execute_notebooks
 from effnet_lab.regress.overview import summary
 from effnet_lab.regress.own_file import inspect_file, write_inspector
@@ -19,11 +23,14 @@ from effnet_lab.regress.sweeps.results import read_results
 from effnet_lab.regress.sweeps.schedule import SweepStoppedError
 from effnet_lab.regress.sweeps.snakefile import write_snakefile
 from effnet_lab.regress.sweeps.sweep import SweepRun, sweep
+from effnet_lab.regress.verdict_files import write_junit
 from effnet_lab.regress.work_folder import WorkFolder, prepare_work_folder
 
 __all__ = [
     "RULES",
+    "Bisection",
     "Checked",
+    "LatencyChecked",
     "NotebookError",
     "NotebookRun",
     "Parameter",
@@ -31,9 +38,12 @@ __all__ = [
     "SweepStoppedError",
     "SweepTables",
     "WorkFolder",
+    "bisect",
     "bless",
     "check",
+    "check_latency",
     "check_parameters",
+    "compare_notebooks",
     "execute_notebooks",
     "inspect_file",
     "layer_summary",
@@ -52,6 +62,7 @@ __all__ = [
     "summary",
     "sweep",
     "write_inspector",
+    "write_junit",
     "write_report",
     "write_snakefile",
 ]

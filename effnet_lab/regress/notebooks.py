@@ -8,6 +8,7 @@ from pathlib import Path
 
 from effnet_lab.names import UserError, lookup, suggest
 from effnet_lab.paths import notebooks_dir, scratch_folder, write_atomically
+from effnet_lab.regress.environment import write_environment
 from effnet_lab.regress.execution import DISK, USER, Failure, Limits, execute
 from effnet_lab.regress.manifest import forget_shown
 from effnet_lab.regress.parameters import Parameter, check_parameters, read_parameters
@@ -69,12 +70,14 @@ def execute_notebooks(
         else [path for path in all_notebooks() if path.name != FIRST_STEPS]
     )
     plan = plan_parameters(paths, parameters or {}, profile=profile, out=out)
+    write_environment(out)
     executed = []
     for path, values in plan.items():
         if not set(values) - set(STANDARD):
             forget(out, notebook=path.stem, profile=profile)
         forget_shown(out, path.stem)
         executed.append(_run(path, values, out / "notebooks" / path.name, timeout_s, progress))
+    write_environment(out)  # again: now the files of the run are there
     return executed
 
 

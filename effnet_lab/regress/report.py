@@ -16,8 +16,9 @@ import pandas as pd
 from effnet_lab.frames import FRAMES, MODEL_FILE, PROVENANCE, column
 from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
-from effnet_lab.regress.baselines import Checked, check
+from effnet_lab.regress.baselines import check
 from effnet_lab.regress.chapters import Answer, Chapter, read_answers, read_chapters
+from effnet_lab.regress.checked import Checked
 from effnet_lab.regress.overview import summary
 from effnet_lab.regress.recording import frame_path, read_frame, versions
 

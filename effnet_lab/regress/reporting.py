@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from effnet_lab.regress.report import write_report
-from effnet_lab.regress.sweeps.report import is_sweep, write_sweep_report
+from effnet_lab.regress.sweeps.ledger import is_sweep
+from effnet_lab.regress.sweeps.report import write_sweep_report
 
 
 def report_on(folder: str | Path = "results") -> Path:

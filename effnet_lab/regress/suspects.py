@@ -7,11 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from effnet_lab.frames import MODEL_FILE
-
 ROW = "row"  # stands under `what` when whole rows came or went
 SEPARATOR = " | "  # between the parts of a key
-_N_FILE = len(MODEL_FILE)
 
 
 def layer_summary(moved: pd.DataFrame) -> list[str]:
@@ -32,11 +29,9 @@ def layer_summary(moved: pd.DataFrame) -> list[str]:
     rows = moved[(moved["frame"] == "layer_error") & (moved["what"] != ROW)]
     if rows.empty:
         return []
-    parts = rows["key"].str.split(SEPARATOR, n=_N_FILE + 1, expand=True, regex=False)
-    rows = rows.assign(file=parts[list(range(_N_FILE))].agg(" ".join, axis=1), layer_index=parts[_N_FILE].astype(int))
-    rows = rows.assign(
-        layer=parts[_N_FILE + 1], change=[_change(*pair) for pair in zip(rows["was"], rows["is"], strict=True)]
-    )
+    parts = rows["key"].str.rsplit(SEPARATOR, n=2, expand=True)  # file (and point of a sweep), number, layer
+    rows = rows.assign(file=parts[0].str.replace(SEPARATOR, " "), layer_index=parts[1].astype(int))
+    rows = rows.assign(layer=parts[2], change=[_change(*pair) for pair in zip(rows["was"], rows["is"], strict=True)])
     return [_sentence(str(file), mine) for file, mine in rows.groupby("file", sort=False)]
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from effnet_lab.studies.deployment import Deployment, Deployments
     from effnet_lab.studies.files import bench, ethosu, footprint, profile
     from effnet_lab.studies.fronts import BETTER, standing
+    from effnet_lab.studies.grid_effects import grid_effects
     from effnet_lab.studies.mixed_run import MixedPrecision, mixed_precision
     from effnet_lab.studies.op_costs import OpCosts, fit_op_costs, measure_op_costs
     from effnet_lab.studies.repair_gain import repair_gain
@@ -45,6 +46,7 @@ __all__ = [
     "ethosu",
     "fit_op_costs",
     "footprint",
+    "grid_effects",
     "join_tradeoffs",
     "measure_claims",
     "measure_op_costs",
@@ -68,6 +70,7 @@ offer(
         "deployment": ("Deployment", "Deployments"),
         "files": ("bench", "ethosu", "footprint", "profile"),
         "fronts": ("BETTER", "standing"),
+        "grid_effects": ("grid_effects",),
         "mixed_run": ("MixedPrecision", "mixed_precision"),
         "op_costs": ("OpCosts", "fit_op_costs", "measure_op_costs"),
         "repair_gain": ("repair_gain",),

@@ -53,6 +53,7 @@ from effnet_lab.view.sentences import (
     changed_sentence,
     claims_sentence,
     cost_sentence,
+    effects_sentence,
     fit_sentence,
     npu_sentence,
     repair_sentence,
@@ -65,8 +66,8 @@ from effnet_lab.view.widgets import AnswerView, DeployView, EndpointView, LayerE
 
 __all__ = [
     "AnswerView", "DeployView", "EndpointView", "InspectorView", "LayerErrorView", "ScalingView", "Table",
-    "TradeoffView", "changed_sentence", "claims_sentence", "cost_sentence", "findings_by_kind", "fit_sentence",
-    "npu_sentence", "one_row", "plot_activation_style", "plot_answers", "plot_arena", "plot_audit",
+    "TradeoffView", "changed_sentence", "claims_sentence", "cost_sentence", "effects_sentence", "findings_by_kind",
+    "fit_sentence", "npu_sentence", "one_row", "plot_activation_style", "plot_answers", "plot_arena", "plot_audit",
     "plot_calibration_accuracy", "plot_calibration_methods", "plot_calibration_ranges", "plot_candidates",
     "plot_channel_ranges", "plot_claims", "plot_coefficients", "plot_confusion", "plot_counts", "plot_delegates",
     "plot_dimensions", "plot_endpoint", "plot_ethosu", "plot_evidence", "plot_family", "plot_formats", "plot_gain",

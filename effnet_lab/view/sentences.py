@@ -16,6 +16,7 @@ from effnet_lab.frames import (
     FOOTPRINT,
     REPAIR,
     VERDICTS,
+    column,
     require,
 )
 from effnet_lab.view.text import short_layer
@@ -147,6 +148,27 @@ def style_sentence(styles: pd.DataFrame) -> str:
         parts.append(f"{name} keeps {first['int8_top1']:.1%} in int8 as it is and {last['int8_top1']:.1%} "
                      f"with ranges {last['widening']:g} times as wide")  # fmt: skip
     return "; ".join(parts) + "." if parts else "No style was compared."
+
+
+def effects_sentence(effects: pd.DataFrame) -> str:
+    """Which parameter of a grid moves a number most, and how much only two together do; a GRID_EFFECTS frame of one number."""
+    alone, pairs = effects[effects["with_parameter"] == ""], effects[effects["with_parameter"] != ""]
+    ranked = alone.sort_values("variance_share", ascending=False)
+    what = column(str(effects["quantity"].iloc[0]))
+    shares = [f"{row['parameter']} {row['variance_share']:.0%}" for row in ranked.to_dict("records")]
+    most = ranked.iloc[0]
+    sentence = (
+        f"Of the variance of the {what.title} over {most['n_files']} files, {', '.join(shares)}; it is lowest at "
+        f"{most['parameter']} {most['lowest_at']} ({what.write(most['lowest_mean'])} on average) and highest at "
+        f"{most['highest_at']} ({what.write(most['highest_mean'])})."
+    )
+    strongest = pairs.sort_values("variance_share", ascending=False).head(1).to_dict("records")
+    for pair in strongest:
+        sentence += (
+            f" The strongest pair is {pair['parameter']} with {pair['with_parameter']}: "
+            f"{pair['variance_share']:.0%} more than both alone."
+        )
+    return sentence
 
 
 def claims_sentence(claims: pd.DataFrame) -> str:

@@ -20,6 +20,7 @@ from effnet_lab.names import UserError, WriteError
 from effnet_lab.paths import write_atomically
 
 POINT = "point.json"
+PLAN = "sweep.json"  # what the sweep is
 POINTS, FAILED, WORK, RESULTS = "points", "failed", "work", "results"
 
 
@@ -121,6 +122,11 @@ class SweepFolder:
             yield
         finally:
             lock.release()
+
+
+def is_sweep(folder: str | Path) -> bool:
+    """Whether a sweep has begun there."""
+    return (Path(folder) / PLAN).is_file()
 
 
 def _json(about: Mapping[str, Any]) -> bytes:

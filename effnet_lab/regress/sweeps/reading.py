@@ -77,7 +77,7 @@ def _tables(long: pd.DataFrame) -> SweepTables:
     if len(files):
         table = table.merge(files.drop(columns=[name for name in files if name in parameters]), on="point")
     several = [
-        name for name in MODEL_FILE[1:] if name in table and len(set(table[name])) > 1 and name not in parameters
+        name for name in MODEL_FILE[1:] if name in table and _tells_apart(table, name, [*parameters, *MODEL_FILE[1:]])
     ]
     errors = pd.DataFrame()
     if LAYERS in recorded:
@@ -89,6 +89,15 @@ def _tables(long: pd.DataFrame) -> SweepTables:
         table=table.reset_index(drop=True), points=points.reset_index(drop=True), errors=errors, parameters=parameters,
         axes=(*parameters, *several),
     )  # fmt: skip
+
+
+def _tells_apart(table: pd.DataFrame, name: str, names: list[str]) -> bool:
+    """Whether a column says more than those before it: each scheme may have one back end only."""
+    before = [known for known in names[: names.index(name)] if known in table]
+    if not before:
+        return len(set(table[name])) > 1
+    pairs = table[[*before, name]].astype(str).drop_duplicates()
+    return len(pairs) > len(pairs.drop_duplicates(before))
 
 
 def _files(recorded: dict[str, pd.DataFrame]) -> pd.DataFrame:

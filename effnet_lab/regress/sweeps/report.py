@@ -17,10 +17,9 @@ from effnet_lab.paths import write_atomically
 from effnet_lab.regress.chapters import Chapter, Passage
 from effnet_lab.regress.report import REPORT, plotly_script, report_template
 from effnet_lab.regress.sweeps.fingerprint import surroundings
-from effnet_lab.regress.sweeps.ledger import RESULTS, SweepFolder
+from effnet_lab.regress.sweeps.ledger import PLAN, RESULTS, SweepFolder
 from effnet_lab.regress.sweeps.point_run import FINISHED
 from effnet_lab.regress.sweeps.reading import SweepTables, read_sweep
-from effnet_lab.regress.sweeps.sweep import PLAN
 
 FRONTS = (("size_bytes", "top1"), ("p50_ms", "top1"), ("params", "top1"))
 MOST_ROWS = 2000  # of the tables; the data set has all
@@ -53,11 +52,6 @@ def write_sweep_report(folder: str | Path) -> Path:
     )  # fmt: skip
     write_atomically(home.root / REPORT, page.encode())
     return home.root / REPORT
-
-
-def is_sweep(folder: str | Path) -> bool:
-    """Whether a sweep has begun there."""
-    return (Path(folder) / PLAN).is_file()
 
 
 def _plan(home: SweepFolder) -> dict[str, Any]:

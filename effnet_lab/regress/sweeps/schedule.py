@@ -48,7 +48,7 @@ class OnDask:
     def __init__(self, client: Client) -> None:
         from distributed import as_completed
 
-        self._client, self._ended = client, as_completed()
+        self._client, self._ended = client, as_completed(loop=client.loop)
         self._tasks: dict[str, PointTask] = {}
         self._tries = 0
         self.dashboard = client.dashboard_link or ""

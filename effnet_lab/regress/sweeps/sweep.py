@@ -13,17 +13,17 @@ import pandas as pd
 
 from effnet_lab.names import UserError, lookup
 from effnet_lab.paths import write_atomically
+from effnet_lab.regress.environment import write_environment
 from effnet_lab.regress.execution import DISK, RETRIED, WORKER
 from effnet_lab.regress.notebooks import PROFILES, STANDARD, find_notebook
 from effnet_lab.regress.parameters import check_parameters, read_parameters
 from effnet_lab.regress.sweeps.fingerprint import Keys, surroundings, with_absolute_paths
 from effnet_lab.regress.sweeps.grid import Values, points_of, read_grid
-from effnet_lab.regress.sweeps.ledger import SweepFolder
+from effnet_lab.regress.sweeps.ledger import PLAN, SweepFolder
 from effnet_lab.regress.sweeps.point_run import FAILED, FINISHED, Outcome, PointTask, keep_failure
 from effnet_lab.regress.sweeps.results import column_of, write_part
 from effnet_lab.regress.sweeps.schedule import Runner, SweepStoppedError, runner
 
-PLAN = "sweep.json"
 NOT_RUN = "not run"
 RETRIES = 2
 
@@ -171,6 +171,7 @@ def _prepare(plan: SweepPlan, folder: SweepFolder) -> None:
     """Say what the sweep is, keep the notebook that it runs, and let the data set have its points and no others."""
     folder.clear_work()
     write_atomically(folder.root / plan.notebook.name, plan.source)
+    write_environment(folder.root)
     listed = [{"key": key, "parameters": values} for key, values in plan.points.items()]
     about = {"notebook": plan.notebook.stem, "profile": plan.profile, "surroundings": surroundings(), "points": listed}
     write_atomically(folder.root / PLAN, json.dumps(about, indent=1, ensure_ascii=False).encode())

@@ -15,6 +15,7 @@ from effnet_lab.view.text import capital, hover, records, short_layer
 
 MOST_PAIRS = 6  # of parameters whose interaction is drawn
 ROW_PX, LEGEND_PX = 300, 60
+ENDS_PX = 150  # to the right of the last panel, for the values of its lines
 LAYER_PX, POINT_LABELS = 15, 60  # height of a layer's row; points from which on the names are left to the hover box
 
 
@@ -85,7 +86,7 @@ def plot_interactions(table: pd.DataFrame, y: str, parameters: Sequence[str]) ->
     n_rows = -(-len(pairs) // n_columns)
     fig = make_subplots(n_rows, n_columns, shared_yaxes=True, horizontal_spacing=0.05, vertical_spacing=0.25 / n_rows)
     start = theme.new_figure(f"{capital(axis(y).title.split(' (')[0])}, mean over the rest of the grid")
-    fig.update_layout(start.layout, height=ROW_PX * n_rows + LEGEND_PX, showlegend=False)
+    fig.update_layout(start.layout, height=ROW_PX * n_rows + LEGEND_PX, showlegend=False, margin_r=ENDS_PX)
     for place, (first, second) in enumerate(pairs):
         at = {"row": place // n_columns + 1, "col": place % n_columns + 1}
         means = table.groupby([first, second], sort=True)[y].mean().reset_index()

@@ -1,0 +1,63 @@
+"""A latency as a regression test: 40 times nothing changed, 40 times a file became 5 % slower. Wants a quiet machine."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from effnet_lab.bench import latency
+from effnet_lab.litert import Runner
+from effnet_lab.regress import check_latency
+
+TRIALS = int(os.environ.get("TRIALS", "40"))
+SLOWER = 0.05
+
+
+class SlowedRunner(Runner):
+    """The marked file computes 5 % longer."""
+
+    marked = ""
+    normal_ns = 0.0
+
+    def __init__(self, model, **options) -> None:
+        super().__init__(model, **options)
+        self._slow = str(model) == self.marked
+
+    def invoke(self) -> None:
+        super().invoke()
+        if self._slow:
+            end = time.process_time_ns() + SLOWER * self.normal_ns
+            while time.process_time_ns() < end:
+                pass
+
+
+@pytest.fixture
+def files(tmp_path):
+    from effnet_lab.quantize import export
+
+    return export("micro2", tmp_path, format=["float32", "int8"]).files
+
+
+def test_alarms(files, tmp_path, monkeypatch):
+    profile = tmp_path / "profile.json"
+    for _ in range(3):
+        check_latency(files, profile, store=True)
+    start, found = time.process_time(), {"same": [], "slower": []}
+    normal = latency.measure_latency(files, n_runs=48)["cpu_p50_ms"].iloc[1] * 1e6
+    for truth in found:
+        if truth == "slower":
+            monkeypatch.setattr(SlowedRunner, "marked", str(files[1]))
+            monkeypatch.setattr(SlowedRunner, "normal_ns", normal)
+            monkeypatch.setattr(latency, "Runner", SlowedRunner)
+        for _ in range(TRIALS):
+            found[truth].append(check_latency(files, profile).table.iloc[0])
+    for truth, rows in found.items():
+        verdicts = [row["verdict"] for row in rows]
+        print(f"\ntrue: {truth}; verdicts: { {name: verdicts.count(name) for name in sorted(set(verdicts))} }; "
+              f"changes {min(row['change'] for row in rows):+.3f} to {max(row['change'] for row in rows):+.3f}")  # fmt: skip
+    print(f"{(time.process_time() - start) / TRIALS / 2:.2f} s of CPU per trial, load {os.getloadavg()[0]:.1f}")
+    quiet = {truth: [row["verdict"] for row in rows if row["guard"] == "quiet"] for truth, rows in found.items()}
+    assert quiet["same"].count("slower") + quiet["same"].count("faster") == 0
+    assert quiet["slower"].count("slower") >= 0.95 * len(quiet["slower"])
