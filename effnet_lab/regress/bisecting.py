@@ -14,7 +14,7 @@ import pandas as pd
 
 from effnet_lab.names import UserError
 from effnet_lab.paths import scratch_folder
-from effnet_lab.regress.candidates import Candidates, commits_between, versions_between
+from effnet_lab.regress.candidates import Suspected, commits_between, versions_between
 
 GOOD, BAD, SKIPPED = "good", "bad", "skipped"
 CANNOT_TELL = 125  # exit code of a check that cannot tell, as for `git bisect run`
@@ -76,15 +76,15 @@ def bisect(
         else commits_between(place, good, bad)
     )
     with scratch_folder() as folder:
-        search = _Search(candidates, words, folder, tell)
+        search = _Halving(candidates, words, folder, tell)
         search.run()
     return search.found()
 
 
-class _Search:
+class _Halving:
     """A binary search that steps aside where a check cannot tell."""
 
-    def __init__(self, candidates: Candidates, check: list[str], folder: Path, tell: Callable[[str], object]) -> None:
+    def __init__(self, candidates: Suspected, check: list[str], folder: Path, tell: Callable[[str], object]) -> None:
         self._candidates, self._check, self._folder, self._tell = candidates, check, folder, tell
         self._tried: dict[int, tuple[str, int, float, str]] = {}
         self._good, self._bad = 0, len(candidates.names) - 1

@@ -17,7 +17,7 @@ _SUFFIXES = (".whl", ".tar.gz")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Candidates:
+class Suspected:
     """In order, the good one first and the bad one last."""
 
     kind: str  # "commit", or the name of a package
@@ -26,7 +26,7 @@ class Candidates:
     prepare: Callable[[int, Path], tuple[Path, Path]]  # number and a folder -> checkout and environment
 
 
-def commits_between(repo: Path, good: str, bad: str) -> Candidates:
+def commits_between(repo: Path, good: str, bad: str) -> Suspected:
     """The commits from the good one to the bad one, along first parents.
 
     Raises
@@ -52,12 +52,12 @@ def commits_between(repo: Path, good: str, bad: str) -> Candidates:
         _git(checkout, "clean", "--quiet", "-fdx")
         return checkout, _project_environment(checkout, folder)
 
-    return Candidates(kind="commit", names=tuple(name[:12] for name in names), about=about, prepare=prepare)
+    return Suspected(kind="commit", names=tuple(name[:12] for name in names), about=about, prepare=prepare)
 
 
 def versions_between(
     package: str, good: str, bad: str, versions: Sequence[str], repo: Path, find_links: str | Path
-) -> Candidates:
+) -> Suspected:
     """The versions of a package from the good one to the bad one, which may be the older.
 
     Raises
@@ -92,7 +92,7 @@ def versions_between(
             *project, *links)  # fmt: skip
         return repo, environment
 
-    return Candidates(kind=package, names=names, about=tuple(f"{package} {name}" for name in names), prepare=prepare)
+    return Suspected(kind=package, names=names, about=tuple(f"{package} {name}" for name in names), prepare=prepare)
 
 
 def _project_environment(checkout: Path, folder: Path) -> Path:

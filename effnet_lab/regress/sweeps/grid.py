@@ -67,7 +67,7 @@ def points_of(
     notebook : str
         Its name, for messages.
     """
-    known = _Known(declared, notebook)
+    known = _Declared(declared, notebook)
     fixed = known.values(_mapping(content.get(FIXED) or {}, FIXED))
     if form == "points":
         listed = content["points"]
@@ -83,7 +83,7 @@ def points_of(
     return (fixed | dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values()))
 
 
-class _Known:
+class _Declared:
     """Values as the notebook declares them."""
 
     def __init__(self, declared: Mapping[str, Parameter], notebook: str) -> None:
@@ -128,7 +128,7 @@ def _mapping(value: Any, what: str) -> Mapping[str, Any]:
     return value
 
 
-def _sample(asked: Mapping[str, Any], known: _Known, fixed: Values) -> Iterator[Values]:
+def _sample(asked: Mapping[str, Any], known: _Declared, fixed: Values) -> Iterator[Values]:
     """Points drawn at random, no two alike."""
     for key in asked:
         if key not in ("n", "seed", "from"):
@@ -149,7 +149,7 @@ def _sample(asked: Mapping[str, Any], known: _Known, fixed: Values) -> Iterator[
     )
 
 
-def _drawn(name: str, axis: Any, known: _Known) -> Any:
+def _drawn(name: str, axis: Any, known: _Declared) -> Any:
     """How one parameter is drawn: one of a list, or evenly between two ends."""
     if isinstance(axis, list | tuple):
         values = known.axis(name, axis)

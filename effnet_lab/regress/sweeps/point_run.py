@@ -44,7 +44,7 @@ class PointTask:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class PointOutcome:
     """What became of one run of a point."""
 
     key: str
@@ -54,14 +54,14 @@ class Outcome:
     seconds: float = 0.0
 
 
-def run_point(task: PointTask, started: Callable[[int], object] = lambda pid: None) -> Outcome:
+def run_point(task: PointTask, started: Callable[[int], object] = lambda pid: None) -> PointOutcome:
     """Run one point; nothing is raised but what ends this process.
 
     What a finished run leaves appears in one step, so a run that is killed at any moment leaves nothing but its work folder.
     """
     folder, begun = SweepFolder(task.root), time.perf_counter()
     if folder.is_finished(task.key):
-        return Outcome(key=task.key, status=FINISHED)
+        return PointOutcome(key=task.key, status=FINISHED)
     try:
         draft = folder.begin(task.key)
         try:
@@ -78,8 +78,8 @@ def run_point(task: PointTask, started: Callable[[int], object] = lambda pid: No
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         failure = Failure(kind=DISK if full else CELL, name=type(error).__name__, message=str(error))
     if failure is None:
-        return Outcome(key=task.key, status=FINISHED, seconds=time.perf_counter() - begun)
-    return Outcome(key=task.key, status=FAILED, kind=failure.kind, message=failure.message,
+        return PointOutcome(key=task.key, status=FINISHED, seconds=time.perf_counter() - begun)
+    return PointOutcome(key=task.key, status=FAILED, kind=failure.kind, message=failure.message,
                    seconds=time.perf_counter() - begun)  # fmt: skip
 
 
@@ -91,7 +91,7 @@ def _unreadable(draft: Path) -> Failure | None:
     return None
 
 
-def keep_failure(task: PointTask, outcome: Outcome) -> None:
+def keep_failure(task: PointTask, outcome: PointOutcome) -> None:
     """List a point as failed of which nothing came back."""
     folder = SweepFolder(task.root)
     failure = Failure(kind=outcome.kind, name="", message=outcome.message)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from effnet_lab.names import UserError
 from effnet_lab.regress.execution import CELL, WORKER
-from effnet_lab.regress.sweeps.point_run import FAILED, Outcome, PointTask, run_point
+from effnet_lab.regress.sweeps.point_run import FAILED, PointOutcome, PointTask, run_point
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -36,7 +36,7 @@ class InProcess:
         """Put a point at the end of the line."""
         self._waiting.append(task)
 
-    def outcomes(self) -> Iterator[Outcome]:
+    def outcomes(self) -> Iterator[PointOutcome]:
         """Each as it ends."""
         while self._waiting:
             yield run_point(self._waiting.pop(0))
@@ -68,7 +68,7 @@ class OnDask:
         self._tasks[name] = task
         self._ended.add(self._client.submit(run_point, task, key=name, pure=False))
 
-    def outcomes(self) -> Iterator[Outcome]:
+    def outcomes(self) -> Iterator[PointOutcome]:
         """Each as it ends.
 
         Raises
@@ -81,18 +81,18 @@ class OnDask:
                 raise SweepStoppedError("The Dask scheduler is gone")
             yield self._outcome(future)
 
-    def _outcome(self, future: Any) -> Outcome:
+    def _outcome(self, future: Any) -> PointOutcome:
         from distributed import KilledWorker
 
         task = self._tasks.pop(future.key)
         try:
-            outcome: Outcome = future.result(timeout=SCHEDULER_S)
+            outcome: PointOutcome = future.result(timeout=SCHEDULER_S)
         except KilledWorker:
             words = f"its worker was lost {LOST_WORKERS + 1} times"
-            return Outcome(key=task.key, status=FAILED, kind=WORKER, message=words)
+            return PointOutcome(key=task.key, status=FAILED, kind=WORKER, message=words)
         except Exception as error:  # noqa: BLE001  such as a worker that lacks this package: it is the point's failure
             lines = str(error).strip().splitlines() or [""]
-            return Outcome(key=task.key, status=FAILED, kind=CELL, message=f"{type(error).__name__}: {lines[0]}")
+            return PointOutcome(key=task.key, status=FAILED, kind=CELL, message=f"{type(error).__name__}: {lines[0]}")
         return outcome
 
 

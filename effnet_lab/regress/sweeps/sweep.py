@@ -20,7 +20,7 @@ from effnet_lab.regress.parameters import check_parameters, read_parameters
 from effnet_lab.regress.sweeps.fingerprint import Keys, surroundings, with_absolute_paths
 from effnet_lab.regress.sweeps.grid import Values, points_of, read_grid
 from effnet_lab.regress.sweeps.ledger import PLAN, SweepFolder
-from effnet_lab.regress.sweeps.point_run import FAILED, FINISHED, Outcome, PointTask, keep_failure
+from effnet_lab.regress.sweeps.point_run import FAILED, FINISHED, PointOutcome, PointTask, keep_failure
 from effnet_lab.regress.sweeps.results import column_of, write_part
 from effnet_lab.regress.sweeps.schedule import Runner, SweepStoppedError, runner
 
@@ -28,7 +28,7 @@ NOT_RUN = "not run"
 RETRIES = 2
 
 
-class Watcher(Protocol):
+class SweepWatcher(Protocol):
     """Who is told how a sweep goes."""
 
     def __call__(self, *, finished: int, failed: int, running: int, total: int) -> object:
@@ -64,7 +64,7 @@ def sweep(
     timeout_s: float | None = None,
     force: bool = False,
     only: Sequence[str] = (),
-    watch: Watcher | None = None,
+    watch: SweepWatcher | None = None,
     tell: Callable[[str], object] = lambda sentence: None,
 ) -> SweepRun:
     """Run a notebook at every point of a grid, a list or a random sample.
@@ -196,12 +196,12 @@ def _run_all(
     workers: int,
     cluster: str,
     total: int,
-    watch: Watcher | None,
+    watch: SweepWatcher | None,
     tell: Callable[[str], object],
-) -> dict[str, Outcome]:
+) -> dict[str, PointOutcome]:
     """Every point until it is finished, or failed in a way that another try cannot mend."""
     tries = dict.fromkeys(tasks, 0)
-    ended: dict[str, Outcome] = {}
+    ended: dict[str, PointOutcome] = {}
     with runner(min(workers, len(tasks)), cluster) as run:
         if run.dashboard:
             tell(f"Dask's dashboard: {run.dashboard}")
@@ -228,19 +228,19 @@ def _run_all(
     return ended
 
 
-def _after(ended: Mapping[str, Outcome], total: int, tasks: Mapping[str, PointTask]) -> str:
+def _after(ended: Mapping[str, PointOutcome], total: int, tasks: Mapping[str, PointTask]) -> str:
     finished = total - len(tasks) + sum(outcome.status == FINISHED for outcome in ended.values())
     return f"Stopped after {finished:,} of {total:,} points"
 
 
-def _report(watch: Watcher | None, ended: Mapping[str, Outcome], run: Runner, begun: int, total: int) -> None:
+def _report(watch: SweepWatcher | None, ended: Mapping[str, PointOutcome], run: Runner, begun: int, total: int) -> None:
     if watch is not None:
         failed = sum(outcome.status == FAILED for outcome in ended.values())
         running = min(run.n_running, begun - len(ended))
         watch(finished=total - begun + len(ended) - failed, failed=failed, running=running, total=total)
 
 
-def _table(plan: SweepPlan, folder: SweepFolder, outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
+def _table(plan: SweepPlan, folder: SweepFolder, outcomes: Mapping[str, PointOutcome]) -> pd.DataFrame:
     rows = []
     for key, values in plan.points.items():
         about, outcome = folder.about(key), outcomes.get(key)
