@@ -18,9 +18,11 @@ from effnet_lab.litert.flatbuffer import pack, parse
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.models import load_model
 from effnet_lab.names import UserError
+from effnet_lab.quantize import calibration as collecting
 from effnet_lab.quantize import get_scheme, requantize, write_files
 from effnet_lab.quantize.ai_edge import CLIPPING
 from effnet_lab.quantize.calibration import Statistics, collect, compare, merge, network_digest
+from effnet_lab.quantize.range_choice import BINS
 from effnet_lab.quantize.range_choice import METHODS as RULES
 from effnet_lab.quantize.ranges import Ranging
 from effnet_lab.quiet import quiet
@@ -53,6 +55,24 @@ def with_bias(content: bytes, layer: str, value: float) -> bytes:
     bias[0] = value
     buffer.data = np.frombuffer(bias.tobytes(), np.uint8)
     return pack(tree)
+
+
+def test_values_are_counted_as_numpy_counts_them():
+    """Lowest, highest, and bins over plus and minus the next power of two; the ends, zeros and tiny values, too."""
+    rng = np.random.default_rng(0)
+    edges = [[-1.0, 1.0], [0.0, 0.0], [1e-38, 3.0], [-4.0, 3.999999], [255.0, 256.0], [-(2.0**-60), 2.0**-70]]
+    many = [rng.normal(0, 10.0**k, 5_000) for k in range(-6, 7)] + [np.maximum(rng.normal(size=999), 0), *edges]
+    for values in (np.asarray(one, np.float32).reshape(1, -1, 1) for one in many):
+        low, high, exponent, counts = collecting._observe(values)
+        assert (low, high) == (values.min(), values.max())
+        assert np.abs(values).max() < 2.0**exponent
+        places = ((values.ravel() * np.float32(2.0**-exponent) + 1) * np.float32(BINS // 2)).astype(np.int32)
+        assert np.array_equal(counts, np.bincount(np.minimum(places, BINS - 1), minlength=BINS))
+    for wrong in (np.nan, np.inf, -np.inf):
+        for place in (0, 5, 9):
+            values = np.ones(10, np.float32)
+            values[place] = wrong
+            assert collecting._observe(values) is None
 
 
 def test_minmax_is_the_converters(setting, tmp_path):

@@ -22,6 +22,7 @@ from effnet_lab.litert import Runner, read_info
 from effnet_lab.litert.samples import team_of
 from effnet_lab.names import UserError
 from effnet_lab.quantize import calibrate
+from effnet_lab.studies import repair
 from effnet_lab.workers import free_processors, in_order, workers_for
 
 FLOAT, INT8 = "float32 converter", "static_wi8_ai8 converter"
@@ -231,3 +232,11 @@ def test_a_network_with_a_memory_stays_alone(files):
     assert len(team_of(runner, 3, 100)) == 3
     runner.graph.__dict__["keeps_state"] = True
     assert team_of(runner, 3, 100) == [runner]
+
+
+def test_a_repair_is_the_same_to_the_bit(files, images):
+    """Moments, losses on held-out images and accuracies; the rounding walks from layer to layer alone."""
+    how = {"calibration": open_images("scenes", "calibration", limit=12), "steps": "equalize,bias"}
+    one, two = (repair(files[FLOAT], images, workers=n, **how) for n in (1, 2))
+    pd.testing.assert_frame_equal(two.table, one.table, check_exact=True)
+    assert [stage.quantized for stage in two.stages] == [stage.quantized for stage in one.stages]

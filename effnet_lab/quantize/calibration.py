@@ -246,9 +246,12 @@ def compare(first: Statistics, second: Statistics, method: str = "minmax") -> pd
 
 def _observe(values: NDArray[Any]) -> _Observed | None:
     """Lowest, highest, exponent and counts; None where a value is not finite."""
-    low, high = float(values.min()), float(values.max())
+    from effnet_lab.litert.value_counts import counts_over, extremes
+
+    flat, counts = np.ascontiguousarray(values, np.float32).reshape(-1), np.zeros(BINS, np.int64)
+    low, high = map(float, extremes(flat))
     if not np.isfinite(low + high):
         return None
     exponent = int(np.frexp(max(-low, high, 2.0**-60))[1])  # values lie strictly inside
-    places = ((values.ravel() * np.float32(2.0**-exponent) + 1) * np.float32(BINS // 2)).astype(np.int32)
-    return low, high, exponent, np.bincount(np.minimum(places, BINS - 1), minlength=BINS)
+    counts_over(flat, np.float32(2.0**-exponent), counts)
+    return low, high, exponent, counts
