@@ -19,6 +19,7 @@ from effnet_lab.analysis.verdicts import faults
 from effnet_lab.analysis.verdicts.assign import examine_all, severity
 from effnet_lab.analysis.verdicts.evidence import CodeGrid, Evidence
 from effnet_lab.images import open_images
+from effnet_lab.litert import read_graph
 from effnet_lab.models import LoadedModel, build_model, load_model
 from effnet_lab.names import UserError
 from effnet_lab.quantize import targets, write_files
@@ -193,6 +194,65 @@ def test_verdicts_agree_with_the_errors_of_files_from_the_wild(shared, flowers_c
         first = table.iloc[0]
         assert first["verdict"] == "clipped"
         assert "of it in channel 0" in first["sentence"]
+
+
+WILD = {  # every file, with its float file where there is one: what is said where there is no verdict
+    "google-coral__mobilenet_v1_0.25_128_quant": "", "mit-han-lab__vww": "", "mlcommons__kws_ref_model": "",
+    "mlcommons__kws_ref_model_float32": "", "mlcommons__pretrainedResnet_quant": "", "mlcommons__vww_96_int8": "",
+    "tensorflow__hello_world_int8": "", "tensorflow__mobilenet_v2_quantized_1x3x224x224": "",
+    "mlcommons__pretrainedResnet_quant / mlcommons__pretrainedResnet": "",
+    "mlcommons__vww_96_int8 / mlcommons__vww_96_float": "",
+    "tensorflow__hello_world_int8 / tensorflow__hello_world_float": "do not correlate|another training",
+    "mlcommons__kws_ref_model / mlcommons__kws_ref_model_float32": "is not a float network: it holds integer weights",
+    "mlcommons__pretrainedResnet / mlcommons__pretrainedResnet_quant": "quantized|float",
+    "mlcommons__pretrainedResnet": "Nothing in .* is quantized", "mlcommons__vww_96_float": "Nothing in .* is quantized",
+    "tensorflow__hello_world_float": "Nothing in .* is quantized",
+    "tensorflow__person_detect": "LiteRT refuses", "tensorflow__keyword_scrambled_8bit": "keeps state",
+    "esphome__vad": "keeps state",
+}  # fmt: skip
+
+
+def inputs_of(path):
+    """Random values over the range of each input, as codes hold it."""
+    graph, rng = read_graph(path), np.random.default_rng(0)
+    arrays = {}
+    for i, tensor in enumerate(graph.tensors[index] for index in graph.inputs):
+        ends = (
+            tensor.real(np.array([np.iinfo(tensor.dtype).min, np.iinfo(tensor.dtype).max]))
+            if tensor.quantized
+            else (0, 1)
+        )
+        arrays[f"in{i}"] = rng.uniform(*ends, (4, *tensor.shape[1:])).astype(np.float32)
+    return arrays
+
+
+@pytest.mark.real
+def test_every_file_from_the_wild_is_here(shared):
+    here = {name.split(" / ")[0] for name in WILD}
+    assert here == {path.stem for path in (shared / "fixtures" / "wild").glob("*.tflite")}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("pair", WILD)
+def test_what_a_verdict_must_never_say(shared, tmp_path, pair):
+    """Fed with noise, which no file was made for: a layer with much error of its own is not healthy, and a loss has a cause."""
+    names = [shared / "fixtures" / "wild" / f"{name}.tflite" for name in pair.split(" / ")]
+    np.savez(tmp_path / "noise.npz", **inputs_of(names[0]))
+    options = {"float_model": names[1] if len(names) == 2 else None, "anyway": False}
+    if reason := WILD[pair]:
+        with pytest.raises(UserError, match=reason):
+            verdicts(names[0], tmp_path / "noise.npz", **options)
+        if len(names) == 1 or names[1].stem.endswith("_quant"):
+            return
+        options["anyway"] = True
+    found = verdicts(names[0], tmp_path / "noise.npz", **options)
+    table, closing = found.table, " ".join(found.closing)
+    assert not (table.loc[table["verdict"] == "healthy", "sqnr_local_db"] < 20).any()
+    at_fault = ~table["verdict"].isin(["healthy", "upstream"])
+    assert found.loss.sqnr_db >= 20 or at_fault.any() or "that explains the loss" in closing
+    assert at_fault.any() or "The weakest layers" in closing
+    assert found.closing[-1].startswith("At the logits")
+    assert table["pairing"].str.startswith("not a pair").all() == options["anyway"]
 
 
 def seen(*values: np.ndarray, low: float, high: float, op: str = "conv", layer: str = "a", parents=()) -> Evidence:

@@ -281,8 +281,8 @@ def _require_ops_that_stand_alone(source: Source, model: Path | str | bytes) -> 
         why = "has loops or branches, which are graphs of their own"
     if why:
         raise UserError(
-            f"{_called(model, 'The model')} {why}: its layers cannot be compared one by one. `evaluate` and `bench` run it as "
-            "a whole."
+            f"{_called(model, 'The model')} {why}: its layers cannot be compared one by one. `evaluate` and `bench` take "
+            "networks as a whole."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,7 +75,8 @@ def layer_error(
     )  # fmt: skip
     table = found.table
     first, last = _ALWAYS
-    show(table, json, [*first, *(column for name in wanted for column in _COLUMNS[name]), *last])
+    mains, more = (_COLUMNS[name][:1] for name in wanted), (_COLUMNS[name][1:] for name in wanted)
+    show(table, json, [*first, *chain(*mains, *more), *last])  # what was asked for stands before what goes with it
     for names, what in (
         (found.unmatched, "no counterpart in the float model"),
         (found.unmatched_float, "no counterpart in the quantized model"),

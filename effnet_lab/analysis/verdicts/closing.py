@@ -49,11 +49,16 @@ def _weakest(twins: Twins, images: ImageSet | ArraySet, cases: Mapping[str, Laye
         return "Nothing is at fault."
     losses = losses_of(twins, [alone[name] for name in names], islice(twins.samples(images), FEW_IMAGES))
     each = [
-        f"{name} (own error {cases[name].own_db:.1f} dB; alone it leaves {loss.sqnr_db:.1f} dB at the logits; "
-        f"{_HELP[main_cause(cases[name].evidence)]})"
+        f"{name} (own error {cases[name].own_db:.1f} dB; alone it {_leaves(loss)}; {_HELP[main_cause(cases[name].evidence)]})"
         for name, loss in zip(names, losses, strict=True)
     ]
     return f"Nothing is at fault. The weakest layers: {'; '.join(each)}."
+
+
+def _leaves(loss: EndLoss) -> str:
+    return (
+        f"leaves {loss.sqnr_db:.1f} dB at the logits" if np.isfinite(loss.sqnr_db) else "leaves the logits as they are"
+    )
 
 
 def _sum_of_effects(twins: Twins, images: ImageSet | ArraySet, loss: EndLoss) -> str:
