@@ -14,7 +14,7 @@ from effnet_lab.regress.sweeps.ledger import RESULTS
 from effnet_lab.regress.sweeps.results import FIRST, POINT_FRAME, read_results, wide
 
 SHIPPED = (
-    "sweep_scenes"  # in data/studies: width, depth and resolution of networks trained on `scenes`, in four precisions
+    "sweep_scenes"  # in data/studies: width, depth and resolution of networks trained on `digits`, in four precisions
 )
 _TAKEN = {
     "accuracy": ("data", "n_images", "top1", "top1_lo", "top1_hi"),
