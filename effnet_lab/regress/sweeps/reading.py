@@ -13,9 +13,7 @@ from effnet_lab.paths import data_dir
 from effnet_lab.regress.sweeps.ledger import RESULTS
 from effnet_lab.regress.sweeps.results import FIRST, POINT_FRAME, read_results, wide
 
-SHIPPED = (
-    "sweep_scenes"  # in data/studies: width, depth and resolution of networks trained on `digits`, in four precisions
-)
+SHIPPED = "sweep_digits"  # in data/studies: width, depth and resolution, in four precisions
 _TAKEN = {
     "accuracy": ("data", "n_images", "top1", "top1_lo", "top1_hi"),
     "memory": ("params", "madds", "size_bytes", "peak_activation_bytes"),
