@@ -125,7 +125,7 @@ def measure(files, tmp_path_factory):
     model = load_model("micro0")
     calibration, images = (
         open_images("scenes", split="calibration", limit=24),
-        open_images("scenes", split="evaluation", limit=60),
+        open_images("scenes", split="evaluation", limit=32),
     )
 
     def run(

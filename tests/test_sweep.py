@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import subprocess
 from pathlib import Path
 
@@ -14,14 +15,17 @@ import psutil
 import pytest
 from sweep_drills import PATIENCE_S, TINY, Drill, assert_files_parse, dask_processes
 
+from effnet_lab import frames, view
 from effnet_lab.names import UserError
-from effnet_lab.regress import read_results, sweep
+from effnet_lab.paths import write_atomically
+from effnet_lab.regress import read_results, read_sweep, record, report_on, sweep
 from effnet_lab.regress.parameters import read_parameters
 from effnet_lab.regress.sweeps import point_run, schedule
 from effnet_lab.regress.sweeps import sweep as sweeping
 from effnet_lab.regress.sweeps.fingerprint import Keys
 from effnet_lab.regress.sweeps.grid import points_of, read_grid
 from effnet_lab.regress.sweeps.ledger import SweepFolder
+from effnet_lab.studies import grid_effects, standing
 
 
 @pytest.fixture(autouse=True)
@@ -389,3 +393,100 @@ def test_no_scheduler_at_the_address_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(schedule, "SCHEDULER_S", 1)
     with pytest.raises(UserError, match=r"No Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"):
         sweep(TINY, {"grid": {"x": [1]}}, out=tmp_path, cluster="tcp://127.0.0.1:9")
+
+
+# Reading and reporting
+
+
+@pytest.fixture(scope="module")
+def hundred(tmp_path_factory):
+    """A hundred points, each with two files of 25 layers, recorded without a kernel."""
+    out = tmp_path_factory.mktemp("hundred") / "out"
+
+    def quick(_source, draft, values, **_more) -> None:
+        x, wait = values["x"], values["wait_s"]
+        rows = [{"model": "net", "scheme": scheme, "backend": ""} for scheme in ("a", "b")]
+        right = {
+            "data": "d",
+            "n_images": 100,
+            "top1": 0.5 + x / 40 - wait / 100,
+            "top1_lo": 0.4,
+            "top1_hi": 0.9,
+            "top5": 1.0,
+        }
+        places = [
+            {"layer_index": i, "layer": f"layer{i}/conv", "sqnr_accumulated_db": 40 - i / 3 - x} for i in range(60)
+        ]
+        layers = [row | place for row in rows for place in places]
+        sizes = [row | {"size_bytes": 1000 * (1 + x) * (1 + n)} for n, row in enumerate(rows)]
+        for name, found in (("accuracy", [row | right for row in rows]), ("layer_error", layers), ("memory", sizes)):
+            record(frames.build(frames.FRAMES[name], found), name, values["out_dir"], notebook="tiny", profile="smoke")
+        draft.write_bytes(TINY.read_bytes())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(point_run, "execute", quick)
+        patch.setattr(point_run, "save_notebook", lambda raw, target, _name: write_atomically(target, raw.read_bytes()))
+        grid = {"grid": {"x": [float(i) for i in range(10)], "wait_s": [float(i) for i in range(10)]}}
+        return sweep(TINY, grid, out=out)
+
+
+def test_a_sweep_is_read_back_with_its_parameters(hundred):
+    tables = read_sweep(hundred.folder)
+    assert (tables.parameters, tables.axes) == (("x", "wait_s"), ("x", "wait_s", "scheme"))
+    assert (len(tables.table), len(tables.points), len(tables.errors)) == (200, 100, 100 * 2 * 25)
+    row = tables.table[(tables.table["x"] == 4) & (tables.table["wait_s"] == 2) & (tables.table["scheme"] == "b")].iloc[
+        0
+    ]
+    assert (row["top1"], row["size_bytes"], row["worst_layer"]) == (pytest.approx(0.58), 10_000, "layer24/conv")
+    assert read_sweep(hundred.results).table.equals(tables.table)
+    with pytest.raises(UserError, match="No results of a sweep"):
+        read_sweep(hundred.folder / "nowhere")
+
+
+def test_what_a_grid_says_is_split_among_its_parameters(hundred):
+    effects = grid_effects(read_sweep(hundred.folder).table, "top1", ["x", "wait_s", "scheme"])
+    shares = effects.set_index(["parameter", "with_parameter"])["variance_share"]
+    assert shares["x", ""] == pytest.approx(625 / 725)  # slopes 1/40 and 1/100 over the same ten steps
+    assert shares["wait_s", ""] == pytest.approx(100 / 725)
+    assert shares["scheme", ""] == pytest.approx(0, abs=1e-9)
+    assert shares["x", "wait_s"] == pytest.approx(0, abs=1e-9)
+    with pytest.raises(UserError, match="no column 'nothing'"):
+        grid_effects(read_sweep(hundred.folder).table, "nothing", ["x"])
+
+
+def test_figures_of_a_grid_say_which_point_and_which_parameter(hundred):
+    tables = read_sweep(hundred.folder)
+    front = standing(tables.table, "size_bytes", "top1")
+    figure = view.plot_grid_front(tables.table, "size_bytes", "top1", front, tables.axes, color="scheme")
+    assert [trace.name for trace in figure.data] == ["front", "scheme a", "scheme b"]
+    assert "x 0, wait_s 0, scheme a" in figure.data[1].hovertext[0]
+    assert list(figure.data[0].x) == sorted(tables.table["size_bytes"][front["on_front"]])
+    lines = view.plot_interactions(tables.table, "top1", tables.axes)
+    assert len(lines.data) == 10 + 2 + 2  # a line per value of the second parameter, in three panels
+    first = next(trace for trace in lines.data if "wait_s 3" in trace.hovertext[0])
+    assert list(first.y) == pytest.approx([0.5 + x / 40 - 0.03 for x in range(10)])
+    assert "two parameters" in view.plot_interactions(tables.table, "top1", ["x"]).layout.annotations[0].text
+    errors = tables.errors.assign(where=view.point_names(tables.errors, ["x", "wait_s", "scheme"]))
+    grid = view.plot_layer_grid(errors).data[0]
+    assert (grid.z.shape, grid.z[3][0]) == ((25, 200), pytest.approx(39.0))
+    assert grid.x[0] == "x 0, wait_s 0, scheme a"
+
+
+def test_the_report_of_a_hundred_points_is_one_file_of_at_most_5_mb(hundred):
+    page = report_on(hundred.folder)
+    text = page.read_text(encoding="utf-8")
+    assert page.stat().st_size <= 5_000_000
+    assert "100 of 100 points finished" in text
+    links = re.findall(r'href="(points/[^"]+)"', text)
+    assert len(links) == 100
+    assert all((hundred.folder / link).is_file() for link in links)
+    figures = json.loads(text.split('id="figure-data">', 1)[1].split("</script>", 1)[0])
+    assert {"front_size_bytes", "interactions", "layers"} <= figures.keys()
+    heat = figures["layers"]["data"][0]
+    assert (len(heat["x"]), heat["type"]) == (200, "heatmap")
+    assert not re.search(r'(?:src|href)="https?:', text)
+
+
+def test_there_is_nothing_to_report_without_a_sweep(tmp_path):
+    with pytest.raises(UserError, match="Nothing was recorded"):
+        report_on(tmp_path)

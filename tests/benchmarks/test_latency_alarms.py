@@ -1,4 +1,7 @@
-"""A latency as a regression test: 40 times nothing changed, 40 times a file became 5 % slower. Wants a quiet machine."""
+"""A latency as a regression test: 40 times nothing changed, 40 times a file became 5 % slower.
+
+Wants a quiet machine; with LOAD=ignored the guard's verdict on the machine is not asked.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +44,8 @@ def files(tmp_path):
 
 
 def test_alarms(files, tmp_path, monkeypatch):
+    if os.environ.get("LOAD") == "ignored":  # ratios of CPU time bear other programs; the guard does not know how much
+        monkeypatch.setattr(latency.Watch, "guard", lambda _watch, _runs: "quiet")
     profile = tmp_path / "profile.json"
     for _ in range(3):
         check_latency(files, profile, store=True)
