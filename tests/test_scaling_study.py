@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from scipy.stats import t
 
 from effnet_lab import frames
 from effnet_lab.intervals import crossed_interval
@@ -256,4 +257,14 @@ def test_the_published_law_expects_each_network_from_the_others():
     )
     expected = 1 / (1 + np.exp(-(start + slope * np.log2(known.loc["lite2", "madds"]))))
     assert table.loc["lite2", "expected_top1"] == pytest.approx(expected)
+    assert table.loc["lite2", "error"] == pytest.approx(0.776 - expected)
+    assert set(table["rule"]) == {"one network left out"}
+    x, y = np.log2(others["madds"]), np.log(others["published_top1"] / (1 - others["published_top1"]))
+    at = np.log2(known.loc["lite2", "madds"])
+    left = (
+        float(np.square(y - start - slope * x).sum()) / 2
+    )  # the textbook's interval of a new value on a line, 2 degrees
+    reach = t.ppf(0.975, 2) * math.sqrt(left * (1 + 1 / 4 + (at - x.mean()) ** 2 / np.square(x - x.mean()).sum()))
+    ends = [1 / (1 + math.exp(-(start + slope * at + sign * reach))) for sign in (-1, 1)]
+    assert table.loc["lite2", ["expected_top1_lo", "expected_top1_hi"]].tolist() == pytest.approx(ends)
     assert table["inside"].tolist() == [False, True, True, True, False]

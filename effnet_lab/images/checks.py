@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -18,6 +17,9 @@ from effnet_lab.images.imageset import ImageSet
 from effnet_lab.images.sources import open_images
 from effnet_lab.names import UserError
 from effnet_lab.progress import Progress, counted
+
+if TYPE_CHECKING:  # pictures are looked for before anything slow is loaded
+    import pandas as pd
 
 DAMAGED, COPY, RARE = "damaged", "copy", "rare class"
 NEAR_BITS = 4  # of 64: hashes of two pictures that differ in no more are of the same photograph
