@@ -415,7 +415,7 @@ def hundred(tmp_path_factory):
             "top5": 1.0,
         }
         places = [
-            {"layer_index": i, "layer": f"layer{i}/conv", "sqnr_accumulated_db": 40 - i / 3 - x} for i in range(60)
+            {"layer_index": i, "layer": f"layer{i}/conv", "sqnr_accumulated_db": 40 - i / 3 - x} for i in range(25)
         ]
         layers = [row | place for row in rows for place in places]
         sizes = [row | {"size_bytes": 1000 * (1 + x) * (1 + n)} for n, row in enumerate(rows)]

@@ -70,9 +70,7 @@ class _Bar:
         from tqdm import tqdm
 
         if self._bar is None:  # what was finished before says nothing of how long a point takes
-            self._bar = tqdm(
-                total=total, initial=max(finished + failed - 1, 0), desc="sweep", unit=" point", disable=None
-            )
+            self._bar = tqdm(total=total, initial=finished + failed, desc="sweep", unit=" point", disable=None)
         self._bar.set_postfix_str(f"{failed} failed, {running} running", refresh=False)
         self._bar.update(finished + failed - self._bar.n)
 

@@ -207,6 +207,7 @@ def _run_all(
             tell(f"Dask's dashboard: {run.dashboard}")
         for task in tasks.values():
             run.submit(task)
+        _report(watch, ended, run, len(tasks), total)
         try:
             for outcome in run.outcomes():
                 tries[outcome.key] += 1
