@@ -262,6 +262,8 @@ def test_a_sweep_is_compared_point_by_point(tmp_path, monkeypatch):
     assert found.table["key"].str.split(" | ", regex=False).str[0].tolist() == ["x 2.0", "x 3.0"]
     assert found.table[["was", "is"]].to_numpy().tolist() == [[0.2, 0.4], [0.3, 0.9]]
     assert len(check(other, against=first).table) == 2
+    with pytest.raises(UserError, match="is a sweep; the baselines of the workbench are those of runs"):
+        check(other)
 
 
 # The verdict for machines, and blessing

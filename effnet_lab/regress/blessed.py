@@ -18,6 +18,7 @@ from effnet_lab.paths import data_dir, write_atomically
 from effnet_lab.regress.csv_files import read_csv, write_csv
 from effnet_lab.regress.recorded import frame_of
 from effnet_lab.regress.rules import Exact, Ratio, Relative, Rule, Within, parse_rule
+from effnet_lab.regress.sweeps.ledger import is_sweep
 
 LOG = "blessed.jsonl"  # one line per blessing
 TOLERANCES = "tolerances.yaml"  # in a folder of one's own: rules beside those below, or instead of them
@@ -102,6 +103,11 @@ def rules_of(folder: Path) -> Rules:
 
 def blessed_rows(folder: Path, rules: Rules, results: str | Path) -> dict[str, pd.DataFrame]:
     """Baseline rows per frame, indexed by the keys that the rows of `results` have."""
+    if is_sweep(results) and folder == baselines_folder(None):
+        raise UserError(
+            f"{results} is a sweep; the baselines of the workbench are those of runs. Compare it with another sweep "
+            "(--against), or with baselines of its own (--baselines)."
+        )
     paths = {name: folder / f"{name}.csv" for name in rules}
     keys = {name: list(frame_of(name, results).keys) for name in paths}
     return {name: read_csv(path, keys[name]).set_index(keys[name]) for name, path in paths.items() if path.exists()}

@@ -47,7 +47,7 @@ def test_alarms(files, tmp_path, monkeypatch):
     if os.environ.get("LOAD") == "ignored":  # ratios of CPU time bear other programs; the guard does not know how much
         monkeypatch.setattr(latency.Watch, "guard", lambda _watch, _runs: "quiet")
     profile = tmp_path / "profile.json"
-    for _ in range(3):
+    for _ in range(5):
         check_latency(files, profile, store=True)
     start, found = time.process_time(), {"same": [], "slower": []}
     normal = latency.measure_latency(files, n_runs=48)["cpu_p50_ms"].iloc[1] * 1e6
