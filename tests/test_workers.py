@@ -16,7 +16,8 @@ from effnet_lab.analysis.measuring import Measuring
 from effnet_lab.analysis.repair.held_out import HeldOut
 from effnet_lab.analysis.repair.moments import measure_moments
 from effnet_lab.analysis.twins import Twins
-from effnet_lab.evaluate import evaluate
+from effnet_lab.evaluate import evaluate, open_predictor
+from effnet_lab.evaluate.predictors import team_of as sets_of
 from effnet_lab.images import open_images
 from effnet_lab.litert import Runner, read_info
 from effnet_lab.litert.samples import team_of
@@ -225,6 +226,13 @@ def test_an_interrupted_measurement_counts_whole_images(files, images):
     assert found.interrupted
     first = layer_error(files[INT8], images.pick(np.arange(5)), float_model=files[FLOAT], workers=1).table
     pd.testing.assert_frame_equal(found.table, first, check_exact=True)
+
+
+def test_threads_of_an_interpreter_are_workers_enough(files, monkeypatch):
+    monkeypatch.setattr(workers, "free_processors", lambda: 4)
+    one, two = ([open_predictor(files[INT8], threads)] for threads in (1, 2))
+    assert [len(sets_of(network, None, 100)) for network in (one, two)] == [4, 1]
+    assert len(sets_of(two, 3, 100)) == 3
 
 
 def test_a_network_with_a_memory_stays_alone(files):

@@ -134,6 +134,8 @@ def team_of(predictors: Sequence[Predictor], workers: int | None, n_samples: int
     files = [predictor for predictor in predictors if isinstance(predictor, FilePredictor)]
     if len(files) < len(predictors) or any(file.runner.graph.keeps_state for file in files):
         return [predictors]
+    if workers is None and any(file.runner.threads > 1 for file in files):  # the processors are shared out already
+        return [predictors]
     n = workers_for(workers, n_samples, sum(file.runner.memory_bytes for file in files))
     return [predictors, *([replace(file, runner=file.runner.another()) for file in files] for _ in range(n - 1))]
 

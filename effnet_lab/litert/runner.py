@@ -122,7 +122,7 @@ class Runner:
             require_survival(content, kernels=resolver.name, keep_all=keep_all, madds=self.graph.madds)
         self._open = partial(open_interpreter, content, threads=threads, kernels=kernels, keep_all=keep_all)
         self._interpreter = self._open()
-        self.kernels = kernels
+        self.kernels, self.threads = kernels, threads
         self.inputs: tuple[Tensor, ...] = tuple(self.graph.tensors[i] for i in self.graph.inputs)
         self.outputs: tuple[Tensor, ...] = tuple(self.graph.tensors[i] for i in self.graph.outputs)
 
