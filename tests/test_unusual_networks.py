@@ -46,10 +46,10 @@ def positions(tf, w):
 
 
 def split(tf, w):
-    """An op of four outputs, one of which nobody reads."""
+    """An op of four outputs, the first of which nobody reads."""
 
     def network(x):
-        a, b, c, _ = tf.split(tf.matmul(x, w(6, 32)), 4, 1)
+        _, a, b, c = tf.split(tf.matmul(x, w(6, 32)), 4, 1)
         return tf.matmul(tf.sigmoid(a) * tf.tanh(b) + c, w(8, 3))
 
     return network, [((1, 6), "float32")]

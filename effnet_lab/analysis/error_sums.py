@@ -14,6 +14,7 @@ from effnet_lab.analysis.metrics import Array, ErrorSums, adder, decibels, joine
 from effnet_lab.analysis.pairs import Pair
 from effnet_lab.analysis.plan import ACTIVATIONS, WEIGHTS, WHOLE, Variant
 from effnet_lab.analysis.twins import Twins
+from effnet_lab.names import UserError
 
 _NAN = float("nan")
 
@@ -49,6 +50,8 @@ class Accumulated:
         sums, channels = no_sums(len(self._layers)), {}
         for (pair, add), row in zip(self._layers, sums, strict=True):
             codes = twins.codes(pair)
+            if codes.shape[-1:] != pair.quantized.shape[-1:] and pair.quantized.shape:
+                raise UserError(f"{pair.layer[:60]!r} makes {codes.shape}, and the file states {pair.quantized.shape}.")
             add(twins.float_values(pair), codes, row)
             if (dead := self._kept[1].get(pair.index)) is not None and dead.channels.size:
                 channels[pair.index] = dead.after(codes)

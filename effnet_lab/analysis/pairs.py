@@ -82,12 +82,11 @@ def match_layers(quantized: Graph, reference: Graph) -> Matching:
             quantized_kernel=quantized.stored_weights(op),
         )
         for i, (tensor_name, op) in enumerate(computing(quantized))
-        if op.index in matched
+        if op.index in matched and op.outputs[0] in quantized.read and matched[op.index].outputs[0] in reference.read
     )
-    found, taken = {pair.layer for pair in pairs}, {pair.reference_op.index for pair in pairs}
-    their_names = layer_names(reference)
+    taken, their_names = {op.index for op in matched.values()}, layer_names(reference)
     return Matching(
         pairs=pairs,
-        unmatched=tuple(name for name in names.values() if name not in found),
+        unmatched=tuple(names[name] for name, op in computing(quantized) if op.index not in matched),
         unmatched_reference=tuple(their_names[name] for name, op in computing(reference) if op.index not in taken),
     )

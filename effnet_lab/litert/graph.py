@@ -102,6 +102,11 @@ class Graph:
         return tuple(op for op in self.ops if op.outputs)
 
     @cached_property
+    def read(self) -> frozenset[int]:
+        """Tensors that an op reads, or that are outputs; the interpreter need not keep the others."""
+        return frozenset((*self.outputs, *(index for op in self.ops for index in op.inputs)))
+
+    @cached_property
     def keeps_state(self) -> bool:
         """Whether an answer depends on what was asked before."""
         return any(op.kind in _WITH_STATE for op in self.ops)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from functools import partial
 from pathlib import Path
@@ -29,7 +31,7 @@ KERNELS = {  # which implementation computes; results differ by up to about 1 dB
 
 _CUSTOM = re.compile(r"unresolved custom op: ([^\s.]+)")
 _FLEX = re.compile(r"\((Flex\w+)\)")
-_SENTENCE = re.compile(r"(?<=[\w)\]])\.(?=[A-Z])")  # LiteRT puts its sentences together without a space
+_SENTENCE = re.compile(r"(?<=[\w)\]])\.(?!cc:|h:)(?=[A-Za-z])")  # LiteRT puts its sentences together without a space
 
 
 def in_short(said: str) -> str:
@@ -189,13 +191,25 @@ class Runner:
     def activation(self, tensor: Tensor) -> np.ndarray:
         """Real values of a computed tensor after `invoke`, float32; needs ``keep_all=True`` unless it is the output."""
         self._require_numbers(tensor)
-        return tensor.real(self._interpreter.get_tensor(tensor.index))
+        with self._reading(tensor):
+            codes = self._interpreter.get_tensor(tensor.index)
+        return tensor.real(codes)
 
     def codes(self, tensor: Tensor) -> NDArray[Any]:
         """What `activation` reads, as it stands in memory and without a copy; let go of it before the next `invoke`."""
         self._require_numbers(tensor)
-        view: NDArray[Any] = self._interpreter.tensor(tensor.index)()
+        with self._reading(tensor):
+            view: NDArray[Any] = self._interpreter.tensor(tensor.index)()
         return view
+
+    @contextmanager
+    def _reading(self, tensor: Tensor) -> Iterator[None]:
+        try:
+            yield
+        except ValueError:  # of what nobody reads, no memory is kept
+            raise UserError(
+                f"{self._name!r} keeps no values of {tensor.name[:60]!r}: nothing in the file reads them."
+            ) from None
 
     def _require_numbers(self, tensor: Tensor) -> None:
         if tensor.dtype == OPAQUE:  # LiteRT would follow a pointer that is none

@@ -109,9 +109,11 @@ def _statistics(graph: Graph, ranges: Ranges) -> dict[str, dict[str, np.ndarray]
     """Ranges in the form of the tool's own calibration result."""
     layers = layer_names(graph)
     wanted = {graph.tensors[index].name: ranges.get(graph.tensors[index].name) for index in graph.inputs}
-    for op in graph.computing_ops:  # further outputs that nobody reads have no range of their own
-        first, *others = (graph.tensors[index].name for index in op.outputs)
-        wanted |= {name: ranges.get(name, ranges.get(first)) for name in (first, *others)}
+    for op in graph.computing_ops:  # an output that nobody reads has no range of its own
+        names = [graph.tensors[index].name for index in op.outputs]
+        nobody_reads = (0.0, 1.0) if not graph.read.intersection(op.outputs) else None
+        known = next((ranges[name] for name in names if name in ranges), nobody_reads)
+        wanted |= {name: ranges.get(name, known) for name in names}
     statistics = {}
     for name, ends in wanted.items():
         if ends is None:

@@ -180,11 +180,10 @@ def collect(
 
 
 def _computed(graph: Graph) -> Iterator[Tensor]:
-    """What the ops make: the first output of each, and the others where somebody reads them; no text and no handle."""
-    read = {*graph.outputs, *(index for op in graph.ops for index in op.inputs)}
+    """What the ops make and somebody reads; no text and no handle."""
     for op in graph.computing_ops:
-        for index in op.outputs[:1] + tuple(i for i in op.outputs[1:] if i in read):
-            if graph.tensors[index].dtype != OPAQUE:
+        for index in op.outputs:
+            if index in graph.read and graph.tensors[index].dtype != OPAQUE:
                 yield graph.tensors[index]
 
 
