@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from effnet_lab.images import open_images
+from effnet_lab.images import Preprocess, open_images
 from effnet_lab.models import load_model
 from effnet_lab.models.build import build_model
 from effnet_lab.models.weights.native import to_bytes
@@ -23,7 +23,7 @@ from effnet_lab.names import UserError
 from effnet_lab.scaling import MICRO, Grid, search, spec_by_numbers, totals
 from effnet_lab.training import train, train_from_scratch
 from effnet_lab.training.average import MovingAverage
-from effnet_lab.training.from_scratch import predict
+from effnet_lab.training.from_scratch import predict, random_model
 from effnet_lab.training.losses import make_loss
 from effnet_lab.training.optimizers import make_optimizer, make_schedule
 from effnet_lab.training.recipes import hold_out, settings_of
@@ -134,6 +134,22 @@ def test_lower_layers_learn_more_slowly():
         # one step of Adam goes as far as the rate, whatever the gradient
         power = last + 2 if "stem" in name else last + 1 - int(name.split("_")[1]) if "blocks" in name else 0
         assert moved[0.1][name] == pytest.approx(far * 0.1**power, rel=0.05, abs=2e-7), name
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_dropout_draws_what_keras_own_kind_draws(seed):
+    """So the weights that come with the package are what their recipes give, and their runs can be interrupted."""
+    preprocess, classes = Preprocess(size_px=32), tuple("0123456789")
+    masks = []
+    for make in (lambda: build_model(TINY, 10), lambda: random_model(TINY, classes, preprocess, seed).keras):
+        tf_keras.utils.set_random_seed(seed)
+        keras = make()
+        dropped = [layer.output for layer in keras.layers if isinstance(layer, tf_keras.layers.Dropout)]
+        probe = tf.function(tf_keras.Model(keras.input, dropped))
+        masks.append([np.asarray(x) for _ in range(2) for x in probe(tf.ones((6, 32, 32, 3)), training=True)])
+    assert len(masks[0]) >= 4
+    for ours, theirs in zip(*masks, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 # --- the recipes

@@ -63,6 +63,8 @@ PICTURES = {
     "plot_endpoint",
     "plot_gallery",
     "plot_image",
+    "plot_mistakes",
+    "plot_pictures",
     "plot_top",
 }  # in test_view_pictures.py
 SWEEPS = {"plot_grid_front", "plot_interactions", "plot_layer_grid"}  # in test_sweep.py

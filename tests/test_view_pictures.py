@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from effnet_lab import frames
+from effnet_lab import frames, view
 from effnet_lab.images.decode import decode
 from effnet_lab.names import UserError
 from effnet_lab.view import (
@@ -276,6 +276,30 @@ def test_the_gallery_has_a_tile_and_a_caption_for_each_picture():
     assert "shows tench (image 0)<br>tench (50%)<br><b>→ crane (40%)</b>" in figure.layout.annotations[0].text
     assert len({(tile.x, tile.y) for tile in figure.layout.images}) == 7
     assert "same answer on every one" in plot_gallery(changed(0), []).layout.annotations[0].text
+
+
+def test_mistakes_stand_with_what_they_were_taken_for():
+    rows = [
+        {**FILE, "data": "d", "image_index": i, "label": "tench", "predicted": "crane", "confidence": 0.9 - i / 10}
+        for i in range(3)
+    ]
+    figure = view.plot_mistakes(frames.build(frames.MISTAKES, rows), [np.full((20, 30, 3), 9, np.uint8)] * 2)
+    assert figure.layout.title.text == "3 images taken for something else, 2 of them shown"
+    assert figure.layout.annotations[1].text == "tench (image 1)<br><b>→ crane (80%)</b>"
+    nothing = view.plot_mistakes(frames.build(frames.MISTAKES, []), [])
+    assert "Every one of these images is recognised" in nothing.layout.annotations[0].text
+    tiles = view.plot_pictures([np.full((20, 30, 3), 9, np.uint8)] * 8, list("abcdefgh"), "views")
+    assert [note.text for note in tiles.layout.annotations] == list("abcdefgh")
+
+
+def test_a_run_is_followed_epoch_by_epoch():
+    live = view.HistoryView()
+    for epoch in (1, 2):
+        row = {"model": "own", "epoch": epoch, "loss": 1 / epoch, "train_top1": 0.5, "validation_top1": 0.4}
+        live(row | {"epochs": 3})
+        assert live.words.value == f"own: epoch {epoch} of 3"
+        assert list(live.figures["history"].data[0].x) == list(range(1, epoch + 1))
+    assert view.HistoryView(live.history).history.equals(live.history)
 
 
 def test_a_picture_is_chosen_or_uploaded():

@@ -83,6 +83,10 @@ def train(
         str | None, _option("float32, bfloat16 or float16: of the arithmetic.", panel=_MACHINE)
     ] = None,
     xla: Annotated[bool, _option("Compile the steps with XLA.", "--xla", panel=_MACHINE)] = False,
+    strategy: Annotated[
+        str, _option("one, mirrored (all GPUs), multiworker (TF_CONFIG names the workers) or tpu.", panel=_MACHINE)
+    ] = "one",
+    logs: Annotated[Path | None, _option("A folder for TensorBoard.", panel=_MACHINE)] = None,
     *,
     stated: StatedInput,
 ) -> None:
@@ -110,7 +114,8 @@ def train(
         label_smoothing=label_smoothing, average=average, augment=augment, views=views, teacher=teacher,
         temperature=temperature, teacher_share=teacher_share, patience=patience, batch_norm=batch_norm,
         freeze_epochs=freeze_epochs, rate_decay=rate_decay, qat=qat, qat_epochs=qat_epochs, qat_layers=qat_layers,
-        prune=prune, cluster=cluster, precision=precision, xla=xla, preprocess=stated if from_ else None, progress=_tell,
+        prune=prune, cluster=cluster, precision=precision, xla=xla, strategy=strategy, logs=logs,
+        preprocess=stated if from_ else None, progress=_tell,
     )  # fmt: skip
     card = done.card
     say(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from effnet_lab.evaluate.features import Features, features
     from effnet_lab.evaluate.predictions import Predictions, collect_predictions
     from effnet_lab.evaluate.predictors import FilePredictor, KerasPredictor, Predictor, open_predictor, open_predictors
-    from effnet_lab.evaluate.side_by_side import SideBySide, changed_answers
+    from effnet_lab.evaluate.side_by_side import SideBySide, changed_answers, mistakes
 
 __all__ = [
     "Audit",
@@ -38,6 +38,7 @@ __all__ = [
     "describe_difference",
     "evaluate",
     "features",
+    "mistakes",
     "open_predictor",
     "open_predictors",
     "per_class",
@@ -54,6 +55,6 @@ offer(
         "features": ("Features", "features"),
         "predictions": ("Predictions", "collect_predictions"),
         "predictors": ("FilePredictor", "KerasPredictor", "Predictor", "open_predictor", "open_predictors"),
-        "side_by_side": ("SideBySide", "changed_answers"),
+        "side_by_side": ("SideBySide", "changed_answers", "mistakes"),
     },
 )

@@ -77,6 +77,20 @@ def changed_answers(first: Predictions, second: Predictions) -> pd.DataFrame:
     return frames.build(frames.CHANGED, rows)
 
 
+def mistakes(answers: Predictions) -> pd.DataFrame:
+    """MISTAKES frame: the images that a network takes for something else, the surest of them first."""
+    classes = answers.images.classes or answers.info.classes
+    wrong = np.flatnonzero(~answers.hits)
+    surest = wrong[np.argsort(-answers.confidence[wrong], kind="stable")]
+    rows = [
+        answers.info.key
+        | {"data": answers.images.name, "image_index": int(i), "label": classes[int(answers.labels[i])]}
+        | {"predicted": _named(classes, answers, i), "confidence": float(answers.confidence[i])}
+        for i in surest
+    ]
+    return frames.build(frames.MISTAKES, rows)
+
+
 def _named(classes: Sequence[str], answers: Predictions, image: int) -> str:
     index = int(answers.ranked[image, 0])
     if index < 0:

@@ -6,9 +6,9 @@ from effnet_lab.frames.tables import MODEL_FILE, Frame
 
 DATA_CHECK = Frame(  # one row per finding about a data set: a damaged file, a copy in another split, a rare class
     name="data_check",
-    keys=("data", "problem", "split", "file", "label"),
+    keys=("data", "problem", "split", "file", "label", "twin"),
     first=("problem", "split", "file", "label", "twin", "detail"),
-    values=("twin", "detail"),
+    values=("detail",),
 )
 ACCURACY = Frame(  # one row per file and data set; the interval is Wilson's, 95 %
     name="accuracy",
@@ -27,6 +27,12 @@ RELIABILITY = Frame(  # one row per bin of confidence, the probability of the fi
     name="reliability",
     keys=(*MODEL_FILE, "data", "confidence_left"),
     values=("confidence_right", "n_images", "confidence", "top1", "top1_lo", "top1_hi"),
+)
+MISTAKES = Frame(  # one row per image that a file takes for something else
+    name="mistakes",
+    keys=(*MODEL_FILE, "data", "image_index"),
+    first=("image_index", "label", "predicted", "confidence"),
+    values=("label", "predicted", "confidence"),
 )
 COMPARISON = Frame(  # one row per pair of files on the same images; difference is this file's top-1 less the other's
     name="comparison",

@@ -22,10 +22,15 @@ if TYPE_CHECKING:  # pictures are looked for before anything slow is loaded
     import pandas as pd
 
 DAMAGED, COPY, RARE = "damaged", "copy", "rare class"
-NEAR_BITS = 4  # of 64: hashes of two pictures that differ in no more are of the same photograph
+NEAR_BITS = 4  # of 64: hashes of two pictures that differ in no more may be of the same photograph,
+NEAR_GREY = 8.0  # and are if what is left at 16 x 16 pixels differs by no more grey levels on average
+_THUMB_PX = 16
 IMBALANCE = 10.0  # a class with this many times fewer images than the largest one is reported
 _CHUNK = 256  # hashes that are compared with all others at a time
 _WORKERS = 4
+
+
+_LOOK = np.dtype([("read", bool), ("hash", np.uint64), ("thumb", np.uint8, (_THUMB_PX, _THUMB_PX))])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,7 +51,8 @@ def check_data(data: str | Path | ImageSet, *, progress: Progress | None = None)
     """Read every image once, and say what is wrong with the data set.
 
     Damaged files; pictures of one split that are in another one, too, perhaps resized or compressed again (a perceptual hash
-    differs in at most 4 of 64 bits); classes with less than a tenth of the images of the largest one.
+    differs in at most 4 of 64 bits, and small grey copies hardly at all); classes with less than a tenth of the images of
+    the largest one.
 
     Parameters
     ----------
@@ -58,7 +64,7 @@ def check_data(data: str | Path | ImageSet, *, progress: Progress | None = None)
     splits = [data] if isinstance(data, ImageSet) else list(_splits(data))
     total = sum(map(len, splits))
     rows: list[dict[str, Any]] = []
-    hashes = [np.zeros((len(images), 2), np.uint64) for images in splits]
+    hashes = [np.zeros(len(images), _LOOK) for images in splits]
     every = [(images, found, i) for images, found in zip(splits, hashes, strict=True) for i in range(len(images))]
     with ThreadPoolExecutor(_WORKERS) as pool:
         results = pool.map(lambda each: _look(each[0], each[2]), every)
@@ -66,7 +72,7 @@ def check_data(data: str | Path | ImageSet, *, progress: Progress | None = None)
             if isinstance(result, str):
                 rows.append(_row(images, i, DAMAGED, detail=result))
             else:
-                found[i] = 1, result
+                found[i] = (True, *result)
     rows += _copies(splits, hashes)
     rows += [row for images in splits for row in _rare(images)]
     return DataCheck(table=frames.build(frames.DATA_CHECK, rows), n_images=total, sentence=_sentence(rows, total))
@@ -92,10 +98,12 @@ def _splits(data: str | Path) -> Iterator[ImageSet]:
                 raise
 
 
-def _look(images: ImageSet, i: int) -> int | str:
-    """The hash of a picture, or why there is none."""
+def _look(images: ImageSet, i: int) -> tuple[int, NDArray[Any]] | str:
+    """The hash of a picture and a small grey copy, or why there is none."""
     try:
-        return picture_hash(images.read(i))
+        image = images.read(i)
+        thumb = Image.fromarray(image).convert("L").resize((_THUMB_PX, _THUMB_PX), Image.Resampling.BOX)
+        return picture_hash(image), np.asarray(thumb)
     except UserError as error:
         return str(error)
 
@@ -110,17 +118,18 @@ def _row(images: ImageSet, i: int, problem: str, *, detail: str = "", twin: str 
 def _copies(splits: list[ImageSet], hashes: list[NDArray[Any]]) -> list[dict[str, Any]]:
     """Pictures of a later split that are in an earlier one."""
     rows = []
-    for later in range(1, len(splits)):
-        for earlier in range(later):
-            ours, theirs = hashes[later], hashes[earlier]
-            for start in range(0, len(ours), _CHUNK):
-                part = ours[start : start + _CHUNK]
-                apart = np.bitwise_count(part[:, np.newaxis, 1] ^ theirs[np.newaxis, :, 1])
-                apart[part[:, 0] == 0] = apart[:, theirs[:, 0] == 0] = 64
-                for i in np.flatnonzero(apart.min(axis=1, initial=64) <= NEAR_BITS):
-                    j = int(apart[i].argmin())
-                    twin = f"{splits[earlier].split}: {splits[earlier].name_of(j)}"
-                    detail = f"{int(apart[i, j])} of 64 bits differ"
+    for later, earlier in ((j, i) for j in range(1, len(splits)) for i in range(j)):
+        ours, theirs = hashes[later], hashes[earlier]
+        for start in range(0, len(ours), _CHUNK):
+            part = ours[start : start + _CHUNK]
+            apart = np.bitwise_count(part["hash"][:, np.newaxis] ^ theirs["hash"][np.newaxis, :])
+            near = (apart <= NEAR_BITS) & part["read"][:, np.newaxis] & theirs["read"]
+            for i in np.flatnonzero(near.any(axis=1)):
+                others = np.flatnonzero(near[i])
+                grey = np.abs(theirs["thumb"][others].astype(float) - part["thumb"][i]).mean(axis=(1, 2))
+                if grey.min() <= NEAR_GREY:
+                    twin = f"{splits[earlier].split}: {splits[earlier].name_of(int(others[grey.argmin()]))}"
+                    detail = f"{grey.min():.1f} grey levels apart"
                     rows.append(_row(splits[later], start + int(i), COPY, twin=twin, detail=detail))
     return rows
 

@@ -32,6 +32,9 @@ _RANGES = (
     "post_activation",
     "quantize_layer",
 )  # how tfmot names what is neither a kernel's range nor a weight
+# Swish, the sigmoid of a gate, and its product: the toolkit has no scheme for them. As in the file, what goes in and what
+# comes out is int8; the sigmoid inside of a swish is in the file, too, in steps of 1/256.
+_UNKNOWN_TO_TFMOT = (tf_keras.layers.Activation, tf_keras.layers.Multiply)
 INPUT = "quantize_layer"  # layer of the fake-quantized network that quantizes the image
 
 
@@ -52,11 +55,6 @@ def fake_quantize(model: LoadedModel, layers: Sequence[str] | None = None) -> Lo
     UserError
         If a pattern matches no layer, or the network has what tfmot cannot quantize.
     """
-    if model.family_spec.activation != "relu6" or model.family_spec.se_ratio:
-        raise UserError(
-            f"Quantization-aware training works for ReLU6 networks without squeeze-and-excitation, and "
-            f"{model.name} is not one: train its Lite twin, or quantize after training."
-        )
     known = counted_layers(model.family_spec, max(1, len(model.classes)))
     chosen = tuple(layer.name for layer in known) if layers is None else matching(known, layers)
     toolkit = tfmot().quantization.keras
@@ -137,12 +135,16 @@ def _float_output(reference: LoadedModel, layer: str) -> tf.Tensor:
 def _annotate(keras: tf_keras.Model, chosen: tuple[str, ...], *, whole: bool) -> tf_keras.Model:
     toolkit = tfmot().quantization.keras
 
-    if whole:
+    own = [layer.name for layer in keras.layers if isinstance(layer, _UNKNOWN_TO_TFMOT)]
+    if whole and not own:
         return toolkit.quantize_annotate_model(keras)
     inside = {f"{name}{part}" for name in chosen for part in _PARTS}
+    inside |= {layer.name for layer in keras.layers if whole and not isinstance(layer, tf_keras.layers.InputLayer)}
     feeding = {source for name in inside & {x.name for x in keras.layers} for source in _sources(keras.get_layer(name))}
 
     def wrap(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
+        if layer.name in inside and layer.name in own:
+            return toolkit.quantize_annotate_layer(layer, _output_only()())
         if layer.name in inside:
             return toolkit.quantize_annotate_layer(layer)
         if layer.name in feeding:

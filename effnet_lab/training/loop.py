@@ -19,6 +19,7 @@ from effnet_lab.training.optimizers import make_optimizer
 from effnet_lab.training.pipeline import Order, training_data, validation_data
 from effnet_lab.training.rates import rates_of
 from effnet_lab.training.settings import Progress, Settings
+from effnet_lab.training.strategies import shown_to_replicas
 from effnet_lab.training.teacher import Teacher
 
 
@@ -85,7 +86,7 @@ def run_epochs(
         raise ValueError(f"Training images have classes {images.classes}, validation images {validation.classes}.")
     watch = watch or Listeners()
     data, order = training_data(images, preprocess, settings, teacher)
-    with _held(keras, settings):
+    with keras.distribute_strategy.scope(), _held(keras, settings):
         per_epoch = settings.steps_per_epoch(images)
         optimizer = make_optimizer(settings, settings.epochs * per_epoch, per_epoch, rates_of(keras, settings))
         keras.compile(
@@ -100,8 +101,8 @@ def run_epochs(
             _restore(keras, average, done)
         if not recorder.stops:
             keras.fit(
-                data,
-                validation_data=validation_data(validation, preprocess, taught=teacher is not None),
+                shown_to_replicas(data),
+                validation_data=shown_to_replicas(validation_data(validation, preprocess, taught=teacher is not None)),
                 initial_epoch=len(recorder.rows), epochs=settings.epochs, verbose=0,
                 callbacks=[_Begin(order), *([average] if average else []), *watch.callbacks, *_board(watch), recorder],
             )  # fmt: skip

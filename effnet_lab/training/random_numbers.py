@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
+from numpy.typing import NDArray
+
+_FOR_NOUGHT = 2**31 - 1  # what TensorFlow takes where both are 0, which would mean no seed
 
 
 @contextlib.contextmanager
@@ -37,4 +41,11 @@ def from_their_start(keras: tf_keras.Model, seed: int) -> None:
     same recipe gives, and such a run can be interrupted nevertheless.
     """
     for number, state in enumerate(generators(keras).values()):
-        state.assign([0, number, seed])
+        state.assign([0, number if seed or number else _FOR_NOUGHT, seed])
+
+
+def restore_random_numbers(keras: tf_keras.Model, states: dict[str, NDArray[Any]]) -> None:
+    """Set the state of each dropout's random numbers, which its first use would make."""
+    for name, variable in generators(keras).items():
+        if name in states:
+            variable.assign(states[name])

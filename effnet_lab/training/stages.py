@@ -24,9 +24,10 @@ from effnet_lab.models.weights.native import load, to_bytes
 from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
 from effnet_lab.training.loop import Listeners, Progressed, prepare, run_epochs
-from effnet_lab.training.random_numbers import own_random_numbers
+from effnet_lab.training.random_numbers import generators, own_random_numbers, restore_random_numbers
 from effnet_lab.training.settings import PRECISIONS, Progress, Settings
-from effnet_lab.training.state import Unfinished, best_path, load_state, save_state, state_path
+from effnet_lab.training.state import Unfinished, best_path, load_state, state_bytes, state_path
+from effnet_lab.training.strategies import synchronise_norms
 from effnet_lab.training.teacher import Teacher
 
 RANGE_BATCHES = 40  # that fix the ranges before the first step of quantization-aware training
@@ -44,6 +45,7 @@ class Surroundings:
     teacher: Teacher | None = None
     logs: Path | None = None  # folder for TensorBoard
     strategy: Any = None  # of tf.distribute; None: this process alone
+    writes: bool = True  # whether this process writes files; of several, one does
     callbacks: Sequence[tf_keras.callbacks.Callback] = ()
 
     @classmethod
@@ -113,7 +115,7 @@ def _go_on(run: Unfinished, images: ImageSet, around: Surroundings) -> tuple[Loa
             _keep(here, images, around)
         model, own = _stage(here, images, around, total)
         rows, done = rows + own, None
-    if around.out is not None:
+    if around.out is not None and around.writes:
         state_path(around.out).unlink(missing_ok=True)
     return model, frames.build(frames.HISTORY, rows)
 
@@ -143,7 +145,7 @@ def _stage(
     def keep_best() -> None:
         best.update({name: variable.numpy() for name, variable in variables(model.keras).items()})
         if around.out is not None:
-            _try_to_write(best_path(around.out), to_bytes(model))
+            _try_to_write(best_path(around.out), to_bytes(model), around)
 
     watch = Listeners(
         progress=around.progress, keep=keep if around.out else None, best=keep_best, callbacks=around.callbacks,
@@ -176,6 +178,9 @@ def _placed(model: LoadedModel, settings: Settings, strategy: Any) -> LoadedMode
             if model.fake_quantized:
                 placed = fake_quantize(placed, model.fake_quantized)
             assign(placed.keras, values, model.name)
+            restore_random_numbers(placed.keras, {name: v.numpy() for name, v in generators(model.keras).items()})
+        if strategy is not None and strategy.num_replicas_in_sync > 1:
+            synchronise_norms(placed.keras)
     finally:
         tf_keras.mixed_precision.set_global_policy(before)
     return placed
@@ -189,20 +194,16 @@ def _taken_back(trained: LoadedModel, model: LoadedModel) -> LoadedModel:
 
 
 def _keep(run: Unfinished, images: ImageSet, around: Surroundings) -> None:
-    if around.out is None:
+    if around.out is not None:
+        _try_to_write(state_path(around.out), state_bytes(run, images), around)
+
+
+def _try_to_write(path: Path, content: bytes, around: Surroundings) -> None:
+    if not around.writes:
         return
-    try:
-        save_state(state_path(around.out), run, images)
-    except OSError as error:
-        _warn(state_path(around.out), error)
-
-
-def _try_to_write(path: Path, content: bytes) -> None:
     try:
         write_atomically(path, content)
     except OSError as error:
-        _warn(path, error)
-
-
-def _warn(path: Path, error: OSError) -> None:
-    warnings.warn(f"Cannot write {path}: {error.strerror}. The run goes on, without a way to resume it.", stacklevel=2)
+        warnings.warn(
+            f"Cannot write {path}: {error.strerror}. The run goes on, without a way to resume it.", stacklevel=2
+        )

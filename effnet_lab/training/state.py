@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from safetensors.numpy import save
 
 from effnet_lab.images import ImageSet
@@ -16,9 +15,8 @@ from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.models.variables import variables
 from effnet_lab.models.weights import about, native
 from effnet_lab.names import UserError
-from effnet_lab.paths import write_atomically
 from effnet_lab.training.loop import Progressed
-from effnet_lab.training.random_numbers import generators, own_random_numbers
+from effnet_lab.training.random_numbers import generators, own_random_numbers, restore_random_numbers
 from effnet_lab.training.settings import Settings
 
 _RUN = "effnet_lab_run"  # metadata key; without it the file is a finished model
@@ -47,8 +45,8 @@ def best_path(weights: Path | str) -> Path:
     return Path(weights).with_suffix(".best.safetensors")
 
 
-def save_state(path: Path, run: Unfinished, images: ImageSet) -> None:
-    """Write everything that `load_state` needs."""
+def state_bytes(run: Unfinished, images: ImageSet) -> bytes:
+    """Everything that `load_state` needs. Of several workers each has to ask: to read a statistic they work together."""
     arrays = {_WEIGHTS + name: variable.numpy() for name, variable in variables(run.model.keras).items()}
     arrays |= {_RANDOM + name: variable.numpy() for name, variable in generators(run.model.keras).items()}
     facts = {
@@ -60,7 +58,7 @@ def save_state(path: Path, run: Unfinished, images: ImageSet) -> None:
         arrays |= {f"{_OPTIMIZER}{i:06d}": value for i, value in enumerate(run.done.optimizer)}
         arrays |= {f"{_AVERAGE}{i:06d}": value for i, value in enumerate(run.done.average)}
     tensors = {name: np.asarray(value, order="C") for name, value in arrays.items()}
-    write_atomically(path, save(tensors, {native.KEY: about.to_json(run.model), _RUN: json.dumps(facts)}))
+    return save(tensors, {native.KEY: about.to_json(run.model), _RUN: json.dumps(facts)})
 
 
 def load_state(path: Path, images: ImageSet) -> Unfinished:
@@ -90,13 +88,6 @@ def load_state(path: Path, images: ImageSet) -> Unfinished:
         model=model, stages=tuple(Settings(**stage) for stage in run["stages"]), stage=run["stage"],
         rows=tuple(run["before"]), done=done, teacher=run["teacher"],
     )  # fmt: skip
-
-
-def restore_random_numbers(keras: Any, states: dict[str, Any]) -> None:
-    """Set the state of each dropout's random numbers, which its first use would make."""
-    for name, variable in generators(keras).items():
-        if name in states:
-            variable.assign(tf.constant(states[name]))
 
 
 def _part(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:

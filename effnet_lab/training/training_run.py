@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from effnet_lab.training.settings import Progress
 
 
+_LOST = ("UnavailableError", "AbortedError", "DeadlineExceededError")  # what TensorFlow says when a worker is gone
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trained:
     """A trained network, and what is known of it."""
@@ -84,16 +87,20 @@ def train(
         require_room(out)  # before the first epoch, not after the last
     if check and not resume:
         _look_at(data)
-    if start is None:
-        from effnet_lab.training.recipes import train_variant
+    around = {"progress": progress, **_machines(how)}
+    try:
+        if spec is not None:
+            from effnet_lab.training.recipes import train_variant
 
-        assert spec is not None
-        model, table, card = train_variant(
-            spec, data, progress=progress, how=how, network=network, out=out, resume=resume
-        )
-    else:
-        model, table, card = _further(start, variant, data, how, out, resume, preprocess, progress)
-    if out is not None:
+            model, table, card = train_variant(spec, data, how=how, network=network, out=out, resume=resume, **around)
+        else:
+            assert start is not None
+            model, table, card = _further(start, variant, data, how, out, resume, preprocess, around)
+    except Exception as error:
+        if how.strategy == "multiworker" and type(error).__name__ in _LOST:
+            raise UserError("A worker is gone. Start all workers again, with --resume: the run goes on.") from error
+        raise
+    if out is not None and around.get("writes", True):
         from effnet_lab.training.cards import save_run
 
         save_run(model, card, table, out)
@@ -113,6 +120,16 @@ def _look_at(data: str | Path | ImageSet) -> None:
         more = f" and {len(damaged) - 1:,} more" if len(damaged) > 1 else ""
         raise UserError(f"{damaged[0]}{more} cannot be decoded. Remove them; `effnet-lab data {data}` lists them.")
     tell(found.sentence + (f" `effnet-lab data {data}` says which." if len(found.table) else ""))
+
+
+def _machines(how: How) -> dict[str, Any]:
+    """Where the run computes, and who writes; the strategy has to be opened before TensorFlow computes anything."""
+    logs = None if how.logs is None else Path(how.logs)
+    if how.strategy == "one":
+        return {"logs": logs}
+    from effnet_lab.training.strategies import is_chief, open_strategy
+
+    return {"strategy": open_strategy(how.strategy), "writes": is_chief(), "logs": logs if is_chief() else None}
 
 
 def _spec(
@@ -154,7 +171,7 @@ def _further(
     out: Path | None,
     resume: bool,
     preprocess: Stated,
-    progress: Progress | None,
+    around: dict[str, Any],
 ) -> tuple[LoadedModel, pd.DataFrame, dict[str, Any]]:
     """Train weights, and describe the result under its own name."""
     from effnet_lab.models import load_model
@@ -166,7 +183,7 @@ def _further(
     images, evaluation = splits_of(data)
     shown, held_out = hold_out(images)
     before = _fed(load_model(start, variant), preprocess)
-    around: dict[str, Any] = {"validation": held_out, "progress": progress}
+    around = {**around, "validation": held_out}
     around |= {"teacher": None if how.teacher is None else open_teacher(how.teacher, shown.classes)}
     if resume and out is not None:
         model, history = go_on(out, shown, **around)
@@ -218,12 +235,13 @@ def _trained(
 
     values = settings_of(how) | how.chosen("batch_norm")
     values = {"epochs": EPOCHS, "seed": SEED} | values
-    if (how.prune is not None or how.cluster is not None) and around.pop("teacher"):
+    if (how.prune is not None or how.cluster is not None) and around["teacher"]:
         raise UserError("--teacher does not go with --prune and --cluster. Leave it out.")
+    few = {name: around[name] for name in ("validation", "progress")}
     if how.prune is not None:
-        return prune(start, shown, sparsity=how.prune, **around, **values)
+        return prune(start, shown, sparsity=how.prune, **few, **values)
     if how.cluster is not None:
-        return cluster(start, shown, clusters=how.cluster, **around, **values)
+        return cluster(start, shown, clusters=how.cluster, **few, **values)
     if how.qat:
         return train_qat(start, shown, layers=how.layers, out=out, **around, **values)
     stages: dict[str, Any] = {

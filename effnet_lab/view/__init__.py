@@ -31,8 +31,10 @@ from effnet_lab.view.figures import (
     plot_layer_error,
     plot_layer_grid,
     plot_left_out,
+    plot_mistakes,
     plot_moved_codes,
     plot_notions,
+    plot_pictures,
     plot_precisions,
     plot_profile,
     plot_published,
@@ -62,18 +64,27 @@ from effnet_lab.view.sentences import (
     worst_layer_sentence,
 )
 from effnet_lab.view.table import Table, one_row, table
-from effnet_lab.view.widgets import AnswerView, DeployView, EndpointView, LayerErrorView, ScalingView, TradeoffView
+from effnet_lab.view.widgets import (
+    AnswerView,
+    DeployView,
+    EndpointView,
+    HistoryView,
+    LayerErrorView,
+    ScalingView,
+    TradeoffView,
+)
 
 __all__ = [
-    "AnswerView", "DeployView", "EndpointView", "InspectorView", "LayerErrorView", "ScalingView", "Table",
-    "TradeoffView", "changed_sentence", "claims_sentence", "cost_sentence", "effects_sentence", "findings_by_kind",
-    "fit_sentence", "npu_sentence", "one_row", "plot_activation_style", "plot_answers", "plot_arena", "plot_audit",
-    "plot_calibration_accuracy", "plot_calibration_methods", "plot_calibration_ranges", "plot_candidates",
-    "plot_channel_ranges", "plot_claims", "plot_coefficients", "plot_confusion", "plot_counts", "plot_delegates",
-    "plot_dimensions", "plot_endpoint", "plot_ethosu", "plot_evidence", "plot_family", "plot_formats", "plot_gain",
-    "plot_gallery", "plot_grid_front", "plot_histogram", "plot_history", "plot_image", "plot_interactions",
-    "plot_layer_error", "plot_layer_grid", "plot_left_out", "plot_moved_codes", "plot_notions", "plot_precisions",
-    "plot_profile", "plot_published", "plot_reliability", "plot_repair", "plot_rivals", "plot_rounding",
-    "plot_sensitivity", "plot_stages", "plot_top", "plot_tradeoffs", "plot_verdicts", "point_names",
-    "repair_sentence", "style_sentence", "table", "worst_layer", "worst_layer_sentence",
+    "AnswerView", "DeployView", "EndpointView", "HistoryView", "InspectorView", "LayerErrorView", "ScalingView",
+    "Table", "TradeoffView", "changed_sentence", "claims_sentence", "cost_sentence", "effects_sentence",
+    "findings_by_kind", "fit_sentence", "npu_sentence", "one_row", "plot_activation_style", "plot_answers",
+    "plot_arena", "plot_audit", "plot_calibration_accuracy", "plot_calibration_methods", "plot_calibration_ranges",
+    "plot_candidates", "plot_channel_ranges", "plot_claims", "plot_coefficients", "plot_confusion", "plot_counts",
+    "plot_delegates", "plot_dimensions", "plot_endpoint", "plot_ethosu", "plot_evidence", "plot_family",
+    "plot_formats", "plot_gain", "plot_gallery", "plot_grid_front", "plot_histogram", "plot_history", "plot_image",
+    "plot_interactions", "plot_layer_error", "plot_layer_grid", "plot_left_out", "plot_mistakes", "plot_moved_codes",
+    "plot_notions", "plot_pictures", "plot_precisions", "plot_profile", "plot_published", "plot_reliability",
+    "plot_repair", "plot_rivals", "plot_rounding", "plot_sensitivity", "plot_stages", "plot_top", "plot_tradeoffs",
+    "plot_verdicts", "point_names", "repair_sentence", "style_sentence", "table", "worst_layer",
+    "worst_layer_sentence",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from effnet_lab.view.figures.accuracy import plot_confusion, plot_reliability
 from effnet_lab.view.figures.activation_style import plot_activation_style
-from effnet_lab.view.figures.answers import plot_answers, plot_gallery
+from effnet_lab.view.figures.answers import plot_answers, plot_gallery, plot_mistakes, plot_pictures
 from effnet_lab.view.figures.calibration import (
     plot_calibration_accuracy,
     plot_calibration_methods,
@@ -37,7 +37,7 @@ __all__ = [
     "plot_coefficients", "plot_confusion", "plot_counts", "plot_delegates", "plot_dimensions", "plot_endpoint",
     "plot_ethosu", "plot_evidence", "plot_family", "plot_formats", "plot_gain", "plot_gallery", "plot_grid_front",
     "plot_histogram", "plot_history", "plot_image", "plot_interactions", "plot_layer_error", "plot_layer_grid",
-    "plot_left_out", "plot_moved_codes", "plot_notions", "plot_precisions", "plot_profile", "plot_published",
-    "plot_reliability", "plot_repair", "plot_rivals", "plot_rounding", "plot_sensitivity", "plot_stages", "plot_top",
-    "plot_tradeoffs", "plot_verdicts", "point_names",
+    "plot_left_out", "plot_mistakes", "plot_moved_codes", "plot_notions", "plot_pictures", "plot_precisions",
+    "plot_profile", "plot_published", "plot_reliability", "plot_repair", "plot_rivals", "plot_rounding",
+    "plot_sensitivity", "plot_stages", "plot_top", "plot_tradeoffs", "plot_verdicts", "point_names",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from plotly.subplots import make_subplots
 
-from effnet_lab.frames import CHANGED, CLASSIFICATION, MODEL_FILE, require
+from effnet_lab.frames import CHANGED, CLASSIFICATION, MISTAKES, MODEL_FILE, require
 from effnet_lab.names import UserError
 from effnet_lab.view import theme
 from effnet_lab.view.axes import axis
@@ -86,13 +86,48 @@ def plot_gallery(changed: pd.DataFrame, pictures: Sequence[NDArray[np.uint8]]) -
     require(changed, CHANGED, caller="plot_gallery")
     if changed.empty or not len(pictures):
         return theme.message_figure("Both networks give the same answer on every one of these images.", 160)
-    n_rows = math.ceil(len(pictures) / TILES_PER_ROW)
     total = len(changed)
     shown = "" if total == len(pictures) else f", {len(pictures)} of them shown"
-    fig = theme.new_figure(
-        f"{total} image{'s' * (total != 1)} whose answer changed{shown}", theme.BARE_TOP_PX + 16 + TILE_ROW_PX * n_rows
-    )
-    for i, (row, picture) in enumerate(zip(records(changed), pictures, strict=False)):
+    captions = [_caption(row) for row, _picture in zip(records(changed), pictures, strict=False)]
+    return plot_pictures(pictures, captions, f"{total} image{'s' * (total != 1)} whose answer changed{shown}")
+
+
+def plot_mistakes(mistakes: pd.DataFrame, pictures: Sequence[NDArray[np.uint8]]) -> go.Figure:
+    """Tiles of the images that a network takes for something else, the surest mistakes first.
+
+    Parameters
+    ----------
+    mistakes : DataFrame
+        MISTAKES frame of one file.
+    pictures : sequence of ndarray, uint8 (h, w, 3)
+        Of its first rows, in their order; so many are drawn.
+    """
+    require(mistakes, MISTAKES, caller="plot_mistakes")
+    if mistakes.empty or not len(pictures):
+        return theme.message_figure("Every one of these images is recognised.", 160)
+    total = len(mistakes)
+    shown = "" if total == len(pictures) else f", {len(pictures)} of them shown"
+    captions = [
+        f"{escape(_cut(row['label']))} (image {row['image_index']})<br>"
+        f"<b>→ {escape(_cut(row['predicted']))} ({row['confidence']:.0%})</b>"
+        for row, _picture in zip(records(mistakes), pictures, strict=False)
+    ]
+    return plot_pictures(pictures, captions, f"{total} image{'s' * (total != 1)} taken for something else{shown}")
+
+
+def plot_pictures(pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str], title: str) -> go.Figure:
+    """Tiles, six in a row, each with some lines below it.
+
+    Parameters
+    ----------
+    pictures : sequence of ndarray, uint8 (h, w, 3)
+    captions : sequence of str
+        HTML as plotly has it.
+    title : str
+    """
+    n_rows = math.ceil(len(pictures) / TILES_PER_ROW)
+    fig = theme.new_figure(title, theme.BARE_TOP_PX + 16 + TILE_ROW_PX * n_rows)
+    for i, (picture, caption) in enumerate(zip(pictures, captions, strict=False)):
         x, y = i % TILES_PER_ROW, i // TILES_PER_ROW
         tile = Image.fromarray(picture)
         tile.thumbnail((TILE_PX, TILE_PX))
@@ -101,7 +136,7 @@ def plot_gallery(changed: pd.DataFrame, pictures: Sequence[NDArray[np.uint8]]) -
             yanchor="top",
         )  # fmt: skip
         fig.add_annotation(
-            x=x + 0.5, y=y + 0.66, text=_caption(row), showarrow=False, xanchor="center", yanchor="top", font_size=11
+            x=x + 0.5, y=y + 0.66, text=caption, showarrow=False, xanchor="center", yanchor="top", font_size=11
         )
     fig.update_layout(margin={"l": 10, "r": 10, "b": 6, "t": theme.BARE_TOP_PX})
     fig.update_xaxes(visible=False, range=[0, TILES_PER_ROW])
