@@ -74,6 +74,7 @@ from effnet_lab.frames.networks import (
     SCALING_GAIN,
     SCALING_STUDY,
     SLOPES,
+    SWEEP_FILES,
     VARIANTS,
 )
 from effnet_lab.frames.tables import MODEL_FILE, Frame, build, require
@@ -147,6 +148,7 @@ __all__ = [
     "SCALING_STUDY",
     "SENSITIVITY",
     "SLOPES",
+    "SWEEP_FILES",
     "TRADEOFFS",
     "VARIANTS",
     "VERDICTS",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from effnet_lab.frames.tables import Frame
+from effnet_lab.frames.tables import MODEL_FILE, Frame
 
 VARIANTS = Frame(  # one row per named specification
     name="variants",
@@ -102,3 +102,11 @@ GRID_EFFECTS = Frame(  # one row per parameter of a grid, and per pair of them: 
     keys=("quantity", "parameter", "with_parameter"),
     values=("variance_share", "lowest_at", "lowest_mean", "highest_at", "highest_mean", "n_files"),
 )
+SWEEP_FILES = Frame(  # one row per file of every point of a sweep, beside the parameters of the point
+    name="sweep_files",
+    keys=("point", *MODEL_FILE),
+    values=(
+        "data", "n_images", "top1", "top1_lo", "top1_hi", "params", "madds", "size_bytes", "peak_activation_bytes",
+        "threads", "p50_ms", "p50_lo_ms", "p50_hi_ms", "relative_p50", "worst_layer", "worst_sqnr_db",
+    ),
+)  # fmt: skip
