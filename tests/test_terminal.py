@@ -6,6 +6,7 @@ import ast
 import errno
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -80,6 +81,30 @@ def test_columns_share_the_width(monkeypatch, capsys, width):
 
 
 # ---- bars
+
+
+@POSIX
+def test_colour_only_where_there_is_a_terminal():
+    """Help has colour; through a pipe, or where NO_COLOR asks for none, there is not one escape."""
+    said = {}
+    for where, environment in (("terminal", {}), ("pipe", {}), ("no colour", {"NO_COLOR": "1"})):
+        env = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "CI")}
+        env |= {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color"} | environment
+        reading, writing = os.pipe() if where == "pipe" else os.openpty()
+        with subprocess.Popen([*COMMAND, "--help"], stdout=writing, stderr=writing, env=env):
+            os.close(writing)
+            said[where] = b""
+            try:
+                while piece := os.read(reading, 65536):
+                    said[where] += piece
+            except OSError:  # a pseudo-terminal whose other end is closed
+                pass
+        os.close(reading)
+    assert all(b"Commands" in text for text in said.values())
+    assert b"\x1b[" not in said["pipe"]
+    colour = re.compile(rb"\x1b\[(?:\d+;)*3\d[;m]")
+    assert colour.search(said["terminal"])
+    assert not colour.search(said["no colour"])
 
 
 def test_a_bar_counts_the_images_of_a_batch():
