@@ -8,8 +8,11 @@ import tf_keras
 
 from effnet_lab.images import open_images
 from effnet_lab.models import build_model, load_model
+from effnet_lab.models.variables import variables
 from effnet_lab.names import UserError
 from effnet_lab.scaling import estimate_arena, get_spec, search_lean, totals
+from effnet_lab.training import train
+from effnet_lab.training.fitted_head import with_fitted_head
 from effnet_lab.training.inherit import imitations, inherit
 
 KIB = 1024
@@ -111,3 +114,30 @@ def _explained(own, source):
     columns = np.c_[own, np.ones(len(own))]
     left = source - columns @ np.linalg.lstsq(columns, source, rcond=None)[0]
     return 1 - left.var() / source.var()
+
+
+def test_a_run_starts_from_what_it_inherits_and_learns_from_a_teacher(tmp_path):
+    """Before any step it knows more than chance; the command says where from."""
+    out = tmp_path / "small.safetensors"
+    data = "scenes?n=200"
+    done = train(
+        "micro0", data, out, epochs=1, batch=50, learning_rate=1e-9, inherit="micro1", teacher="micro1", views=1,
+        teacher_share=1.0,
+    )  # fmt: skip
+    assert done.card["recipe"]["inherit"] == done.card["recipe"]["teacher"] == "micro1"
+    assert "--inherit micro1 --teacher micro1" in done.card["command"]
+    with pytest.raises(UserError, match="--inherit replaces random weights"):
+        train("micro0", data, out, start="micro1", inherit="micro2")
+
+
+def test_a_fitted_head_knows_the_classes_at_once():
+    """And nothing else of the network has moved."""
+    model = load_model("micro1")
+    images = open_images("scenes", "calibration", limit=200)
+    fitted = with_fitted_head(model, images)
+    batch = next(iter(images.batches(model.preprocess, 200)))
+    found = fitted.keras(batch[0], training=False).numpy()
+    assert (found.argmax(1) == batch[1]).mean() > 0.7  # chance: 0.1
+    before = {name: value for name, value in variables(model.keras).items() if not name.startswith("head_dense")}
+    for name, value in before.items():
+        np.testing.assert_array_equal(variables(fitted.keras)[name], value)

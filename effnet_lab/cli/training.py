@@ -53,6 +53,10 @@ def train(
     views: Annotated[
         int | None, _option("Augmented views of each picture that come again; a teacher answers each once.")
     ] = None,
+    inherit: Annotated[
+        str | None,
+        _option("A larger network whose weights random ones are replaced by: cut, and fitted to each other."),
+    ] = None,
     teacher: Annotated[
         str | None, _option("A network of the same classes to learn from: weights or a .tflite.")
     ] = None,
@@ -65,6 +69,9 @@ def train(
         str | None, _option("Start from weights, with a new head where the classes differ.", "--from", panel=_START)
     ] = None,
     batch_norm: Annotated[str | None, _option("trained (default) or frozen.", panel=_START)] = None,
+    new_head: Annotated[
+        bool, _option("A new classifier, fitted to the pooled features.", "--new-head", panel=_START)
+    ] = False,
     freeze_epochs: Annotated[int | None, _option("Epochs of the classifier alone, first.", panel=_START)] = None,
     rate_decay: Annotated[
         float | None,
@@ -111,7 +118,8 @@ def train(
         variant, data, out, start=from_, width=width, depth=depth, size_px=size, scale_ends=scale_ends, resume=resume,
         check=check,
         recipe=recipe, seed=seed, epochs=epochs, batch=batch, learning_rate=learning_rate, weight_decay=weight_decay,
-        label_smoothing=label_smoothing, average=average, augment=augment, views=views, teacher=teacher,
+        label_smoothing=label_smoothing, average=average, augment=augment, views=views, inherit=inherit,
+        new_head=new_head, teacher=teacher,
         temperature=temperature, teacher_share=teacher_share, patience=patience, batch_norm=batch_norm,
         freeze_epochs=freeze_epochs, rate_decay=rate_decay, qat=qat, qat_epochs=qat_epochs, qat_layers=qat_layers,
         prune=prune, cluster=cluster, precision=precision, xla=xla, strategy=strategy, logs=logs,

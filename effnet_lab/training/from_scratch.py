@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from effnet_lab.models.build import build_model
 from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.models.variables import assign, variables
 from effnet_lab.scaling.specs import NetSpec
+from effnet_lab.training.inherit import inherit
 from effnet_lab.training.loop import prepare
 from effnet_lab.training.random_numbers import from_their_start, own_random_numbers
 from effnet_lab.training.settings import Settings
@@ -27,6 +29,7 @@ def train_from_scratch(
     seed: int,
     preprocess: Preprocess | None = None,
     qat_epochs: int = 0,
+    parent: LoadedModel | None = None,
     **more: Any,
 ) -> tuple[LoadedModel, pd.DataFrame]:
     """Train from random weights, by default with AdamW, a linear warm-up over the first twentieth and cosine decay to zero.
@@ -43,6 +46,8 @@ def train_from_scratch(
         By default the whole image, squashed to the network's size with an antialiased bilinear kernel.
     qat_epochs : int
         After those, with fake quantization.
+    parent : LoadedModel, optional
+        A larger network that the first weights are made from instead, see `inherit`; its preprocessing comes with them.
     **more
         Fields of `Surroundings` (`validation` is one, and must be given) and of `Settings`.
 
@@ -58,6 +63,11 @@ def train_from_scratch(
     prepare(settings)
     preprocess = preprocess or Preprocess(size_px=spec.resolution, crop=None, interpolation="bilinear")
     model = random_model(spec, images.classes, preprocess, seed)
+    if parent is not None:
+        with own_random_numbers():
+            known = inherit(parent, spec, images)
+        assign(model.keras, {name: v.numpy() for name, v in variables(known.keras).items()}, spec.name)
+        model = replace(model, preprocess=known.preprocess)
     return carry_out(model, images, stages_of(settings, epochs, 0, qat_epochs), around)
 
 

@@ -18,6 +18,7 @@ from effnet_lab.models.variables import assign, variables
 from effnet_lab.models.weights import with_new_head
 from effnet_lab.models.weights.mapping import HEAD
 from effnet_lab.training.class_order import head_order
+from effnet_lab.training.fitted_head import with_fitted_head
 from effnet_lab.training.loop import prepare
 from effnet_lab.training.norms import TRAINED, with_norms
 from effnet_lab.training.random_numbers import own_random_numbers
@@ -36,6 +37,7 @@ def fine_tune(
     epochs: int,
     seed: int = 0,
     batch_norm: str = TRAINED,
+    new_head: bool = False,
     freeze_epochs: int = 0,
     qat_epochs: int = 0,
     layers: Sequence[str] | None = None,
@@ -53,6 +55,8 @@ def fine_tune(
         Of the whole network.
     batch_norm : str
         One of `norms.NORMS`. A norm that a file had folded away gets statistics from the images first.
+    new_head : bool
+        A head that is fitted to the pooled features, see `with_fitted_head`, whatever the classes are.
     freeze_epochs : int
         Before that, of the classifier alone, at ten times the rate.
     qat_epochs : int
@@ -74,7 +78,10 @@ def fine_tune(
     prepare(chosen)
     with own_random_numbers():
         copy, chosen = with_norms(
-            with_classes(strip_fake_quant(model) if qat_epochs else model, images.classes), images, chosen, batch_norm
+            _with_head(strip_fake_quant(model) if qat_epochs else model, images, new_head),
+            images,
+            chosen,
+            batch_norm,
         )
     stages = stages_of(chosen, epochs, freeze_epochs, qat_epochs, layers)
     ending = "qat" if qat_epochs else "tuned"
@@ -122,6 +129,10 @@ def settings_for(model: LoadedModel, images: ImageSet, **given: Any) -> Settings
     """How weights are trained on these images: what is given, and for the rest a rate that keeps what they know."""
     rate = NEW_HEAD_RATE if head_order(model.classes, images.classes) is None else KNOWN_RATE
     return Settings(**({"learning_rate": rate, "weight_decay": 0.0} | given))
+
+
+def _with_head(model: LoadedModel, images: ImageSet, anew: bool) -> LoadedModel:
+    return with_fitted_head(strip_fake_quant(model), images) if anew else with_classes(model, images.classes)
 
 
 def with_classes(model: LoadedModel, classes: tuple[str, ...]) -> LoadedModel:

@@ -39,11 +39,13 @@ class How:
     average: float | None = None  # momentum of the moving average of the weights
     augment: str | Sequence[str] | None = None  # see `augment.parse_augment`
     views: int | None = None  # augmented views of each picture; they come again, and a teacher answers each once
+    inherit: Network | None = None  # a larger network whose weights random ones are replaced by, see `inherit`
     teacher: Network | None = None  # a network to learn from
     temperature: float | None = None
     teacher_share: float | None = None  # of the loss
     patience: int | None = None  # epochs without a better validation after which to stop
     batch_norm: str | None = None  # one of NORMS
+    new_head: bool = False  # fitted to the pooled features
     freeze_epochs: int | None = None  # of the classifier alone, first
     rate_decay: float | None = None  # each block learns at this times the rate of the one after it
     qat: bool = False
@@ -60,10 +62,14 @@ class How:
         """Those of these options that were given."""
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
+    def chosen_networks(self) -> dict[str, str]:
+        """Names of the networks that the run learns from."""
+        return {name: network_name(network) for name, network in self.chosen("inherit", "teacher").items()}
+
     def written(self) -> dict[str, Any]:
         """What was asked for, as JSON has it; the teacher by name."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
-        given |= {"teacher": None if self.teacher is None else network_name(self.teacher)}
+        given |= self.chosen_networks()
         given |= {"logs": None, "strategy": None if self.strategy == "one" else self.strategy}
         lists = {name: list(value) for name, value in given.items() if isinstance(value, tuple)}
         return {name: value for name, value in (given | lists).items() if value is not None and value is not False}
@@ -91,9 +97,12 @@ class How:
             *asked,
             *(["--batch-norm"] if self.batch_norm else []),
             *(["--freeze-epochs"] if self.freeze_epochs else []),
+            *(["--new-head"] if self.new_head else []),
         ]
         if start is None and further:
             raise UserError(f"{further[0]} starts from weights. Name them with --from, for example --from micro1.")
+        if start is not None and self.inherit is not None:
+            raise UserError("--inherit replaces random weights. Leave it out, or --from.")
         if len(asked) > 1:
             raise UserError(f"{' and '.join(asked)} cannot be combined in one run. Run them one after the other.")
         if self.qat_layers and not (self.qat or self.qat_epochs):
@@ -115,7 +124,7 @@ class How:
         given = self.written()
         given |= {name: ",".join(value) for name, value in given.items() if isinstance(value, list)}
         words = ["effnet-lab", "train"]
-        flags = [f"--{name}" for name in ("qat", "xla") if given.pop(name, False)]
+        flags = [f"--{name.replace('_', '-')}" for name in ("qat", "xla", "new_head") if given.pop(name, False)]
         for name, value in ({**network, "data": data} | given | {"out": out}).items():
             if value is not None:
                 words += [f"--{name.replace('_', '-')}", shlex.quote(str(value))]

@@ -180,7 +180,7 @@ def _fit_projection(own: _Observed, source: _Observed, pair: Imitation, basis: A
     """The projection: principal components of the imitated stream, less what the block adds them to; their basis."""
     layer = f"{pair.own.name}_project"
     stream = source.values(f"{pair.imitated.name}_{'add' if pair.imitated.skip else 'project_bn'}")
-    if basis is None or not pair.own.skip:
+    if basis is None or not pair.own.skip or len(basis) != stream.shape[1]:
         values, vectors = np.linalg.eigh(np.cov(stream.T))
         basis = vectors[:, np.argsort(-values)][:, : pair.own.out_channels]
     wanted = stream @ basis

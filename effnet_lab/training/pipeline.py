@@ -7,7 +7,6 @@ the seed and the epoch: the position in the data is the number of the epoch.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,10 +17,10 @@ from numpy.typing import NDArray
 
 from effnet_lab.images import ImageSet, Preprocess
 from effnet_lab.training.augment import MIXUP, mix, seed_of, stored, strengths, view
+from effnet_lab.training.kept_views import CACHE_BYTES, KeptViews, room_for
 from effnet_lab.training.settings import Settings
 from effnet_lab.training.teacher import Teacher
 
-CACHE_BYTES = 2 * 2**30  # of resized pictures in memory, at most; more of them lie in a temporary file
 _THREADS = max(2, min(8, os.cpu_count() or 1))  # that decode and resize
 _AHEAD = 2  # batches that are ready before they are needed
 
@@ -33,11 +32,7 @@ class Shelf:
         first = preprocess.resize(images.read(0))
         self._images, self._preprocess = images, preprocess
         shape = (len(images), *first.shape)
-        if first.nbytes * len(images) <= most_bytes:
-            self._pictures: NDArray[Any] = np.zeros(shape, first.dtype)  # its pages are taken when they are written
-        else:
-            with tempfile.TemporaryFile() as file:  # the mapping outlives it
-                self._pictures = np.memmap(file, first.dtype, "w+", shape=shape)
+        self._pictures = room_for(shape, first.dtype, most_bytes)
         self._aspects = np.ones(len(images), np.float32)
         self._filled = np.zeros(len(images), bool)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="effnet-lab-training")
@@ -105,8 +100,13 @@ def training_data(
     shelf = Shelf(images, stored(work, settings.augment))
     labels = tf.one_hot(images.labels, len(images.classes))
 
-    def finish(epoch: tf.Tensor, indices: tf.Tensor, pictures: tf.Tensor, aspects: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        round_ = epoch % settings.views if settings.views else epoch
+    taught = 0 if teacher is None else len(images.classes)
+    kept = KeptViews(settings.views, len(images), (*preprocess.size, 3), taught) if settings.views else None
+
+    def look(
+        round_: tf.Tensor, indices: tf.Tensor, pictures: tf.Tensor, aspects: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The view of each picture at the network's size, and what the teacher says of it."""
         seen = tf.cast(pictures, tf.float32)
         if augment.keys() - {MIXUP}:
             aspects = tf.ones_like(aspects) if preprocess.crop is None else aspects
@@ -115,10 +115,16 @@ def training_data(
                 lambda one: view(one[0], one[1], seed_of(settings.seed, round_, one[2]), work.size, augment, grey),
                 (seen, aspects, indices), fn_output_signature=tf.float32,
             )  # fmt: skip
-        targets = tf.gather(labels, indices)
-        if teacher is not None:
-            targets = tf.concat([targets, teacher.answers(seen, round_, indices, settings.views)], axis=1)
-        seen = _shrunk(seen, preprocess.size)
+        answers = tf.zeros((tf.shape(seen)[0], 0)) if teacher is None else teacher.answers(seen)
+        return _shrunk(seen, preprocess.size), answers
+
+    def finish(epoch: tf.Tensor, indices: tf.Tensor, pictures: tf.Tensor, aspects: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        if kept is None:
+            seen, answers = look(epoch, indices, pictures, aspects)
+        else:
+            round_ = epoch % settings.views
+            seen, answers = kept.take(round_, indices, lambda: look(round_, indices, pictures, aspects))
+        targets = tf.concat([tf.gather(labels, indices), answers], axis=1)
         if MIXUP in augment:
             seed = seed_of(settings.seed + 1, epoch, indices[0])
             seen, targets = mix([seen, targets], seed, augment[MIXUP])

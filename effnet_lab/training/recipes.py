@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from effnet_lab.images import ImageSet, open_images
+from effnet_lab.models import load_model
 from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.names import UserError
 from effnet_lab.scaling import STYLES, NetSpec, get_spec
@@ -143,7 +144,10 @@ def train_variant(
     if resume:
         model, history = go_on(shown, Surroundings(**given))
     else:
-        model, history = train_from_scratch(spec, shown, qat_epochs=how.qat_epochs or 0, **given, **values)
+        parent = None if how.inherit is None else load_model(how.inherit)
+        model, history = train_from_scratch(
+            spec, shown, qat_epochs=how.qat_epochs or 0, parent=parent, **given, **values
+        )
     card = make_card(
         model,
         evaluation,
@@ -152,7 +156,7 @@ def train_variant(
         command=how.command(
             network or {"variant": spec.name}, name_of(data), out or Path(f"data/models/{spec.name}.safetensors")
         ),
-        recipe=_written(values | ({"teacher": given["teacher"].name} if given["teacher"] else {})),
+        recipe=_written(values | how.chosen_networks()),
     )
     return model, history, card
 

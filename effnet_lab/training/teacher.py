@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from effnet_lab.images import Preprocess, Stated
 from effnet_lab.litert import ModelInfo, Runner, read_info, settle
@@ -28,39 +26,14 @@ class Teacher:
     classes: tuple[str, ...]
     network: Any  # a Keras model, or the `Runner` of a file
     order: list[int]  # its output for each of the pupil's classes
-    known: dict[tuple[int, int], NDArray[Any]] = field(default_factory=dict)  # answers by view and picture
 
     def larger_of(self, preprocess: Preprocess) -> Preprocess:
         """The pupil's preprocessing, at the teacher's size where that is larger: at it the pictures are augmented."""
         height, width = (max(pair) for pair in zip(preprocess.size, self.preprocess.size, strict=True))
         return replace(preprocess, size_px=height, width_px=None if height == width else width)
 
-    def answers(self, pictures: tf.Tensor, view: tf.Tensor, indices: tf.Tensor, views: int) -> tf.Tensor:
-        """Logits (n, classes) of grey levels; those of a view that comes again are kept."""
-        if not views:
-            return self._logits(pictures)
-        fixed = (len(self.order),)
-
-        def find(view: Any, indices: NDArray[Any]) -> tuple[Any, NDArray[Any]]:
-            found = [self.known.get((int(view), int(i))) for i in indices]
-            if any(answer is None for answer in found):
-                return np.False_, np.zeros((len(indices), *fixed), np.float32)
-            return np.True_, np.stack([answer for answer in found if answer is not None])
-
-        def keep(view: Any, indices: NDArray[Any], logits: NDArray[Any]) -> NDArray[Any]:
-            self.known.update({(int(view), int(i)): row for i, row in zip(indices, logits, strict=True)})
-            return logits
-
-        def ask() -> tf.Tensor:
-            logits = self._logits(pictures)
-            return tf.numpy_function(keep, [view, indices, logits], tf.float32, stateful=False)
-
-        complete, kept = tf.numpy_function(find, [view, indices], [tf.bool, tf.float32], stateful=False)
-        complete.set_shape(())
-        logits = tf.cond(complete, lambda: kept, ask)
-        return tf.ensure_shape(logits, (None, *fixed))
-
-    def _logits(self, pictures: tf.Tensor) -> tf.Tensor:
+    def answers(self, pictures: tf.Tensor) -> tf.Tensor:
+        """Logits (n, classes) of grey levels."""
         size = self.preprocess.size
         if tuple(pictures.shape[1:3]) != size:
             pictures = tf.clip_by_value(tf.image.resize(pictures, size, antialias=True), 0.0, 255.0)

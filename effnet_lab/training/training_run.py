@@ -245,6 +245,7 @@ def _trained(
     if how.qat:
         return train_qat(start, shown, layers=how.layers, out=out, **around, **values)
     stages: dict[str, Any] = {
+        "new_head": how.new_head,
         "freeze_epochs": how.freeze_epochs or 0,
         "qat_epochs": how.qat_epochs or 0,
         "layers": how.layers,
