@@ -243,7 +243,10 @@ def test_a_file_and_its_weights_teach_alike(files):
             (model, turned),
         )
     ]
-    np.testing.assert_allclose(answers[0], answers[1], atol=1e-3)
+    alike = [
+        tf.nn.softmax(rows / 2).numpy() for rows in answers[:2]
+    ]  # what is learnt; a file gives logarithms of shares
+    np.testing.assert_allclose(*alike, atol=2e-3)  # of a file, shares below 1e-6 are taken for 1e-6
     np.testing.assert_array_equal(answers[0], answers[2][:, ::-1])
     with pytest.raises(UserError, match=r"The teacher micro0 tells 10 classes apart .* Train it on these images"):
         open_teacher("micro0", ("a", "b"))
