@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +126,8 @@ def _look_at(data: str | Path | ImageSet) -> None:
 def _machines(how: How) -> dict[str, Any]:
     """Where the run computes, and who writes; the strategy has to be opened before TensorFlow computes anything."""
     logs = None if how.logs is None else Path(how.logs)
+    if logs is not None and find_spec("tensorboard") is None:
+        raise UserError("--logs needs TensorBoard. Install it with: pip install tensorboard.")
     if how.strategy == "one":
         return {"logs": logs}
     from effnet_lab.training.strategies import is_chief, open_strategy
