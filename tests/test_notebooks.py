@@ -72,7 +72,7 @@ QUICK = {  # states that a hand would reach with a control, and smaller numbers 
     "08_calibration": {"model": "micro0", "sizes": "[1, 4]", "draws": "1", "n_calibration": "8", "n_answers": "40"},
     "09_repair": {"target": "int8", "n_calibration": "8", "n_answers": "60", "max_drop": "20"},
     "10_why_lite": {"styles": "['micro1']", "widenings": "[1]", "n_calibration": "8", "n_answers": "40"},
-    "11_sweep": {"quantity": "worst_sqnr_db", "cost": "p50_ms", "error": "mse"},
+    "11_sweep": {"quantity": "size_bytes", "cost": "p50_ms", "error": "mse"},
     "04_classify": {
         "weights": "micro0",
         "n_images": "40",

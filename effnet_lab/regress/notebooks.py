@@ -20,6 +20,7 @@ PROFILES = {  # profile -> seconds that one cell may take; None: as long as it n
     "full": None,
 }
 FIRST_STEPS = "00_first_steps.ipynb"  # for readers; a run of everything leaves it out
+NAMED = 3  # notebooks that an error lists; of more it says how many
 STANDARD = ("profile", "out_dir")  # parameters of every notebook, set by the runner
 
 
@@ -106,7 +107,8 @@ def plan_parameters(
             raise UserError(f"Parameter {name!r} is set by the runner. Use its own option (--profile, --out) instead.")
         if not any(name in known for known in declared.values()):
             every = {known_name for known in declared.values() for known_name in known} - set(STANDARD)
-            raise UserError(suggest(f"parameter of {', '.join(path.stem for path in paths)}", name, every))
+            whose = ", ".join(path.stem for path in paths) if len(paths) <= NAMED else f"{len(paths)} notebooks"
+            raise UserError(suggest(f"parameter of {whose}", name, every))
     standard = {"profile": profile, "out_dir": str(out)}
     return {path: check_parameters(path, standard | _known(given, declared[path])) for path in paths}
 
