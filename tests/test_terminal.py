@@ -337,9 +337,9 @@ def test_ctrl_c_keeps_the_answers_from_the_first_image_on(tmp_path, files):
     model, kept = files["static_wi8_ai8 converter"], tmp_path / "answers.npz"
     code = (
         "import sys, time; from effnet_lab.evaluate import predictions as p\n"
-        "slow = p._Run.answer\n"
-        "def answer(self, batch):\n    slow(self, batch)\n    print(len(self.answers), flush=True)\n    time.sleep(0.05)\n"
-        "p._Run.answer = answer\n"
+        "slow = p._Run.take\n"
+        "def take(self, said):\n    slow(self, said)\n    print(len(self.answers), flush=True)\n    time.sleep(0.05)\n"
+        "p._Run.take = take\n"
         f"sys.argv = ['effnet-lab', 'evaluate', {str(model)!r}, '--data', 'scenes', '--resume', {str(kept)!r}]\n"
         "from effnet_lab.cli import main; main()\n"
     )

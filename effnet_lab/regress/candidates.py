@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from effnet_lab.names import UserError
+from effnet_lab.paths import write_atomically
 
 LOCK, PROJECT = "requirements.lock", "pyproject.toml"
 _SUFFIXES = (".whl", ".tar.gz")
@@ -85,7 +86,7 @@ def versions_between(
     def prepare(number: int, folder: Path) -> tuple[Path, Path]:
         environment = folder / f"version-{names[number]}"
         exact = folder / f"version-{names[number]}.txt"
-        exact.write_text(f"{package}=={names[number]}\n", encoding="utf-8")
+        write_atomically(exact, f"{package}=={names[number]}\n".encode())
         _venv(environment)
         project = ["--editable", str(repo)] if (repo / PROJECT).is_file() else []
         _uv("pip", "install", "--python", str(environment), "--override", str(exact), f"{package}=={names[number]}",
