@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 INT8, FLOAT = "static_wi8_ai8 converter", "float32 converter"
@@ -37,7 +38,7 @@ COMMANDS = {
                "--out", "{out}/mended.tflite"],
     "bench": ["{int8}", "{float}", "--runs", "40", "--json"],
     "audit-preprocess": ["{int8}", "--data", "scenes", "--limit", "40"],
-    "features": ["{picture}", "{picture}", "--weights", "{int8}", "--out", "{out}/features.npz"],
+    "features": ["{first}", "{second}", "--weights", "{int8}", "--out", "{out}/features.npz"],
     "layer-error": ["--quantized", "{int8}", "--images", "scenes", "--limit", "9", "--out", "{out}/errors.csv"],
     "verdicts": ["--quantized", "{int8}", "--images", "scenes", "--limit", "9"],
 }  # fmt: skip
@@ -63,7 +64,9 @@ def stopped(code: str, words: list[str]) -> tuple[int, list[str]]:
 def test_ctrl_c_is_one_line_and_leaves_nothing_half_written(tmp_path, files, command):
     out, words = tmp_path / "out", {"int8": files[INT8], "float": files[FLOAT], "out": tmp_path / "out"}
     out.mkdir()
-    words["picture"] = ROOT / "docs" / "pages" / "figures" / "scaling.png"
+    words |= {"first": out.parent / "first.png", "second": out.parent / "second.png"}
+    for name, grey in (("first", 60), ("second", 200)):
+        Image.new("RGB", (40, 40), (grey, grey, 90)).save(words[name])
     code, said = stopped(WAITS, [command, *(word.format(**words) for word in COMMANDS[command])])
     assert code == 130, said
     assert said[-1].startswith(f"stopped: {KEPT[command]}" if command in KEPT else "effnet-lab: stopped.")
