@@ -32,15 +32,15 @@ from effnet_lab.cli import main
 main()
 """
 COMMANDS = {
-    "calibrate": ["--weights", "{float}", "--data", "scenes", "--limit", "20", "--out", "{out}/statistics.npz"],
+    "calibrate": ["--workers", "1", "--weights", "{float}", "--data", "scenes", "--limit", "20", "--out", "{out}/statistics.npz"],
     "export": ["--weights", "{float}", "--format", "float32,int8", "--limit", "20", "--out", "{out}/files"],
-    "repair": ["--weights", "{float}", "--calibration", "scenes", "--data", "scenes", "--limit", "20", "--limit-data", "40",
-               "--out", "{out}/mended.tflite"],
+    "repair": ["--workers", "1", "--weights", "{float}", "--calibration", "scenes", "--data", "scenes", "--limit", "20",
+               "--limit-data", "40", "--out", "{out}/mended.tflite"],
     "bench": ["{int8}", "{float}", "--runs", "40", "--json"],
     "audit-preprocess": ["{int8}", "--data", "scenes", "--limit", "40"],
     "features": ["{first}", "{second}", "--weights", "{int8}", "--out", "{out}/features.npz"],
-    "layer-error": ["--quantized", "{int8}", "--images", "scenes", "--limit", "9", "--out", "{out}/errors.csv"],
-    "verdicts": ["--quantized", "{int8}", "--images", "scenes", "--limit", "9"],
+    "layer-error": ["--workers", "1", "--quantized", "{int8}", "--images", "scenes", "--limit", "9", "--out", "{out}/errors.csv"],
+    "verdicts": ["--workers", "1", "--quantized", "{int8}", "--images", "scenes", "--limit", "9"],
 }  # fmt: skip
 KEPT = {"layer-error": "the table holds the first 1 images", "verdicts": "the verdicts rest on the first 1 images"}
 
@@ -95,10 +95,12 @@ def test_ctrl_c_while_it_trains_keeps_the_finished_epochs(tmp_path):
     code, said = stopped(slow, words)
     assert (code, said[-1]) == (130, "effnet-lab: stopped."), said
     assert [line[:9] for line in said[:-1]] == ["epoch 1/3", "epoch 2/3"]
-    assert [path.name for path in tmp_path.iterdir()] == ["weights.unfinished.safetensors"]
+    kept = [f"weights.{name}.safetensors" for name in ("best", "unfinished")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
     done = subprocess.run(
         [sys.executable, "-c", "from effnet_lab.cli import main; main()", *words, "--resume"],
         capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert [line[:9] for line in done.stderr.splitlines()][-1] == "epoch 3/3"
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".csv", ".json", ".safetensors"]
+    written = ["weights.best.safetensors", "weights.history.csv", "weights.json", "weights.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == written
