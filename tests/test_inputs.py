@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import signal
@@ -20,6 +21,7 @@ from typer.testing import CliRunner
 from effnet_lab import cli
 from effnet_lab.evaluate import classify, evaluate
 from effnet_lab.evaluate.classify import find_pictures
+from effnet_lab.evaluate.kept_answers import Answers
 from effnet_lab.images import ImageSet, Preprocess, StatedInput, open_samples
 from effnet_lab.images.inputs import InputSlot
 from effnet_lab.litert import (
@@ -263,6 +265,43 @@ evaluate({str(pair[0])!r}, replace(images, read=slow), against={str(pair[1])!r},
     pd.testing.assert_frame_equal(resumed.outputs, whole.outputs)
     with pytest.raises(UserError, match="a run of 2 networks, this is one of 1"):
         evaluate(pair[0], open_samples("digits", limit=90), resume=tmp_path / "kept.npz")
+
+
+def _stopped_at_line(count, call):
+    """Does Ctrl-C end this call, when it comes at the `count`-th line that runs in the package?"""
+    lines = itertools.count(1)
+
+    def stop(frame, event, _argument):
+        if event == "line" and frame.f_globals["__name__"].startswith("effnet_lab") and next(lines) == count:
+            raise KeyboardInterrupt
+        return stop
+
+    before = sys.gettrace()
+    sys.settrace(stop)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def test_a_signal_between_any_two_lines_counts_an_answer_whole_or_not_at_all():
+    said, output = [[(np.arange(5, dtype=np.int32), np.float32(0.5))]] * 2, [np.float32([0.1, 0.9])]
+
+    def take():
+        answers.take(said, answers.errors.plus(output, output))
+
+    for count in range(1, 100):
+        answers = Answers([[], []])
+        take()
+        stopped = _stopped_at_line(count, take)
+        assert len(answers) == len(answers.arrays(0)[0]) == len(answers.arrays(1)[0]) == answers.errors.sums[0, 0]
+        if not stopped:
+            break
+    assert len(answers) == 2
+    assert 5 < count < 99
 
 
 @pytest.mark.real

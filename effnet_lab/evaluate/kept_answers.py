@@ -8,7 +8,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,19 +23,36 @@ TOP = 5  # classes kept per image
 Answer = tuple[NDArray[np.int32], np.float32]  # (TOP,) ranked classes, probability of the first
 
 
-@dataclass(kw_only=True)
 class Answers:
     """What one or two networks said so far, sample by sample."""
 
-    networks: list[list[Answer]]
-    errors: OutputErrors = field(default_factory=OutputErrors)
+    def __init__(self, networks: list[list[Answer]], errors: OutputErrors | None = None) -> None:
+        self._networks = networks
+        self._counted = len(networks[-1]), errors or OutputErrors()
 
     def __len__(self) -> int:
-        return len(self.networks[-1])
+        return self._counted[0]
+
+    @property
+    def n_networks(self) -> int:
+        return len(self._networks)
+
+    @property
+    def errors(self) -> OutputErrors:
+        return self._counted[1]
+
+    def take(self, said: list[list[Answer]], errors: OutputErrors) -> None:
+        """Count some samples: `said` by each network, and the errors with them.
+
+        A signal may come between any two lines: samples count with the last of them, or not at all.
+        """
+        for kept, new in zip(self._networks, said, strict=True):
+            kept.extend(new)
+        self._counted = len(self._networks[-1]), errors
 
     def arrays(self, network: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Ranked classes, int32 (n, 5), and confidence, float32 (n,)."""
-        said = self.networks[network]
+        said = self._networks[network][: len(self)]
         ranked = np.array([ranked for ranked, _ in said], np.int32).reshape(-1, TOP)
         return ranked, np.array([confidence for _, confidence in said], np.float32)
 
@@ -44,9 +60,9 @@ class Answers:
 def write_answers(path: Path, about: list[dict[str, Any]], answers: Answers) -> None:
     """An .npz file, whole or not at all."""
     arrays: dict[str, NDArray[Any]] = {"about": np.array(json.dumps(about))}
-    for i in range(len(answers.networks)):
+    for i in range(answers.n_networks):
         ranked, confidence = answers.arrays(i)
-        arrays |= {f"ranked{i}": ranked[: len(answers)], f"confidence{i}": confidence[: len(answers)]}
+        arrays |= {f"ranked{i}": ranked, f"confidence{i}": confidence}
     if answers.errors.sums is not None:
         arrays["errors"] = answers.errors.sums
     buffer = io.BytesIO()
@@ -84,7 +100,7 @@ def read_answers(path: Path, about: list[dict[str, Any]]) -> Answers:
                 raise UserError(
                     f"{path} belongs to another run: {key} was {was.get(key)!r}, is {value!r}. Name another file."
                 )
-    return Answers(networks=networks, errors=OutputErrors(arrays.get("errors")))
+    return Answers(networks, OutputErrors(arrays.get("errors")))
 
 
 @contextmanager

@@ -21,19 +21,19 @@ class OutputErrors:
     def __init__(self, sums: NDArray[np.float64] | None = None) -> None:
         self.sums = sums  # (outputs, 7), see _SUMS; None before the first sample
 
-    def add(self, first: Sequence[NDArray[Any]], second: Sequence[NDArray[Any]]) -> None:
-        """One sample; networks whose outputs have unlike shapes leave nothing."""
+    def plus(self, first: Sequence[NDArray[Any]], second: Sequence[NDArray[Any]]) -> OutputErrors:
+        """With one sample more; networks whose outputs have unlike shapes leave nothing."""
         if [a.shape for a in first] != [b.shape for b in second]:
-            return
-        if self.sums is None:
-            self.sums = np.zeros((len(first), len(_SUMS)))
-        for row, a, b in zip(self.sums, first, second, strict=True):
+            return self
+        sums = np.zeros((len(first), len(_SUMS))) if self.sums is None else self.sums.copy()
+        for row, a, b in zip(sums, first, second, strict=True):
             a, b = _alike(a.astype(np.float64), b.astype(np.float64))
             row[:4] += 1, a.size, np.sum(b * b), np.sum((b - a) ** 2)
             if a.ndim and a.shape[-1] > 1:
                 same = a.argmax(axis=-1) == b.argmax(axis=-1)
                 row[4:6] += same.size, same.sum()
             row[6] = max(row[6], np.abs(b - a).max(initial=0.0))
+        return OutputErrors(sums)
 
     def table(self, info: ModelInfo, against: str, data: str) -> pd.DataFrame:
         """OUTPUT_ERROR frame: one row per output, the second network is the reference."""

@@ -118,7 +118,7 @@ def collect(
     """The same for one or two networks at once: every image is decoded once, and two are compared output by output."""
     about = [_about(predictor, images) for predictor in predictors]
     path = None if resume is None else Path(resume)
-    answers = Answers(networks=[[] for _ in predictors])
+    answers = Answers([[] for _ in predictors])
     if path is not None and path.exists():
         answers = read_answers(path, about)
     run = _Run(predictors, images, answers)
@@ -211,11 +211,11 @@ class _Run:
         self.clock.seconds["inference"] += said.seconds
         self.clock.wall_s = time.perf_counter() - self.clock.started
         ranked = [[self._rank(i, outputs[0]) for outputs in each] for i, each in enumerate(said.outputs)]
+        errors = self.answers.errors
         if len(said.outputs) == 2:
             for first, second in zip(*said.outputs, strict=True):
-                self.answers.errors.add(first, second)
-        for kept, new in zip(self.answers.networks, ranked, strict=True):
-            kept.extend(new)
+                errors = errors.plus(first, second)
+        self.answers.take(ranked, errors)
 
     def _rank(self, network: int, output: NDArray[Any]) -> Answer:
         """The best classes of one answer; none where the first output is no list of scores."""
