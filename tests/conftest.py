@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
 
 import absl.logging
+import filelock
 import pytest
 
 # Its stream would be pytest's capture file, which it closes as soon as another library configures logging.
@@ -35,12 +37,26 @@ def flowers_cache(shared, monkeypatch) -> Path:
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory) -> dict[str, Path]:
-    """micro0 in every scheme that both back ends write, by "scheme backend"."""
-    from effnet_lab.images import open_images
-    from effnet_lab.models import load_model
-    from effnet_lab.quantize import SCHEMES, targets, write_files
+    """micro0 in every scheme that both back ends write, by "scheme backend": one set for all processes of the run."""
+    from effnet_lab.quantize import SCHEMES, targets
 
     wanted = targets(list(SCHEMES), "all")
-    calibration = open_images("scenes", split="calibration", limit=60)
-    paths = write_files(load_model("micro0"), wanted, tmp_path_factory.mktemp("files"), calibration=calibration)
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    folder, done = root / "files", root / "files.json"
+    with filelock.FileLock(root / "files.lock"):
+        if not done.exists():
+            done.write_text(json.dumps([str(path) for path in _written(wanted, folder)]))
+    paths = [Path(path) for path in json.loads(done.read_text())]
     return {f"{scheme.name} {backend}": path for (scheme, backend), path in zip(wanted, paths, strict=True)}
+
+
+def _written(wanted: list[tuple], folder: Path) -> list[Path]:
+    from effnet_lab.images import open_images
+    from effnet_lab.models import load_model
+    from effnet_lab.quantize import write_files
+
+    folder.mkdir()
+    calibration = open_images("scenes", split="calibration", limit=60)
+    return write_files(load_model("micro0"), wanted, folder, calibration=calibration)
