@@ -27,8 +27,9 @@ run: $(READY)
 	$(BIN)/effnet-lab run --out results
 	$(BIN)/effnet-lab check --results results --complete
 
+# Two processes; a file's tests stay together, for the sake of what they share, and the longest files begin (tests/conftest.py).
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lab: $(READY)
 	$(BIN)/effnet-lab lab

@@ -18,6 +18,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+LONG = (  # files that take more than half a minute, the longest first: with several processes, none is left for the end
+    "lab_notebooks", "verdicts", "sweep", "from_weights", "notebooks", "qat", "docs", "fuzz", "training_runs", "any_network",
+    "cli", "compress", "training", "scaling_study", "inspector_live", "reference_networks", "weights", "measure", "check",
+    "stopping", "inspector", "servers", "rivals", "export", "repair", "integer", "strategies",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, each in its own order."""
+    order = {f"test_{name}": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 @pytest.fixture(scope="session")

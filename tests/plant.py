@@ -68,8 +68,16 @@ class Healthy:
         """Layers of these kinds, in forward order."""
         return [name for name, op in self.ops.items() if op.kind in kinds and name.endswith(end)]
 
-    def ranges(self, content: bytes) -> dict[str, tuple[float, float]]:
-        """Extremes of every tensor over the calibration images."""
+    @cached_property
+    def own_ranges(self) -> dict[str, tuple[float, float]]:
+        """Of the file as it is."""
+        return self._ranges(self.path.read_bytes())
+
+    def ranges(self, edits: dict[str, np.ndarray] | None = None) -> dict[str, tuple[float, float]]:
+        """Extremes of every tensor over the calibration images, with other constants in the file."""
+        return self._ranges(with_constants(self.path, edits)) if edits else dict(self.own_ranges)
+
+    def _ranges(self, content: bytes) -> dict[str, tuple[float, float]]:
         runner, found = Runner(content, keep_all=True), {}
         tensors = [runner.input, *(runner.graph.tensors[op.outputs[0]] for op in runner.graph.ops)]
         for image in self.pixels:
@@ -98,7 +106,7 @@ def write(
 ) -> Patient:  # fmt: skip
     """Quantize the edited network with min-max ranges, that of one layer times `squeeze`, or with these `ends`."""
     content = with_constants(healthy.path, edits) if edits else healthy.path.read_bytes()
-    ranges = healthy.ranges(content)
+    ranges = healthy.ranges(edits)
     if squeeze != 1.0 or ends is not None:
         name = healthy.graph.tensors[healthy.ops[layer].outputs[0]].name
         ranges[name] = tuple(squeeze * end for end in ends or ranges[name])
@@ -158,7 +166,7 @@ def dead(healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator, s
 def bimodal(healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator, distance: float = 4.0) -> Patient:
     """Half of the channels moved away by four times the range, and taken back in the biases that follow."""
     (bias_name, bias), output = healthy.stored(layer, 2), healthy.graph.tensors[healthy.ops[layer].outputs[0]].name
-    low, high = healthy.ranges(healthy.path.read_bytes())[output]
+    low, high = healthy.ranges()[output]
     offset = np.zeros_like(bias)
     offset[rng.permutation(bias.size)[: bias.size // 2]] = distance * (high - low)
     edits = {bias_name: bias + offset}
@@ -175,7 +183,7 @@ def unlike_residual(
     tensors = {op.outputs[0]: name for name, op in healthy.ops.items()}
     branch = next(i for i in healthy.ops[layer].inputs if healthy.readers(tensors[i]) == [layer])
     skip = next(i for i in healthy.ops[layer].inputs if i != branch)
-    ranges = healthy.ranges(healthy.path.read_bytes())
+    ranges = healthy.ranges()
     width = {i: np.ptp(ranges[healthy.graph.tensors[i].name]) for i in (branch, skip)}
     stored = [healthy.stored(tensors[branch], which) for which in (1, 2)]
     edits = {name: (data * (factor * width[skip] / width[branch])).astype(np.float32) for name, data in stored}
@@ -309,7 +317,7 @@ def rare_image(healthy: Healthy, layer: str, folder: Path, rng: np.random.Genera
     others = np.concatenate([values for i, values in enumerate(said) if i != rare])
     (name, kernel), (bias_name, bias) = healthy.stored(layer, 1), healthy.stored(layer, 2)
     output = healthy.graph.tensors[healthy.ops[layer].outputs[0]].name
-    low, high = healthy.ranges(healthy.path.read_bytes())[output]
+    low, high = healthy.ranges()[output]
     channel, size = int(rng.integers(bias.size)), 0.9 * max(high, -low) / np.abs(others).max()
     before = np.abs(np.concatenate(entering) @ kernel[channel].reshape(-1) + bias[channel]).max()
     kernel[channel], bias[channel] = (size * weights).reshape(kernel[channel].shape), 0.0

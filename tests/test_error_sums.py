@@ -251,12 +251,12 @@ PAIRS = pair(3), pair(5, None, (1, 2))
 def test_what_is_kept_counts(name):
     kind, prefix = (Local, "local_") if "local" in name else (Accumulated, "")
     watching = kind(PAIRS)
-    watching.keep([watching.see(FIRST)])
+    watching.kept = watching.after([watching.see(FIRST)])
     once = watching.row(PAIRS[0])
     assert once[name] == pytest.approx(10 * math.log10(21 / 0.25))
     watching.see(SECOND)
     assert watching.row(PAIRS[0]) == pytest.approx(once, nan_ok=True)  # not kept yet
-    watching.keep([watching.see(SECOND)])
+    watching.kept = watching.after([watching.see(SECOND)])
     both = watching.row(PAIRS[0])
     assert both[name] == pytest.approx(10 * math.log10((21 + 29) / (0.25 + 4)))
     assert both[f"{prefix}mse"] == pytest.approx(4.25 / 8)
@@ -270,7 +270,7 @@ def test_what_is_kept_counts(name):
 def test_the_accumulated_columns():
     watching = Accumulated(PAIRS)
     for twins in (FIRST, SECOND):
-        watching.keep([watching.see(twins)])
+        watching.kept = watching.after([watching.see(twins)])
     row = watching.row(PAIRS[0])
     assert (row["float_min"], row["float_max"], row["max_error"]) == (0.0, 4.0, 2.0)
     assert row["n_dead_channels"] == 3
@@ -284,13 +284,13 @@ def test_a_map_has_its_channels_last():
     one = pair(3, shape=(1, 2, 2, 3))
     watching = Accumulated([one])
     shown = PaperTwins(float3=np.zeros((1, 2, 2, 3)), codes3=[[[[1, 2, 3], [1, 5, 3]], [[1, 2, 3], [1, 2, 3]]]])
-    watching.keep([watching.see(shown)])
+    watching.kept = watching.after([watching.see(shown)])
     assert watching.row(one)["n_dead_channels"] == 2
 
 
 def test_a_scalar_has_no_channels():
     watching = Accumulated([pair(3, shape=())])
-    watching.keep([watching.see(PaperTwins(float3=2.0, codes3=4))])
+    watching.kept = watching.after([watching.see(PaperTwins(float3=2.0, codes3=4))])
     assert math.isnan(watching.row(pair(3))["n_dead_channels"])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
 import signal
@@ -16,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from signals import stopped_at_line
 from typer.testing import CliRunner
 
 from effnet_lab import cli
@@ -267,26 +267,6 @@ evaluate({str(pair[0])!r}, replace(images, read=slow), against={str(pair[1])!r},
         evaluate(pair[0], open_samples("digits", limit=90), resume=tmp_path / "kept.npz")
 
 
-def _stopped_at_line(count, call):
-    """Does Ctrl-C end this call, when it comes at the `count`-th line that runs in the package?"""
-    lines = itertools.count(1)
-
-    def stop(frame, event, _argument):
-        if event == "line" and frame.f_globals["__name__"].startswith("effnet_lab") and next(lines) == count:
-            raise KeyboardInterrupt
-        return stop
-
-    before = sys.gettrace()
-    sys.settrace(stop)
-    try:
-        call()
-    except KeyboardInterrupt:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
-
-
 def test_a_signal_between_any_two_lines_counts_an_answer_whole_or_not_at_all():
     said, output = [[(np.arange(5, dtype=np.int32), np.float32(0.5))]] * 2, [np.float32([0.1, 0.9])]
 
@@ -296,7 +276,7 @@ def test_a_signal_between_any_two_lines_counts_an_answer_whole_or_not_at_all():
     for count in range(1, 100):
         answers = Answers([[], []])
         take()
-        stopped = _stopped_at_line(count, take)
+        stopped = stopped_at_line(count, take)
         assert len(answers) == len(answers.arrays(0)[0]) == len(answers.arrays(1)[0]) == answers.errors.sums[0, 0]
         if not stopped:
             break

@@ -7,12 +7,14 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from signals import stopped_at_line
 
 from effnet_lab.analysis import Twins, op_by_op
 from effnet_lab.analysis import layer_error as measure
-from effnet_lab.analysis.ends import losses_of
+from effnet_lab.analysis.ends import EndWatcher, losses_of
 from effnet_lab.analysis.error_sums import DeadChannels, LogitErrors
 from effnet_lab.analysis.match import match_ops
+from effnet_lab.analysis.measuring import Measuring
 from effnet_lab.analysis.metrics import ErrorSums
 from effnet_lab.analysis.plan import WHOLE
 from effnet_lab.images import open_images
@@ -23,6 +25,7 @@ from effnet_lab.litert.layer_names import computing, layer_names
 from effnet_lab.litert.runner import DelegateError
 from effnet_lab.names import UserError
 from effnet_lab.quantize import parse_recipe, write_files
+from effnet_lab.studies.inspection.pictures import AnswerWatcher
 
 
 def layer_error(*files, **options) -> pd.DataFrame:
@@ -415,3 +418,43 @@ def test_a_file_from_elsewhere_with_uint8_input(shared, flowers_cache):
     assert table["op"].tolist()[:3] == ["mul", "add", "conv"]
     assert table["sqnr_accumulated_db"][2:].between(3, 60).all()
     assert table["sqnr_local_db"][2:].between(10, 70).all()
+
+
+@pytest.mark.parametrize("notions", [("local",), ("local", "effect")])
+def test_a_signal_between_any_two_lines_counts_an_image_for_all_notions_or_for_none(
+    files, scenes, notions, monkeypatch
+):
+    """The answers, the ends and the sums of the table hold the same images, wherever the second is interrupted."""
+    monkeypatch.setattr("effnet_lab.analysis.measuring.chunk_size", lambda plan: 1)
+    twins, images = Twins(files[INT8], files[FLOAT]), scenes.take(2)
+
+    def measured(progress=None, n=2):
+        ends, answers = EndWatcher(twins), AnswerWatcher()
+        measuring = Measuring(twins, ("local",), watchers=(ends, answers), workers=1)
+        measuring.run(images.take(n), progress)
+        return measuring.n_images, ends.kept, len(answers.kept), measuring.table("scenes")
+
+    whole, counts, count = {n: measured(n=n) for n in (1, 2)}, [], 0
+    keep = Measuring._keep
+    while True:
+        stopped, count = [], count + 1
+
+        def interrupted(self, *seen, count=count, stopped=stopped):
+            if self.n_images != 1:
+                keep(self, *seen)
+            else:
+                stopped.append(stopped_at_line(count, lambda: keep(self, *seen)))
+                if stopped[0]:
+                    raise KeyboardInterrupt
+
+        monkeypatch.setattr(Measuring, "_keep", interrupted)
+        n_images, ends, n_answers, table = measured()
+        assert n_images == n_answers == ends.n_images
+        assert ends == whole[n_images][1]
+        pd.testing.assert_frame_equal(table, whole[n_images][3])
+        counts.append(n_images)
+        if not stopped[0]:
+            break
+    assert sorted(counts) == counts
+    assert set(counts) == {1, 2}
+    assert len(counts) > 10

@@ -50,12 +50,12 @@ class EndWatcher:
         ends = twins.values(self._logits) if self._logits is not None else outputs[0]
         return ends, outputs[0]
 
-    def keep(self, seen: Sequence[tuple[Ends, Ends]]) -> None:
-        """Count what was seen."""
+    def after(self, seen: Sequence[tuple[Ends, Ends]]) -> EndLoss:
+        """What is kept with these images."""
         kept = self.kept
         for ends, outputs in seen:
             kept = _add(kept, ends, outputs)
-        self.kept = kept
+        return kept
 
 
 def losses_of(twins: Twins, pairs: Sequence[Pair], samples: Iterable[Sample]) -> list[EndLoss]:

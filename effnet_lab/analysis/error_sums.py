@@ -25,11 +25,13 @@ class Watcher(Protocol):
     Images may be looked at in several threads; they are counted in their order, so that sums do not depend on the threads.
     """
 
+    kept: Any  # of the images counted so far; `Measuring` stores it
+
     def see(self, twins: Twins) -> Any:
         """What the two networks hold; nothing of the watcher changes."""
 
-    def keep(self, seen: Sequence[Any]) -> None:
-        """Count what was seen of some images, in this order."""
+    def after(self, seen: Sequence[Any]) -> Any:
+        """What is kept when these images are counted, too, in this order; nothing of the watcher changes."""
 
 
 class Accumulated:
@@ -43,7 +45,7 @@ class Accumulated:
             for pair in pairs
             if pair.quantized.shape and pair.quantized.quantized
         }
-        self._kept = no_sums(len(pairs)), channels
+        self.kept = no_sums(len(pairs)), channels
 
     def see(self, twins: Twins) -> tuple[Array, dict[int, DeadChannels]]:
         """See `Watcher`."""
@@ -53,23 +55,23 @@ class Accumulated:
             if codes.shape[-1:] != pair.quantized.shape[-1:] and pair.quantized.shape:
                 raise UserError(f"{pair.layer[:60]!r} makes {codes.shape}, and the file states {pair.quantized.shape}.")
             add(twins.float_values(pair), codes, row)
-            if (dead := self._kept[1].get(pair.index)) is not None and dead.channels.size:
+            if (dead := self.kept[1].get(pair.index)) is not None and dead.channels.size:
                 channels[pair.index] = dead.after(codes)
             del codes  # a view: with it, the interpreter refuses to run again
         require_finite(sums)
         return sums, channels
 
-    def keep(self, seen: Sequence[tuple[Array, dict[int, DeadChannels]]]) -> None:
+    def after(self, seen: Sequence[tuple[Array, dict[int, DeadChannels]]]) -> tuple[Array, dict[int, DeadChannels]]:
         """See `Watcher`."""
-        sums, channels = self._kept
+        sums, channels = self.kept
         for one_image, dead in seen:
             sums = joined(sums, one_image)
             channels = channels | {index: channels[index].join(one) for index, one in dead.items()}
-        self._kept = sums, channels
+        return sums, channels
 
     def row(self, pair: Pair) -> dict[str, float]:
         """The accumulated columns of one layer."""
-        sums, channels = ErrorSums(self._kept[0][self._rows[pair.index]]), self._kept[1].get(pair.index)
+        sums, channels = ErrorSums(self.kept[0][self._rows[pair.index]]), self.kept[1].get(pair.index)
         return {
             "sqnr_accumulated_db": sums.sqnr_db,
             "mse": sums.mse,
@@ -92,7 +94,7 @@ class Local:
         """Of those pairs that can be run alone, see `Twins.alone`."""
         self._layers = [(pair, adder(pair.quantized)) for pair in pairs]
         self._rows = {pair.index: row for row, pair in enumerate(pairs)}
-        self._kept = no_sums(len(pairs))
+        self.kept = no_sums(len(pairs))
 
     def see(self, twins: Twins) -> Array:
         """See `Watcher`."""
@@ -102,15 +104,15 @@ class Local:
         require_finite(sums)
         return sums
 
-    def keep(self, seen: Sequence[Array]) -> None:
+    def after(self, seen: Sequence[Array]) -> Array:
         """See `Watcher`."""
-        self._kept = functools.reduce(joined, seen, self._kept)
+        return functools.reduce(joined, seen, self.kept)
 
     def row(self, pair: Pair) -> dict[str, float]:
         """The local columns of one layer."""
         if pair.index not in self._rows:
             return {}
-        sums = ErrorSums(self._kept[self._rows[pair.index]])
+        sums = ErrorSums(self.kept[self._rows[pair.index]])
         return {
             "sqnr_local_db": sums.sqnr_db,
             "local_mse": sums.mse,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,14 @@ from effnet_lab.workers import in_order, workers_for
 
 NOTIONS = ("accumulated", "local", "effect", "split")
 _PARTS = {"effect": (WHOLE,), "split": (WEIGHTS, ACTIVATIONS)}  # what a notion follows to the logits
+
+
+class _Counted(NamedTuple):
+    """The images counted so far."""
+
+    kept: list[Any]  # of each watcher
+    logits: LogitErrors
+    n_images: int
 
 
 class Measuring:
@@ -52,7 +60,7 @@ class Measuring:
         steps = self._plan.steps if self._plan else []
         self._followed = [(step.op.index, part) for step in steps for part in step.parts]
         self._chunk = chunk_size(self._plan) if self._plan else 1
-        self.logits, self.n_images = LogitErrors(self._followed), 0
+        self._counted = _Counted([watcher.kept for watcher in self._watchers], LogitErrors(self._followed), 0)
 
     def run(self, images: ImageSet | ArraySet, progress: Callable[..., Iterable[Any]] | None = None) -> bool:
         """Look at all images; False where Ctrl-C stopped it after some of them."""
@@ -66,6 +74,7 @@ class Measuring:
             if not self.n_images:
                 raise
             finished = False
+        self._tell()
         if len(self._team) > 1:  # whoever comes after looks at the last image in the first pair of interpreters
             self._see(self._twins, next(self._twins.samples(images.pick(np.array([self.n_images - 1])))))
         return finished
@@ -117,11 +126,27 @@ class Measuring:
         self._keep(seen, ends)
 
     def _keep(self, seen: list[list[Any]], ends: LogitErrors | None = None) -> None:
-        for watcher, of_each in zip(self._watchers, zip(*seen, strict=True), strict=True):
-            watcher.keep(of_each)
-        if ends is not None:
-            self.logits = self.logits + ends
-        self.n_images += len(seen) if ends is None else ends.n_images
+        """Count some images. Ctrl-C may come between any two lines: by all watchers together, or not at all."""
+        kept, logits, n_images = self._counted
+        if seen:
+            kept = [watcher.after(each) for watcher, each in zip(self._watchers, zip(*seen, strict=True), strict=True)]
+        n_images += len(seen) if ends is None else ends.n_images
+        self._counted = _Counted(kept, logits if ends is None else logits + ends, n_images)
+        self._tell()
+
+    def _tell(self) -> None:
+        for watcher, kept in zip(self._watchers, self._counted.kept, strict=True):
+            watcher.kept = kept
+
+    @property
+    def logits(self) -> LogitErrors:
+        """The loss at the end, of the images counted so far."""
+        return self._counted.logits
+
+    @property
+    def n_images(self) -> int:
+        """Images counted so far."""
+        return self._counted.n_images
 
     @property
     def not_local(self) -> tuple[str, ...]:

@@ -34,19 +34,23 @@ class KeptLayers:
 
     def begin(self, key: str) -> None:
         """Read what was kept of the run with this key; a damaged file holds nothing."""
-        self._key, self._layers = key, {}
+        self._key, self._layers = key, self._read(key)
+
+    def _read(self, key: str) -> dict[int, dict[str, NDArray[Any]]]:
+        layers: dict[int, dict[str, NDArray[Any]]] = {}
         if not self.path.exists():
-            return
+            return layers
         try:
             with np.load(self.path, allow_pickle=False) as file:
                 if str(file[KEY]) != key:
-                    return
+                    return {}
                 for name in file.files:
                     number, _, what = name.partition("/")
                     if what:
-                        self._layers.setdefault(int(number), {})[what] = file[name]
+                        layers.setdefault(int(number), {})[what] = file[name]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            self._layers = {}
+            return {}
+        return layers
 
     def get(self, index: int) -> Arrays | None:
         """What was kept of the op at this place."""

@@ -214,7 +214,7 @@ class EvidenceWatcher:
     def __init__(self, twins: Twins) -> None:
         self._pairs = [pair for pair in twins.pairs if pair.reference.dtype == np.float32]
         self._alone = {pair.index for pair in twins.alone}
-        self.found = self._nothing = _blank(self._pairs, twins)
+        self.kept = self._nothing = _blank(self._pairs, twins)
 
     def see(self, twins: Twins) -> list[Evidence]:
         """What the two networks hold."""
@@ -227,13 +227,13 @@ class EvidenceWatcher:
             del values
         return seen
 
-    def keep(self, seen: Sequence[list[Evidence]]) -> None:
-        """Count what was seen."""
-        found = [evidence.fork() for evidence in self.found]
+    def after(self, seen: Sequence[list[Evidence]]) -> list[Evidence]:
+        """What is kept with these images."""
+        found = [evidence.fork() for evidence in self.kept]
         for one in seen:
             for evidence, more in zip(found, one, strict=True):
                 evidence.add(more)
-        self.found = found
+        return found
 
 
 def _blank(pairs: list[Pair], twins: Twins) -> list[Evidence]:

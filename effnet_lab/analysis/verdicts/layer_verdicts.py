@@ -109,11 +109,11 @@ def judge(
     measuring = Measuring(twins, ("accumulated", "local"), watchers=(evidence, ends, *watchers), workers=workers)
     finished = measuring.run(images, progress)
     errors = measuring.table(images.name)
-    cases = examine_all(errors, evidence.found, replay_of(twins, evidence.found))
+    cases = examine_all(errors, evidence.kept, replay_of(twins, evidence.kept))
     return LayerVerdicts(
         table=_table(cases, twins.pairing_words),
         errors=errors,
-        noted=tuple(evidence.found),
+        noted=tuple(evidence.kept),
         loss=ends.kept,
         closing=closing(twins, images, cases, ends.kept),
         smallest_correlation=twins.pairing.smallest,

@@ -124,7 +124,7 @@ def _judged(
         found = known
         for sample in twins.samples(images):
             twins.run(sample)
-            answers.keep([answers.see(twins)])
+            answers.kept = answers.after([answers.see(twins)])
     if effects is None:
         effects = _effects(twins, images, progress)
     errors = found.errors.assign(**{name: effects[name] for name in effects.columns if "effect" in name})

@@ -45,16 +45,16 @@ class AnswerWatcher:
     """Keeps what both networks said of every sample. See `error_sums.Watcher`."""
 
     def __init__(self) -> None:
-        self.kept: list[BothAnswers] = []
+        self.kept: tuple[BothAnswers, ...] = ()
 
     def see(self, twins: Twins) -> BothAnswers:
         """What the two networks hold."""
         reference, quantized = (values.reshape(-1).copy() for values in twins.outputs()[0])
         return BothAnswers(float_scores=reference, quantized_scores=quantized)
 
-    def keep(self, seen: Sequence[BothAnswers]) -> None:
-        """Count what was seen."""
-        self.kept += seen
+    def after(self, seen: Sequence[BothAnswers]) -> tuple[BothAnswers, ...]:
+        """What is kept with these samples."""
+        return (*self.kept, *seen)
 
 
 def most_telling(watched: Sequence[AnswerWatcher], n: int) -> NDArray[np.int64]:
