@@ -52,9 +52,9 @@ def test_the_search_finds_the_most_madds_that_fit():
 
 def test_a_budget_that_nothing_fits_is_one_line():
     with pytest.raises(UserError, match="No lean network fits"):
-        search_lean(max_arena=1000, max_flash=1000)
+        search_lean(max_arena=1000, max_flash=1000, classes=5)
     with pytest.raises(UserError, match="max_arena must be > 0"):
-        search_lean(max_arena=0, max_flash=1000)
+        search_lean(max_arena=0, max_flash=1000, classes=5)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +96,9 @@ def execute(
         finally:
             clock.end_kernel()
     if clock.rang:
-        return _as(failure, TIMEOUT, f"not done after {limits.whole_s:g} s")
+        return replace(failure, kind=TIMEOUT, message=f"not done after {limits.whole_s:g} s")
     if failure.kind == KERNEL and _killed_for_memory() > killed_before:
-        return _as(failure, MEMORY, "the system ended the kernel because memory ran out")
+        return replace(failure, kind=MEMORY, message="the system ended the kernel because memory ran out")
     return failure
 
 
@@ -174,8 +174,13 @@ def _failure(error: Exception, draft: Path) -> Failure:
         return Failure(kind=KERNEL, name="DeadKernelError", message=lines[0], cell=cell, number=number)
     if cell < 0 and isinstance(error, ValueError):  # of nbformat: what should be a notebook is none
         return Failure(kind=USER, name=name, message=f"This is not a notebook: {lines[0][:200]}")
-    kind = DISK if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) else CELL
+    kind = DISK if is_disk_full(error) else CELL
     return Failure(kind=kind, name=name, message=lines[0], cell=cell, number=number)
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Whether there was no room for what was to be written."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _kind_of(name: str, text: str) -> str:
@@ -207,10 +212,6 @@ def _cell_of(error: Exception, draft: Path) -> tuple[int, int | None]:
     at = (failed or begun or [-1])[-1]
     number: Any = getattr(error, "exec_count", None)
     return at, number
-
-
-def _as(failure: Failure, kind: str, message: str) -> Failure:
-    return Failure(kind=kind, name=failure.name, message=message, cell=failure.cell, number=failure.number)
 
 
 def _killed_for_memory() -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -21,9 +24,6 @@ from effnet_lab.regress.chapters import Answer, Chapter, read_answers, read_chap
 from effnet_lab.regress.checked import Checked
 from effnet_lab.regress.overview import summary
 from effnet_lab.regress.recording import frame_path, read_frame, versions
-
-if TYPE_CHECKING:
-    import jinja2
 
 MAX_ROWS = 60  # of what moved; `effnet-lab check` lists all
 REPORT = "report.html"
@@ -56,16 +56,13 @@ def write_report(out: str | Path, *, moved: Checked | None = None) -> Path:
     UserError
         If `out` holds nothing to report.
     """
-    from effnet_lab.view.table import SCRIPT, STYLE
-    from effnet_lab.view.theme import dark_style
-
     out = Path(out)
     frames = {name: read_frame(out, name) for name in FRAMES if frame_path(out, name).exists()}
     chapters = read_chapters(out)
     if not frames and not chapters:
         raise UserError(f"Nothing was recorded in {out}. Run the notebooks first: effnet-lab run --out {out}.")
     figures = _figures(out, chapters)
-    page = report_template().render(
+    page = render_page(
         title=_title(out),
         answers=_first_screen(read_answers(out)),
         comparison=_comparison(out, moved),
@@ -73,12 +70,7 @@ def write_report(out: str | Path, *, moved: Checked | None = None) -> Path:
         chapters=chapters,
         frames=[(name, len(rows)) for name, rows in frames.items()],
         provenance=_provenance(frames),
-        figures=json.dumps(figures).replace("<", "\\u003c"),
-        table_style=STYLE,
-        table_script=SCRIPT,
-        dark_style=f"@media screen and (prefers-color-scheme: dark) {{ {dark_style('.report')} }}",
-        plotly_js=plotly_script(),
-        packed_js="",
+        figures=figures,
         results="",
     )
     write_atomically(out / REPORT, page.encode())
@@ -91,20 +83,34 @@ def _title(out: Path) -> str:
     return f"{models[0]}: effnet-lab report" if len(models) == 1 else "effnet-lab report"
 
 
-def report_template() -> jinja2.Template:
-    """The page of a report, with what it needs left open."""
+def render_page(*, figures: Mapping[str, Any], packed: bool = False, **content: Any) -> str:
+    """The page of a report, with all its scripts and styles.
+
+    Parameters
+    ----------
+    figures : mapping
+        JSON of each figure, by the name of its place.
+    packed : bool
+        Compress plotly.js: 2.0 MB instead of 4.8, for a browser that can unpack it.
+    **content
+        What `report.html.j2` shows.
+    """
     from jinja2 import Environment, StrictUndefined
+    from plotly.offline import get_plotlyjs
+
+    from effnet_lab.view.table import SCRIPT, STYLE
+    from effnet_lab.view.theme import dark_style
 
     source = files("effnet_lab.regress").joinpath("report.html.j2").read_text(encoding="utf-8")
     made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return made.from_string(source)
-
-
-def plotly_script() -> str:
-    """The whole of plotly.js."""
-    from plotly.offline import get_plotlyjs
-
-    return str(get_plotlyjs())
+    script = str(get_plotlyjs())
+    return made.from_string(source).render(
+        figures=json.dumps(figures).replace("<", "\\u003c"), table_style=STYLE, table_script=SCRIPT,
+        dark_style=f"@media screen and (prefers-color-scheme: dark) {{ {dark_style('.report')} }}",
+        plotly_js="" if packed else script,
+        packed_js=base64.b64encode(gzip.compress(script.encode(), 9, mtime=0)).decode() if packed else "",
+        **content,
+    )  # fmt: skip
 
 
 def _first_screen(answers: list[Answer]) -> list[Answer]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from effnet_lab.regress.nested import texts_in
 
 if TYPE_CHECKING:
     import nbformat
@@ -42,7 +44,7 @@ def keep_valid_widgets(notebook: nbformat.NotebookNode) -> bool:
 def is_whole(state: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether every model has a class, every reference points to a model, and the size is reasonable."""
     text = json.dumps(state)
-    named = {value.removeprefix(_REFERENCE) for value in _strings(state) if value.startswith(_REFERENCE)}
+    named = {value.removeprefix(_REFERENCE) for value in texts_in(state) if value.startswith(_REFERENCE)}
     typed = all(model.get("model_name") and model.get("model_module") for model in state.values())
     return typed and named <= state.keys() and len(text) <= MAX_BYTES
 
@@ -51,15 +53,3 @@ def _outputs(notebook: nbformat.NotebookNode) -> list[dict[str, Any]]:
     """Data bundles of all outputs."""
     cells = (cell for cell in notebook.cells if cell.cell_type == "code")
     return [output["data"] for cell in cells for output in cell.outputs if "data" in output]
-
-
-def _strings(value: object) -> Iterator[str]:
-    """Every string inside nested lists and mappings."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _strings(inner)
-    elif isinstance(value, (list, tuple)):
-        for inner in value:
-            yield from _strings(inner)

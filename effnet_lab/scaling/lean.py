@@ -18,6 +18,7 @@ import pandas as pd
 
 from effnet_lab import frames
 from effnet_lab.names import UserError
+from effnet_lab.scaling.budget import Budget
 from effnet_lab.scaling.counts import Totals, totals
 from effnet_lab.scaling.planner import estimate_arena
 from effnet_lab.scaling.specs import NetSpec, Stage
@@ -116,18 +117,14 @@ def search_lean(
     UserError
         If a limit is not positive, or nothing fits.
     """
-    limits = {"max_arena": max_arena, "max_flash": max_flash, "max_params": max_params, "max_madds": max_madds}
-    for name, value in limits.items():
-        if value is not None and not value > 0:
-            raise UserError(f"{name} must be > 0. Got {value:g}.")
-    candidates: list[tuple[int, int, str, NetSpec]] = []
+    # Less than the peak of the activations no arena can be, so it is planned only for what may fit.
+    budget = Budget(params=max_params, madds=max_madds, peak_activation_bytes=max_arena, flash_bytes=max_flash)
+    candidates: list[tuple[int, int, str, Lean, int]] = []
     for lean, cost in _costs(classes):
-        if cost.flash_bytes > max_flash or cost.params > (max_params or np.inf):
-            continue
-        fits = (cost.peak_activation_bytes <= max_arena) & (cost.madds <= (max_madds or np.inf))
+        fits = budget.allows(cost)
         for side, madds in zip(_SIDES[fits], np.asarray(cost.madds)[fits], strict=True):
-            sized = replace(lean, side=int(side)).spec
-            candidates.append((-int(madds), cost.flash_bytes, sized.name, sized))
+            sized = replace(lean, side=int(side))
+            candidates.append((-int(madds), cost.flash_bytes, sized.name, sized, cost.params))
     rows = list(islice(_planned(sorted(candidates, key=lambda row: row[:3]), max_arena, classes), limit))
     if not rows:
         raise UserError("No lean network fits the budget. Raise a limit, or count with fewer classes.")
@@ -148,13 +145,13 @@ def _structures() -> Iterator[Lean]:
 
 
 def _planned(
-    candidates: Iterable[tuple[int, int, str, NetSpec]], max_arena: float, classes: int
+    candidates: Iterable[tuple[int, int, str, Lean, int]], max_arena: float, classes: int
 ) -> Iterator[dict[str, Any]]:
     """Rows of those whose arena, planned, is within the limit."""
-    for madds, flash_bytes, name, spec in candidates:
-        head_bytes = estimate_arena(spec, classes).activation_bytes
+    for madds, flash_bytes, name, lean, params in candidates:
+        head_bytes = estimate_arena(lean.spec, classes).activation_bytes
         if head_bytes <= max_arena:
             yield {
-                "model": name, "resolution_px": spec.resolution, "madds": -madds, "params": totals(spec, classes).params,
+                "model": name, "resolution_px": lean.side, "madds": -madds, "params": params,
                 "planned_head_bytes": head_bytes, "flash_bytes": flash_bytes,
             }  # fmt: skip

@@ -9,28 +9,13 @@ import pandas as pd
 
 from effnet_lab import frames
 from effnet_lab.names import UserError, lookup
+from effnet_lab.scaling.budget import Budget
 from effnet_lab.scaling.compound import PAPER, Compound
 from effnet_lab.scaling.counts import totals
 from effnet_lab.scaling.law import features_of, law_of
 from effnet_lab.scaling.rounding import scaled_channels, scaled_repeats
 from effnet_lab.scaling.specs import NetSpec
 from effnet_lab.scaling.variants import get_spec
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Budget:
-    """Upper limits; None means no limit."""
-
-    params: float | None = None
-    madds: float | None = None
-    peak_activation_bytes: float | None = None  # int8; what a microcontroller's arena must at least hold
-    flash_bytes: float | None = None  # int8 weights and int32 biases
-
-    def __post_init__(self) -> None:
-        for name in self.__slots__:
-            limit = getattr(self, name)
-            if limit is not None and not limit > 0:
-                raise UserError(f"The budget on {name} must be > 0. Got {limit:g}.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,10 +114,6 @@ def _fitting(
 ) -> np.ndarray:
     """Rows (n, columns of CANDIDATES) of one network at the sizes where it meets the budget."""
     cost = totals(spec, classes, sides)
-    fits = np.ones(sides.shape, bool)
-    for name in budget.__slots__:
-        if (limit := getattr(budget, name)) is not None:
-            fits &= getattr(cost, name) <= limit
     phi = compound.phi(spec.width, spec.depth, sides, base)
     columns = (
         spec.width,
@@ -144,7 +125,7 @@ def _fitting(
         cost.peak_activation_bytes,
         cost.flash_bytes,
     )
-    return np.stack(np.broadcast_arrays(*columns), axis=1)[fits].astype(float)
+    return np.stack(np.broadcast_arrays(*columns), axis=1)[budget.allows(cost)].astype(float)
 
 
 def _distinct(base: NetSpec, grid: Grid) -> list[tuple[float, float]]:

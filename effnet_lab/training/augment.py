@@ -110,6 +110,13 @@ def view(
     return tf.ensure_shape(picture, (*side, 3))
 
 
+def resized(pictures: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """A batch of pictures with this height and width; no change where they have it."""
+    if tuple(pictures.shape[1:3]) == size:
+        return pictures
+    return tf.clip_by_value(tf.image.resize(pictures, size, antialias=True), 0.0, 255.0)
+
+
 def mix(values: Sequence[tf.Tensor], seed: tf.Tensor, strength: float) -> list[tf.Tensor]:
     """Each row of a batch mixed with the next one, the same share in every tensor (Zhang et al., 2017)."""
     n = tf.shape(values[0])[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,8 @@ from effnet_lab.models.variables import assign, variables
 from effnet_lab.models.weights import with_new_head
 from effnet_lab.models.weights.mapping import HEAD
 
-_STRENGTHS = (
-    1e-3,
-    3e-3,
-    1e-2,
-    3e-2,
-    1e-1,
-)  # of the inverse penalty; those who predict the left-out fifth best are taken
+# Of the inverse penalty; the one that predicts the left-out fifth best is taken.
+_STRENGTHS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 _PARTS = 5
 
 
@@ -40,8 +34,10 @@ def with_fitted_head(model: LoadedModel, images: ImageSet) -> LoadedModel:
         With labels.
     """
     backbone = features_model(model)
-    batches = [batch for batch, _labels in images.batches(model.preprocess)]
-    seen = [[np.asarray(backbone(b, training=False)) for b in (batch, batch[:, :, ::-1])] for batch in batches]
+    seen = [
+        [np.asarray(backbone(b, training=False)) for b in (batch, batch[:, :, ::-1])]
+        for batch, _labels in images.batches(model.preprocess)
+    ]
     pooled = np.concatenate([np.concatenate(both) for both in zip(*seen, strict=True)]).astype(np.float64)
     labels = np.tile(images.labels, 2)
     best = _penalized(images.labels).fit(pooled, labels)
@@ -53,7 +49,7 @@ def with_fitted_head(model: LoadedModel, images: ImageSet) -> LoadedModel:
     values = {name: variable.numpy() for name, variable in variables(fitted.keras).items()}
     values |= {HEAD[0]: kernel.astype(np.float32), HEAD[1]: bias.astype(np.float32)}
     assign(fitted.keras, values, model.name)
-    return replace(fitted, classes=images.classes)
+    return fitted
 
 
 def _penalized(labels: NDArray[Any]) -> LogisticRegression | GridSearchCV:

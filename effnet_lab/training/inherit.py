@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
@@ -40,6 +41,17 @@ class Imitation:
     own: Block
     source: Block
     imitated: Block
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Of the large network, those whose values are needed."""
+        expansion = () if self.own.expansion == 1 else (f"{self.source.name}_expand_bn",)
+        return f"{self.source.name}_dwconv_act", *expansion, self.stream
+
+    @property
+    def stream(self) -> str:
+        """Where the imitated block ends."""
+        return f"{self.imitated.name}_{'add' if self.imitated.skip else 'project_bn'}"
 
 
 def inherit(parent: LoadedModel, spec: NetSpec, images: ImageSet) -> LoadedModel:
@@ -77,6 +89,7 @@ def inherit(parent: LoadedModel, spec: NetSpec, images: ImageSet) -> LoadedModel
         classes=images.classes,
     )  # fmt: skip
     own, source = _Observed(child.keras, batches), _Observed(large.keras, batches)
+    source.remember([layer for pair in pairs for layer in pair.layers])
     hidden = _take_stem(own, source, pairs[0])
     basis: Array | None = None
     for pair in pairs:
@@ -113,16 +126,32 @@ class _Observed:
 
     def __init__(self, keras: tf_keras.Model, batches: Sequence[Array]) -> None:
         self.keras, self.batches = keras, batches
+        self._remembered: dict[str, Array] = {}
+
+    def remember(self, layers: Sequence[str]) -> None:
+        """What these layers give, in one pass for all: for a network whose weights do not change any more."""
+        names = list(dict.fromkeys(layers))
+        found = self._rows([self.keras.get_layer(name).output for name in names])
+        self._remembered = dict(zip(names, found, strict=True))
 
     def values(self, layer: str, *, entering: bool = False) -> Array:
         """Rows (n, channels): what a layer gives, or what it takes, at a fixed choice of positions."""
+        if layer in self._remembered and not entering:
+            return self._remembered[layer].astype(np.float64)
         found = self.keras.get_layer(layer)
-        probe = tf_keras.Model(self.keras.input, found.input if entering else found.output)
-        maps = [np.asarray(probe(batch, training=False)) for batch in self.batches]
-        rows = sum(m.shape[0] * m.shape[1] * m.shape[2] for m in maps)
-        step = max(1, rows // _POSITIONS)
-        step += step % 2 == 0  # maps have even sides: an odd step does not stay in the same columns
-        return np.concatenate([m.reshape(-1, m.shape[-1])[::step] for m in maps]).astype(np.float64)
+        return self._rows([found.input if entering else found.output])[0].astype(np.float64)
+
+    def _rows(self, tensors: list[Any]) -> list[Array]:
+        """Of each tensor (n, height, width, channels), the values at some positions."""
+        probe = tf_keras.Model(self.keras.input, tensors)
+        pictures = sum(len(batch) for batch in self.batches)
+        rows: list[list[Array]] = [[] for _ in tensors]
+        for batch in self.batches:
+            for kept, found in zip(rows, tf.nest.flatten(probe(batch, training=False)), strict=True):
+                step = max(1, pictures * found.shape[1] * found.shape[2] // _POSITIONS)
+                step += step % 2 == 0  # maps have even sides: an odd step does not stay in the same columns
+                kept.append(np.asarray(found).reshape(-1, found.shape[-1])[::step])
+        return [np.concatenate(kept) for kept in rows]
 
     def conv(self, layer: str) -> tuple[Array, Array]:
         """Kernel and bias of inference; channels of the output last, also of a depthwise kernel (h, w, channels)."""
@@ -179,7 +208,7 @@ def _take_depthwise(own: _Observed, source: _Observed, pair: Imitation, chosen: 
 def _fit_projection(own: _Observed, source: _Observed, pair: Imitation, basis: Array | None) -> Array:
     """The projection: principal components of the imitated stream, less what the block adds them to; their basis."""
     layer = f"{pair.own.name}_project"
-    stream = source.values(f"{pair.imitated.name}_{'add' if pair.imitated.skip else 'project_bn'}")
+    stream = source.values(pair.stream)
     if basis is None or not pair.own.skip or len(basis) != stream.shape[1]:
         values, vectors = np.linalg.eigh(np.cov(stream.T))
         basis = vectors[:, np.argsort(-values)][:, : pair.own.out_channels]

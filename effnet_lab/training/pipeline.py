@@ -16,7 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from effnet_lab.images import ImageSet, Preprocess
-from effnet_lab.training.augment import MIXUP, mix, seed_of, stored, strengths, view
+from effnet_lab.training.augment import MIXUP, mix, resized, seed_of, stored, strengths, view
 from effnet_lab.training.kept_views import CACHE_BYTES, KeptViews, room_for
 from effnet_lab.training.settings import Settings
 from effnet_lab.training.teacher import Teacher
@@ -116,7 +116,7 @@ def training_data(
                 (seen, aspects, indices), fn_output_signature=tf.float32,
             )  # fmt: skip
         answers = tf.zeros((tf.shape(seen)[0], 0)) if teacher is None else teacher.answers(seen)
-        return _shrunk(seen, preprocess.size), answers
+        return resized(seen, preprocess.size), answers
 
     def finish(epoch: tf.Tensor, indices: tf.Tensor, pictures: tf.Tensor, aspects: tf.Tensor) -> tuple[tf.Tensor, ...]:
         if kept is None:
@@ -161,9 +161,3 @@ def _assembled(order: Order, shelf: Shelf, finish: Any) -> tf.data.Dataset:
 
     data = data.map(load).map(finish).prefetch(_AHEAD)
     return data.apply(tf.data.experimental.assert_cardinality(len(order)))
-
-
-def _shrunk(pictures: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    if tuple(pictures.shape[1:3]) == tuple(size):
-        return pictures
-    return tf.clip_by_value(tf.image.resize(pictures, size, antialias=True), 0.0, 255.0)

@@ -12,6 +12,7 @@ from effnet_lab.images import Preprocess, Stated
 from effnet_lab.litert import ModelInfo, Runner, read_info, settle
 from effnet_lab.models import load_model
 from effnet_lab.names import UserError
+from effnet_lab.training.augment import resized
 from effnet_lab.training.class_order import head_order
 
 _LEAST = 1e-6  # probability whose logarithm is taken, at least
@@ -34,10 +35,7 @@ class Teacher:
 
     def answers(self, pictures: tf.Tensor) -> tf.Tensor:
         """Logits (n, classes) of grey levels."""
-        size = self.preprocess.size
-        if tuple(pictures.shape[1:3]) != size:
-            pictures = tf.clip_by_value(tf.image.resize(pictures, size, antialias=True), 0.0, 255.0)
-        batch = (pictures - self.preprocess.mean) / self.preprocess.std
+        batch = (resized(pictures, self.preprocess.size) - self.preprocess.mean) / self.preprocess.std
         if isinstance(self.network, Runner):
             scores = tf.numpy_function(self.network.predict, [batch], tf.float32, stateful=False)
         else:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import effnet_lab
 from effnet_lab.names import UserError
 from effnet_lab.paths import data_dir
+from effnet_lab.regress.nested import texts_in
 from effnet_lab.regress.recording import versions
 
 KEY_LENGTH = 20  # hexadecimal digits of a point's key: 80 bits
-_CHUNK = 1 << 20
 
 
 @functools.cache
@@ -43,7 +43,7 @@ class Keys:
 
     def key(self, values: Mapping[str, object]) -> str:
         """Of one point; equal for equal content, whatever the folder is called that it was started from."""
-        files = {text: self._file(text) for text in sorted(set(_texts(values)))}
+        files = {text: self._file(text) for text in sorted(set(texts_in(values)))}
         content = self._shared | {"values": values, "files": {text: found for text, found in files.items() if found}}
         text = json.dumps(content, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
@@ -65,21 +65,12 @@ def is_path(text: str) -> bool:
 
 
 def with_absolute_paths(value: Any) -> Any:
-    """The value, with its paths as they hold from wherever a kernel stands."""
+    """The value, or all parameters of a point, with paths as they hold from wherever a kernel stands."""
     if isinstance(value, str):
         return str(Path(value).resolve()) if is_path(value) else value
+    if isinstance(value, Mapping):
+        return {name: with_absolute_paths(inner) for name, inner in value.items()}
     return [with_absolute_paths(item) for item in value] if isinstance(value, list) else value
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _texts(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _texts(inner)
 
 
 def _of_path(path: Path) -> str:
@@ -96,9 +87,7 @@ def _of_path(path: Path) -> str:
 def _of_files(paths: list[Path], root: Path) -> str:
     whole = hashlib.sha256()
     for path in paths:
-        one = hashlib.sha256()
         with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                one.update(chunk)
-        whole.update(f"{path.relative_to(root).as_posix()}\0{one.hexdigest()}\n".encode())
+            one = hashlib.file_digest(file, "sha256").hexdigest()
+        whole.update(f"{path.relative_to(root).as_posix()}\0{one}\n".encode())
     return whole.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import shutil
 import time
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from effnet_lab.bench.latency import host
 from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
-from effnet_lab.regress.execution import CELL, DISK, USER, Failure, Limits, execute
+from effnet_lab.regress.execution import CELL, DISK, USER, Failure, Limits, execute, is_disk_full
 from effnet_lab.regress.notebooks import PROFILES, save_notebook
 from effnet_lab.regress.recording import versions
 from effnet_lab.regress.sweeps.ledger import SweepFolder
@@ -75,8 +74,7 @@ def run_point(task: PointTask, started: Callable[[int], object] = lambda pid: No
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     except OSError as error:  # a full disk, a folder that went away
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        failure = Failure(kind=DISK if full else CELL, name=type(error).__name__, message=str(error))
+        failure = Failure(kind=DISK if is_disk_full(error) else CELL, name=type(error).__name__, message=str(error))
     if failure is None:
         return PointOutcome(key=task.key, status=FINISHED, seconds=time.perf_counter() - begun)
     return PointOutcome(key=task.key, status=FAILED, kind=failure.kind, message=failure.message,
@@ -119,10 +117,8 @@ def _run(task: PointTask, draft: Path, started: Callable[[int], object]) -> Fail
     home = SweepFolder(task.root).point(task.key) if failure is None else SweepFolder(task.root).failure(task.key)
     if executed.exists():
         _settle(executed, draft, home, failure)
-    for page in (draft / "figures").glob(
-        "*"
-    ):  # the pages and their 5 MB of script; the report draws from the JSON files
-        if page.suffix != ".json":
+    for page in (draft / "figures").glob("*"):
+        if page.suffix != ".json":  # a page has 5 MB of script; the report draws from the JSON files
             page.unlink()
     return failure
 

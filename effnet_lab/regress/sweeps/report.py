@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 from html import escape
 from pathlib import Path
@@ -15,7 +13,7 @@ from effnet_lab.frames import MODEL_FILE
 from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
 from effnet_lab.regress.chapters import Chapter, Passage
-from effnet_lab.regress.report import REPORT, plotly_script, report_template
+from effnet_lab.regress.report import REPORT, render_page
 from effnet_lab.regress.sweeps.fingerprint import surroundings
 from effnet_lab.regress.sweeps.ledger import PLAN, RESULTS, SweepFolder
 from effnet_lab.regress.sweeps.point_run import FINISHED
@@ -35,20 +33,15 @@ def write_sweep_report(folder: str | Path) -> Path:
     UserError
         If there is no sweep, or none of its points has run.
     """
-    from effnet_lab.view.table import SCRIPT, STYLE
-    from effnet_lab.view.theme import dark_style
-
     home = SweepFolder(folder)
     plan = _plan(home)
     tables = read_sweep(home.root)
     figures: dict[str, Any] = {}
     chapters = [_points(home, plan, tables), *_fronts(tables, figures), *_layers(tables, figures)]
-    page = report_template().render(
+    page = render_page(
         title=f"{plan['notebook']}: a sweep of {len(plan['points']):,} points", answers=[], comparison=None, summary="",
         chapters=chapters, frames=[], results=RESULTS, provenance=sorted(plan["surroundings"].items()),
-        figures=json.dumps(figures).replace("<", "\\u003c"), table_style=STYLE, table_script=SCRIPT,
-        dark_style=f"@media screen and (prefers-color-scheme: dark) {{ {dark_style('.report')} }}", plotly_js="",
-        packed_js=base64.b64encode(gzip.compress(plotly_script().encode(), 9, mtime=0)).decode(),
+        figures=figures, packed=True,
     )  # fmt: skip
     write_atomically(home.root / REPORT, page.encode())
     return home.root / REPORT

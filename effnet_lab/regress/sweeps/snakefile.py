@@ -43,7 +43,7 @@ def write_snakefile(
         The Snakefile. Run it in its folder: ``snakemake --cores 2``.
     """
     given = make_plan(notebook, grid, profile=profile)
-    points = {"points": [_absolute(values) for values in given.points.values()]}
+    points = {"points": [with_absolute_paths(values) for values in given.points.values()]}
     plan, root = make_plan(given.notebook, points, profile=profile), SweepFolder(out).root
     write_atomically(root / GRID, json.dumps(points, indent=1).encode())
     write_atomically(root / plan.notebook.name, plan.source)
@@ -55,7 +55,3 @@ def write_snakefile(
     )  # fmt: skip
     write_atomically(root / "Snakefile", text.encode())
     return root / "Snakefile"
-
-
-def _absolute(values: Mapping[str, object]) -> dict[str, object]:
-    return {name: with_absolute_paths(value) for name, value in values.items()}

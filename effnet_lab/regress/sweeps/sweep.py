@@ -184,10 +184,10 @@ def _prepare(plan: SweepPlan, folder: SweepFolder) -> None:
 
 
 def _task(plan: SweepPlan, folder: SweepFolder, key: str, timeout_s: float | None, *, one_thread: bool) -> PointTask:
-    values = {name: with_absolute_paths(value) for name, value in plan.points[key].items()}
     return PointTask(
-        root=str(folder.root), notebook=str(folder.root / plan.notebook.name), key=key, values=values, kinds=plan.kinds,
-        profile=plan.profile, timeout_s=timeout_s, one_thread=one_thread,
+        root=str(folder.root), notebook=str(folder.root / plan.notebook.name), key=key,
+        values=with_absolute_paths(plan.points[key]), kinds=plan.kinds, profile=plan.profile,
+        timeout_s=timeout_s, one_thread=one_thread,
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 import numpy as np
@@ -86,10 +86,7 @@ def plot_gallery(changed: pd.DataFrame, pictures: Sequence[NDArray[np.uint8]]) -
     require(changed, CHANGED, caller="plot_gallery")
     if changed.empty or not len(pictures):
         return theme.message_figure("Both networks give the same answer on every one of these images.", 160)
-    total = len(changed)
-    shown = "" if total == len(pictures) else f", {len(pictures)} of them shown"
-    captions = [_caption(row) for row, _picture in zip(records(changed), pictures, strict=False)]
-    return plot_pictures(pictures, captions, f"{total} image{'s' * (total != 1)} whose answer changed{shown}")
+    return _plot_first(changed, pictures, _caption, "whose answer changed")
 
 
 def plot_mistakes(mistakes: pd.DataFrame, pictures: Sequence[NDArray[np.uint8]]) -> go.Figure:
@@ -105,14 +102,23 @@ def plot_mistakes(mistakes: pd.DataFrame, pictures: Sequence[NDArray[np.uint8]])
     require(mistakes, MISTAKES, caller="plot_mistakes")
     if mistakes.empty or not len(pictures):
         return theme.message_figure("Every one of these images is recognised.", 160)
-    total = len(mistakes)
-    shown = "" if total == len(pictures) else f", {len(pictures)} of them shown"
-    captions = [
+    return _plot_first(mistakes, pictures, _mistake, "taken for something else")
+
+
+def _mistake(row: dict[str, object]) -> str:
+    return (
         f"{escape(_cut(row['label']))} (image {row['image_index']})<br>"
         f"<b>→ {escape(_cut(row['predicted']))} ({row['confidence']:.0%})</b>"
-        for row, _picture in zip(records(mistakes), pictures, strict=False)
-    ]
-    return plot_pictures(pictures, captions, f"{total} image{'s' * (total != 1)} taken for something else{shown}")
+    )
+
+
+def _plot_first(
+    rows: pd.DataFrame, pictures: Sequence[NDArray[np.uint8]], caption: Callable[[dict[str, object]], str], what: str
+) -> go.Figure:
+    """As many of the rows as there are pictures, and how many there are in all."""
+    shown = "" if len(rows) == len(pictures) else f", {len(pictures)} of them shown"
+    captions = [caption(row) for row, _picture in zip(records(rows), pictures, strict=False)]
+    return plot_pictures(pictures, captions, f"{len(rows)} image{'s' * (len(rows) != 1)} {what}{shown}")
 
 
 def plot_pictures(pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str], title: str) -> go.Figure:
