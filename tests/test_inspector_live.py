@@ -82,7 +82,7 @@ def said(outcome) -> dict[str, str]:
 
     top1 = f"{share(outcome.top1)} ({share(outcome.top1_lo)} to {share(outcome.top1_hi)})"
     return {
-        "SQNR of the logits": f"{outcome.sqnr_db:.3g} dB", "same answer as float": share(outcome.agreement), "top-1": top1,
+        "SQNR of the logits": f"{outcome.sqnr_db:.1f} dB", "same answer as float": share(outcome.agreement), "top-1": top1,
         "file": f"{outcome.size_bytes / 1024:.1f} KiB", "arena, planned": f"{outcome.arena_bytes / 1024:.1f} KiB",
     }  # fmt: skip
 

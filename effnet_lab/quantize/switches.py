@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from effnet_lab.litert.graph import Graph, Op, read_graph
 from effnet_lab.litert.layer_names import computing, layer_names
@@ -51,6 +50,7 @@ class Switches:
         self.layers = tuple(Switch(layer=names[tensor], kind=op.kind, tensor=tensor) for tensor, op in computing(graph))
         self._states = [self._of(recipe)]
         self._at = 0
+        self._reasons: dict[str, Mapping[str, str]] = {}  # why layers cannot have a precision
 
     @property
     def recipe(self) -> Recipe:
@@ -137,12 +137,9 @@ class Switches:
 
     def option(self, layer: str, format: str) -> Option:
         """One of them."""
+        if format not in self._reasons:  # from what the back end makes of the whole network in it
+            self._reasons[format] = self._refusals(FORMATS[format])
         return Option(format=format, reason=self._reasons[format].get(layer, ""))
-
-    @cached_property
-    def _reasons(self) -> Mapping[str, Mapping[str, str]]:
-        """Why a layer cannot have a precision, from what the back end makes of the whole network in it."""
-        return {format: self._refusals(FORMATS[format]) for format in PRECISIONS}
 
     def _refusals(self, scheme: Scheme) -> dict[str, str]:
         if scheme is FLOAT32:

@@ -65,13 +65,21 @@ function fill(element, attributes, children) {
   return element;
 }
 
+function markClass(verdict) {
+  return verdict === "upstream" ? "mark small" : "mark"; // many, and none of their own making
+}
+
 function format(value, unit = "") {
   if (value === null || value === undefined) return "not measured";
-  if (typeof value === "string") return value; // "inf", "-inf"
+  if (typeof value === "string") return value.replace("inf", "∞"); // "inf", "-inf"
   const size = Math.abs(value);
-  const text = value === 0 ? "0" : size >= 1e6 || size < 1e-3 ? value.toExponential(2)
+  const text = unit === "dB" ? value.toFixed(1) : value === 0 ? "0" : size >= 1e6 || size < 1e-3 ? value.toExponential(2)
     : size >= 100 ? Math.round(value).toLocaleString("en") : value.toPrecision(3).replace(/\.?0+$/, "");
   return unit ? `${text} ${unit}` : text;
+}
+
+function withUnit(value, unit) { // a round number
+  return unit ? `${value} ${unit}` : String(value);
 }
 
 function number(value) {
@@ -100,6 +108,7 @@ class Inspector {
     this.ask = ask;
     this.onmove = () => {};
     this.live = {}; // what the other side has said last, by kind
+    this.times = {}; // and the latency of each recipe
     this.id = `effnet-${Math.random().toString(36).slice(2)}`;
     root.classList.add("effnet-inspector");
     this.load(data);
@@ -161,7 +170,13 @@ class Inspector {
     this.search = tag("input", { type: "search", list: "effnet-layers", placeholder: "type to find a layer", "aria-label": "find a layer",
       oninput: (event) => this.find(event.target.value), onkeydown: (event) => { if (event.key === "Enter") this.find(event.target.value, true); } });
     const names = tag("datalist", { id: "effnet-layers" }, ...this.names.slice(0, 2000).map((name) => tag("option", { value: name })));
-    return tag("div", { class: "controls" }, tag("label", {}, "colour: ", metric), tag("label", {}, "width: ", width), this.search, names, this.legend());
+    return tag("div", { class: "controls" }, tag("label", {}, "colour: ", metric), tag("label", {}, "width: ", width), this.search, names, this.legend(), this.verdicts());
+  }
+
+  verdicts() { // what the marks over the cells mean
+    const met = new Set(this.data.files.flatMap((file) => file.layers.map((layer) => layer.verdict)));
+    const shown = Object.keys(MARKS).filter((verdict) => MARKS[verdict] && met.has(verdict));
+    return shown.length ? tag("span", { class: "verdicts" }, ...shown.map((verdict) => tag("span", {}, tag("b", { class: markClass(verdict) }, MARKS[verdict]), ` ${verdict}`))) : null;
   }
 
   legend() {
@@ -173,8 +188,8 @@ class Inspector {
 
   labelLegend() {
     const { metric } = this, [good, bad] = metric.better === "higher" ? [metric.high, metric.low] : [metric.low, metric.high];
-    this.ends[0].textContent = `${format(good, metric.unit)} good`;
-    this.ends[1].textContent = `bad ${format(bad, metric.unit)}`;
+    this.ends[0].textContent = `${withUnit(good, metric.unit)} good`;
+    this.ends[1].textContent = `bad ${withUnit(bad, metric.unit)}`;
   }
 
   // ---------------------------------------------------------------------------------------------------------------- strips
@@ -206,7 +221,8 @@ class Inspector {
     const marks = tag("div", { class: "marks", "aria-hidden": "true" }, ...this.names.map((name, i) => this.verdictMark(file, name, i)).filter(Boolean));
     const list = tag("div", { class: "track", role: "slider", tabindex: "0", "aria-label": `layers of ${file.label}`, "aria-valuemin": "0",
       "aria-valuemax": String(this.names.length - 1), "aria-valuenow": "0", "data-row": String(row) }, svg, marks, row === 0 ? tag("div", { class: "chips", "aria-hidden": "true" }, ...this.chips()) : null);
-    return tag("div", { class: "file" }, tag("span", { class: "name", title: file.label }, file.label), list);
+    const key = this.data.files.length > 1 ? `name key line${row}` : "name"; // the colour of its curve
+    return tag("div", { class: "file" }, tag("span", { class: key, title: file.label }, file.label), list);
   }
 
   cell(file, row, name, i) {
@@ -218,10 +234,10 @@ class Inspector {
   }
 
   verdictMark(file, name, i) {
-    const mark = MARKS[find(file, name)?.verdict] ?? "";
+    const verdict = find(file, name)?.verdict, mark = MARKS[verdict] ?? "";
     if (!mark) return null;
     const { left, width } = this.place[i];
-    return tag("span", { class: "mark", style: `left:${100 * (left + width / 2)}%` }, mark);
+    return tag("span", { class: markClass(verdict), style: `left:${100 * (left + width / 2)}%` }, mark);
   }
 
   arcs(file) { // residual connections: what a layer reads that does not stand right before it
@@ -280,7 +296,7 @@ class Inspector {
     });
     this.cursor = draw("line", { class: "cursor", y1: 0, y2: CURVE_PX });
     const svg = draw("svg", { viewBox: `0 0 1000 ${CURVE_PX}`, preserveAspectRatio: "none", "aria-hidden": "true" }, this.cursor, ...lines);
-    const words = [metric.high, metric.low].map((value) => tag("span", {}, format(value, metric.unit)));
+    const words = [metric.high, metric.low].map((value) => tag("span", {}, withUnit(value, metric.unit)));
     this.curve.replaceChildren(tag("div", { class: "scale" }, ...words), svg);
   }
 
@@ -366,7 +382,7 @@ class Inspector {
   open() {
     const name = this.names[this.at];
     const cards = this.data.files.map((file) => this.card(file, find(file, name)));
-    this.panel.replaceChildren(tag("h2", {}, name), tag("div", { class: "cards" }, ...cards));
+    this.panel.replaceChildren(tag("h2", {}, name), tag("div", { class: cards.length === 1 ? "cards one" : "cards" }, ...cards));
   }
 
   card(file, layer) {
@@ -374,15 +390,18 @@ class Inspector {
     if (!layer) return tag("article", {}, title, tag("p", {}, "This file does not have the layer."));
     const facts = layer.facts.map(([what, value]) => [tag("dt", {}, what), tag("dd", {}, value)]).flat();
     const verdict = tag("p", { class: "verdict" }, tag("strong", {}, `${MARKS[layer.verdict] ?? ""} ${layer.verdict}. `), layer.sentence);
-    const words = tag("div", { class: "words" }, title, verdict, layer.remedy ? tag("p", { class: "remedy" }, layer.remedy) : null,
-      layer.notes ? tag("p", { class: "notes" }, layer.notes) : null);
-    return tag("article", {}, words, this.map(file, layer), tag("div", {}, histogram(layer, this.channel), tag("dl", {}, ...facts)), channels(layer, this.channel, (index) => this.chooseChannel(index)), steps(layer));
+    const noMap = this.noMap(file, layer);
+    const words = tag("div", { class: "words" }, title, verdict, ...[layer.remedy, layer.notes, noMap].map((said) => (said ? tag("p", { class: "notes" }, said) : null)));
+    return tag("article", { class: noMap ? "flat" : null }, words, noMap ? null : this.map(file, layer), histogram(layer, this.channel), tag("dl", {}, ...facts), channels(layer, this.channel, (index) => this.chooseChannel(index)), steps(layer));
+  }
+
+  noMap(file, layer) {
+    if (!file.pictures.length) return "This network takes no pictures, so there is no error map.";
+    return layer.maps?.[this.picture] ? "" : "This layer has no map: its output has no height and width.";
   }
 
   map(file, layer) {
-    const picture = file.pictures[this.picture], found = layer.maps?.[this.picture];
-    if (!file.pictures.length) return tag("p", { class: "notes" }, "This network takes no pictures, so there is no error map.");
-    if (!found || !picture) return tag("p", { class: "notes" }, "This layer has no map: its output has no height and width.");
+    const picture = file.pictures[this.picture], found = layer.maps[this.picture];
     const canvas = tag("canvas", { width: found.width, height: found.height, style: `opacity:${this.opacity}` });
     paint(canvas, found);
     const slider = tag("input", { type: "range", min: 0, max: 100, value: 100 * this.opacity, "aria-label": "opacity of the error map",
@@ -471,12 +490,13 @@ class Inspector {
   }
 
   drawResult() {
-    const { outcome, time } = this.live;
+    const { outcome } = this.live;
     if (!outcome) return;
     const before = this.compare.getAttribute("aria-pressed") === "true" ? outcome.before : null;
     const columns = [["as given", outcome.given], ...(before ? [["before", before]] : []), ["now", outcome.now]];
     const rows = RESULTS.map(([words, write]) => tag("tr", {}, tag("th", { scope: "row" }, words), ...columns.map(([, one]) => tag("td", {}, write(one)))));
-    if (time?.recipe === outcome.now.recipe) rows.push(tag("tr", {}, tag("th", { scope: "row" }, `latency, ${time.how}`), ...columns.map(([name]) => tag("td", {}, name === "now" ? format(time.ms, "ms") : ""))));
+    const times = columns.map(([, one]) => this.times[one.recipe]);
+    if (times.some(Boolean)) rows.push(tag("tr", {}, tag("th", { scope: "row" }, "latency"), ...times.map((time) => tag("td", {}, time ? `${format(time.ms, "ms")}, ${time.how}` : ""))));
     this.result.replaceChildren(tag("caption", {}, `on ${outcome.now.n_images} images`),
       tag("thead", {}, tag("tr", {}, tag("td"), ...columns.map(([name]) => tag("th", { scope: "col" }, name)))), tag("tbody", {}, ...rows));
   }
@@ -501,7 +521,7 @@ class Inspector {
       state: () => { this.recipe.value = answer.recipe; this.drawSwitch(); this.drawChips(); },
       progress: () => { this.status.textContent = `Working: ${answer.done} of ${answer.total}.`; },
       outcome: () => { if (this.ask) this.status.textContent = `${answer.now.n_run} of ${answer.now.n_ops} ops were run again, ${answer.cpu_s.toFixed(2)} s.`; this.drawResult(); },
-      time: () => this.drawResult(),
+      time: () => { this.times[answer.recipe] = answer; this.drawResult(); },
       refused: () => { this.status.textContent = answer.words; },
       written: () => { this.status.textContent = `${answer.file}. The same file from the shell: ${answer.command}`; },
       steps: () => this.hearSteps(answer),
@@ -541,10 +561,13 @@ class Inspector {
   drawPictures() {
     const [file] = this.data.files;
     if (!file.pictures.length) { this.gallery.replaceChildren(); return; }
-    const worst = file.pictures.reduce((best, one, i) => (!one.changed && (best < 0 || number(one.sqnr_db) < number(file.pictures[best].sqnr_db)) ? i : best), -1);
+    const among = (i) => this.data.files.map((one) => one.pictures[i]); // one picture, as each file answers it
+    const least = file.pictures.map((_, i) => Math.min(...among(i).map((one) => number(one.sqnr_db))));
+    const worst = least.indexOf(Math.min(...least));
+    const words = (i) => [among(i).some((one) => one.changed) ? "answer changes" : "same answer", i === worst ? "hurts most" : null, format(least[i], "dB")].filter(Boolean).join(", ");
     const buttons = file.pictures.map((picture, i) => tag("button", { type: "button", class: i === this.picture ? "picture chosen" : "picture", "aria-pressed": String(i === this.picture),
       onclick: () => this.choosePicture(i) },
-      tag("img", { src: picture.thumb, alt: picture.name }), tag("span", {}, `${picture.changed ? "answer changes" : i === worst ? "hurts most" : "same answer"}, ${format(picture.sqnr_db, "dB")}`)));
+      tag("img", { src: picture.thumb, alt: picture.name }), tag("span", {}, words(i))));
     const tops = this.data.files.map((one) => top(one, one.pictures[this.picture]));
     const own = this.ask ? tag("label", { class: "own", ondragover: (event) => event.preventDefault(), ondrop: (event) => this.drop(event) }, "A picture of your own: drop it here, or ",
       tag("input", { type: "file", accept: "image/png,image/jpeg", onchange: (event) => this.drop(event) })) : null;
