@@ -420,18 +420,14 @@ def test_a_file_from_elsewhere_with_uint8_input(shared, flowers_cache):
     assert table["sqnr_local_db"][2:].between(10, 70).all()
 
 
-@pytest.mark.parametrize("notions", [("local",), ("local", "effect")])
-def test_a_signal_between_any_two_lines_counts_an_image_for_all_notions_or_for_none(
-    files, scenes, notions, monkeypatch
-):
+def test_a_signal_between_any_two_lines_counts_an_image_for_all_or_for_none(files, scenes, monkeypatch):
     """The answers, the ends and the sums of the table hold the same images, wherever the second is interrupted."""
-    monkeypatch.setattr("effnet_lab.analysis.measuring.chunk_size", lambda plan: 1)
     twins, images = Twins(files[INT8], files[FLOAT]), scenes.take(2)
 
-    def measured(progress=None, n=2):
+    def measured(n=2):
         ends, answers = EndWatcher(twins), AnswerWatcher()
         measuring = Measuring(twins, ("local",), watchers=(ends, answers), workers=1)
-        measuring.run(images.take(n), progress)
+        measuring.run(images.take(n))
         return measuring.n_images, ends.kept, len(answers.kept), measuring.table("scenes")
 
     whole, counts, count = {n: measured(n=n) for n in (1, 2)}, [], 0
