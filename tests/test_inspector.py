@@ -123,6 +123,45 @@ def chosen(page) -> str:
 
 
 @pytest.mark.browser
+def test_an_outcome_of_an_earlier_state_is_not_said_to_be_of_this_one(payload, browser, tmp_path):
+    """A kernel that is busy may answer for the switches as they were after one has been flipped."""
+    html = inspector_page(payload).replace(
+        'const inspector = mount(document.getElementById("inspector"), payload);',
+        'window.asked = []; const inspector = mount(document.getElementById("inspector"), payload, (one) => asked.push(one));'
+        "window.inspector = inspector;",
+    )
+    (tmp_path / "live.html").write_text(html, encoding="utf-8")
+    opened, traffic = lab_driver.new_page(browser)
+    opened.goto((tmp_path / "live.html").as_uri())
+    layer = payload["files"][0]["layers"][0]["name"]
+    status = opened.locator(".status")
+
+    def hear(**answer):
+        opened.evaluate("answer => inspector.hear(answer)", answer)
+
+    def outcome(recipe):
+        numbers = {"recipe": recipe, "n_run": 3, "n_ops": 9, "n_images": 4, "sqnr_db": 20, "agreement": 1, "top1": None}
+        return {
+            "now": numbers | {"size_bytes": 1, "arena_bytes": 1},
+            "given": numbers | {"size_bytes": 1, "arena_bytes": 1},
+        }
+
+    options = {layer: [{"format": name, "reason": ""} for name in ("int8", "float32")]}
+    states = {name: {"recipe": name, "chosen": {layer: name}, "can_undo": False} for name in ("int8", "float32")}
+    opened.locator('rect[data-layer="0"][data-row="0"]').click()
+    hear(kind="switches", options=options, **states["int8"])
+    opened.locator('.precisions input[value="float32"]').check()
+    assert opened.evaluate("asked.at(-1)")["format"] == "float32"
+    hear(kind="outcome", cpu_s=1.0, before=None, **outcome("int8"))
+    hear(kind="state", **states["float32"])
+    assert status.inner_text() == "Working."
+    hear(kind="outcome", cpu_s=1.0, before=None, **outcome("float32"))
+    assert status.inner_text() == "3 of 9 ops were run again, 1.00 s."
+    assert traffic.errors == []
+    opened.close()
+
+
+@pytest.mark.browser
 def test_a_layer_is_chosen_by_click_by_key_and_by_name(page, payload):
     names = [layer["name"] for layer in payload["files"][0]["layers"]]
     page.locator('rect[data-layer="2"][data-row="0"]').click()

@@ -15,6 +15,7 @@ const SCALE = ["#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678",
 const STATE = ["layer", "picture", "channel", "metric", "opacity"]; // what a home can set, and is told of
 const CHIPS = { int8: "8", "int8-per-tensor": "t", int4: "4", int16x8: "16", float32: "f" };
 const SCOPES = { layer: "this layer", block: "its whole block", op: "all of this op", after: "everything from here on" };
+const CHANGES = ["flip", "undo", "redo", "recipe"]; // questions that set switches; "state" answers them
 const RESULTS = [ // what a state of the switches gives: words, how to write it
   ["SQNR of the logits", (one) => format(one.sqnr_db, "dB")],
   ["same answer as float", (one) => share(one.agreement)],
@@ -109,6 +110,7 @@ class Inspector {
     this.onmove = () => {};
     this.live = {}; // what the other side has said last, by kind
     this.times = {}; // and the latency of each recipe
+    this.unheard = 0; // changes of the switches that it has not answered: an outcome that comes now is of an earlier state
     this.id = `effnet-${Math.random().toString(36).slice(2)}`;
     root.classList.add("effnet-inspector");
     this.load(data);
@@ -445,6 +447,7 @@ class Inspector {
 
   question(question) {
     this.status.textContent = "Working.";
+    if (CHANGES.includes(question.kind)) this.unheard += 1;
     this.ask(question);
   }
 
@@ -518,9 +521,9 @@ class Inspector {
     const said = {
       switches: () => { this.live.state ??= answer; this.drawSwitch(); this.askRange(); },
       range: () => this.hearRange(answer),
-      state: () => { this.recipe.value = answer.recipe; this.drawSwitch(); this.drawChips(); },
+      state: () => { this.unheard = Math.max(0, this.unheard - 1); this.recipe.value = answer.recipe; this.drawSwitch(); this.drawChips(); },
       progress: () => { this.status.textContent = `Working: ${answer.done} of ${answer.total}.`; },
-      outcome: () => { if (this.ask) this.status.textContent = `${answer.now.n_run} of ${answer.now.n_ops} ops were run again, ${answer.cpu_s.toFixed(2)} s.`; this.drawResult(); },
+      outcome: () => { if (this.ask && !this.unheard) this.status.textContent = `${answer.now.n_run} of ${answer.now.n_ops} ops were run again, ${answer.cpu_s.toFixed(2)} s.`; this.drawResult(); },
       time: () => { this.times[answer.recipe] = answer; this.drawResult(); },
       refused: () => { this.status.textContent = answer.words; },
       written: () => { this.status.textContent = `${answer.file}. The same file from the shell: ${answer.command}`; },
