@@ -31,6 +31,7 @@ FLAGS = (
 )  # fmt: skip
 LOCAL = {"127.0.0.1", "localhost", "[::1]", "::1"}
 ROOT = Path(__file__).parents[1]
+PATIENCE_MS = 180_000  # for one thing on a page: a busy machine is no failure
 NOTEBOOK = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook"
 ERROR = '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]'
 # Every finished plot on the page as {title, xaxis, yaxis, traces: [{name, x, y}]}; typed arrays become lists.
@@ -79,7 +80,7 @@ def stop_server(process: subprocess.Popen) -> None:
     """End the server, which ends its kernels."""
     process.terminate()
     try:
-        process.wait(timeout=30)
+        process.wait(timeout=120)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
@@ -99,6 +100,7 @@ def open_browser() -> Iterator[Browser]:
 def new_page(browser: Browser, *, width: int = 1280, height: int = 1600) -> tuple[Page, Traffic]:
     """Page of a size, px, and the record of its traffic."""
     page, traffic = browser.new_page(viewport={"width": width, "height": height}), Traffic()
+    page.set_default_timeout(PATIENCE_MS)
     page.on("request", lambda request: None if _is_local(request.url) else traffic.foreign.append(request.url))
     page.on("console", lambda entry: traffic.errors.append(entry.text) if entry.type == "error" else None)
     page.on("pageerror", lambda error: traffic.errors.append(str(error)))
@@ -133,7 +135,7 @@ def ask(url: str, path: str, method: str, content: object) -> Any:
         method=method,
         headers={"Content-Type": "application/json"},
     )
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=300) as answer:
         text = answer.read()
     return json.loads(text) if text else None
 
@@ -141,20 +143,20 @@ def ask(url: str, path: str, method: str, content: object) -> Any:
 def open_notebook(page: Page, url: str, name: str) -> None:
     """Open a notebook by its path below the server's directory, and wait until its kernel is idle."""
     page.goto(address(url, f"lab/tree/{name}?reset"))
-    page.wait_for_selector(NOTEBOOK, timeout=60_000)
-    page.wait_for_selector("#jp-main-statusbar :text('| Idle')", timeout=60_000)
+    page.wait_for_selector(NOTEBOOK)
+    page.wait_for_selector("#jp-main-statusbar :text('| Idle')")
 
 
-def run_all(page: Page, *, timeout_s: float = 60) -> None:
-    """Run every cell and wait for the last one. Run All is lost now and then, so it is asked for twice if need be."""
-    for attempt in (1, 2):
+def run_all(page: Page, *, timeout_s: float = 400) -> None:
+    """Run every cell and wait for the last one. Run All is lost now and then, so it is asked for again if need be."""
+    for attempt in range(1, 6):
         page.click('.lm-MenuBar-itemLabel:text-is("Run")')
         page.click('.lm-Menu-item[data-command="runmenu:run-all"]')
         try:
-            page.wait_for_function(_PROMPTS + ".some(p => p !== '[ ]:')", timeout=5_000)
+            page.wait_for_function(_PROMPTS + ".some(p => p !== '[ ]:')", timeout=10_000 * attempt)
             break
         except PlaywrightTimeoutError:
-            if attempt == 2:
+            if attempt == 5:
                 raise
     done = _PROMPTS + r".every(p => /^\[\d+\]:$/.test(p))"
     page.wait_for_function(f"{done} || document.querySelector('{ERROR}')", timeout=timeout_s * 1000)
@@ -170,13 +172,13 @@ def plots(page: Page) -> list[dict]:
     return page.evaluate(READ_PLOTS)
 
 
-def wait_for_plots(page: Page, n: int, *, timeout_s: float = 20) -> list[dict]:
+def wait_for_plots(page: Page, n: int, *, timeout_s: float = PATIENCE_MS / 1000) -> list[dict]:
     """Wait until `n` plots are drawn."""
     page.wait_for_function(f"n => ({READ_PLOTS})().length >= n", arg=n, timeout=timeout_s * 1000)
     return plots(page)
 
 
-def wait_for_change(page: Page, index: int, before: list[dict], *, timeout_s: float = 3) -> list[dict]:
+def wait_for_change(page: Page, index: int, before: list[dict], *, timeout_s: float = PATIENCE_MS / 1000) -> list[dict]:
     """Wait until plot `index` differs from what it was in `before` (all plots of the page); all plots as they are then.
 
     A plot that is being replaced is missing for a moment, and those below it move up: only complete pages count.
@@ -201,7 +203,7 @@ def _is_local(url: str) -> bool:
     return parts.scheme in ("data", "blob", "about") or parts.hostname in LOCAL
 
 
-def _wait_for_address(log: Path, process: subprocess.Popen, timeout_s: float = 120) -> str:
+def _wait_for_address(log: Path, process: subprocess.Popen, timeout_s: float = 400) -> str:
     """The address that the server prints, once it answers."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline and process.poll() is None:

@@ -143,17 +143,17 @@ def test_content_that_was_made_here_is_not_tried(monkeypatch):
 
 def test_an_interpreter_that_hangs_is_ended(tmp_path, monkeypatch):
     child = saved(
-        tmp_path / "child.py", b"import sys, time\nsys.stdin.readline()\nprint('run', flush=True)\ntime.sleep(60)\n"
+        tmp_path / "child.py", b"import sys, time\nsys.stdin.readline()\nprint('run', flush=True)\ntime.sleep(600)\n"
     )
     monkeypatch.setattr(trial, "_CHILD", child)
-    monkeypatch.setattr(trial, "START_S", 0.5)
+    monkeypatch.setattr(trial, "START_S", 5.0)
     trial._close()
     content = read_bytes(saved(tmp_path / "slow.tflite", layer("conv", 0.1, 0.0321, 0.1)))
     assert isinstance(content, FileContent)
     start = time.monotonic()
     with pytest.raises(UserError, match="hangs when it is run"):
         trial.require_survival(content, kernels="AUTO", keep_all=False, madds=0)
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 300
     trial._close()
 
 

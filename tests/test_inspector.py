@@ -280,7 +280,7 @@ def test_six_hundred_layers_with_long_names(payload, browser, tmp_path):
     assert traffic.errors == []
 
 
-def _address(log: Path, process: subprocess.Popen, timeout_s: float = 120) -> str:
+def _address(log: Path, process: subprocess.Popen, timeout_s: float = 400) -> str:
     """What the server prints when it is ready."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline and process.poll() is None:
@@ -320,10 +320,10 @@ def test_model_explorer_opens_the_overlay(files, payload, browser, tmp_path):
         try:
             page, _traffic = lab_driver.new_page(browser)
             page.goto(_address(log, process))
-            page.get_by_text("accumulated SQNR").first.wait_for(timeout=60_000)
-            page.get_by_text("verdict").first.wait_for(timeout=60_000)
+            page.get_by_text("accumulated SQNR").first.wait_for()
+            page.get_by_text("verdict").first.wait_for()
             first = payload["files"][0]["layers"][0]
             rows = page.locator("tr", has_text=str(first["values"]["sqnr_accumulated_db"]))
-            rows.filter(has_text=first["verdict"]).first.wait_for(timeout=60_000)  # beside the row of the largest value
+            rows.filter(has_text=first["verdict"]).first.wait_for()  # beside the row of the largest value
         finally:
             lab_driver.stop_server(process)

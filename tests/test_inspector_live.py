@@ -65,8 +65,8 @@ class Hand:
             "recipe => { const box = document.querySelector('.effnet-inspector');"
             " return box.querySelector('textarea').value === recipe"
             " && / ops were run again/.test(box.querySelector('.status').textContent); }",
-            arg=recipe, timeout=60_000,
-        )  # fmt: skip
+            arg=recipe,
+        )
         rows = self.box.locator(".result tbody tr")
         return {
             rows.nth(i).locator("th").inner_text(): rows.nth(i).locator("td").last.inner_text()
@@ -98,8 +98,8 @@ def test_three_switches_in_jupyterlab(work, what_if):
         with lab.open_browser() as browser:
             page, traffic = lab.new_page(browser, height=1800)
             lab.open_notebook(page, url, "inspector.ipynb")
-            lab.run_all(page, timeout_s=120)
-            page.wait_for_selector(".effnet-inspector .precisions input", timeout=60_000)
+            lab.run_all(page)
+            page.wait_for_selector(".effnet-inspector .precisions input")
             hand = Hand(page)
             layers = [switch.layer for switch in what_if.switches.layers]
             for index, format in ((0, "float32"), (2, "int16x8"), (5, "int8-per-tensor")):
@@ -117,7 +117,7 @@ def test_three_switches_in_jupyterlab(work, what_if):
                 page.get_by_role("button", name="Save recipe").click()
             assert download.value.path().read_text().strip() == what_if.switches.recipe.text
             page.get_by_role("button", name="Write the file").click()
-            page.wait_for_selector(".effnet-inspector .status:has-text('effnet-lab export')", timeout=60_000)
+            page.wait_for_selector(".effnet-inspector .status:has-text('effnet-lab export')")
             assert (work / "written" / "quantized.tflite").read_bytes() == what_if.outcome().content
             _reload(page, hand, what_if.switches.recipe.text)
             assert traffic.errors == []
@@ -131,7 +131,7 @@ def _click_the_map(hand: Hand) -> None:
     hand.choose(2)
     hand.box.locator(".map").first.click(position={"x": 20, "y": 30})
     summary = hand.box.locator("details.steps[open] summary")
-    summary.wait_for(timeout=30_000)
+    summary.wait_for()
     assert re.search(r"at \d+,\d+,\d+", summary.inner_text())
 
 
@@ -143,16 +143,16 @@ def _drop_a_picture(hand: Hand) -> None:
     hand.box.locator("input[type=file]").set_input_files(
         {"name": "mine.png", "mimeType": "image/png", "buffer": content.getvalue()}
     )
-    hand.box.locator(".picture img[alt='mine.png 0']").wait_for(timeout=30_000)
+    hand.box.locator(".picture img[alt='mine.png 0']").wait_for()
     assert hand.box.locator("button.picture").count() == before + 1
 
 
 def _reload(page, hand: Hand, recipe: str) -> None:
     """A saved notebook that is opened again shows where it stood."""
-    page.keyboard.press("Control+s")
-    page.wait_for_timeout(1500)
+    with page.expect_response(lambda answer: answer.request.method == "PUT" and "inspector.ipynb" in answer.url):
+        page.keyboard.press("Control+s")
     page.reload()
-    page.wait_for_selector(".effnet-inspector .precisions input", timeout=60_000)
+    page.wait_for_selector(".effnet-inspector .precisions input")
     assert hand.box.locator("textarea").input_value() == recipe
     assert hand.box.locator(".chip").all_inner_texts() == ["f", "16"]
 
@@ -164,8 +164,8 @@ def test_a_switch_in_the_app(work, what_if):
     try:
         with lab.open_browser() as browser:
             page, traffic = lab.new_page(browser, height=1800)
-            page.goto(lab.address(url, "voila/render/inspector.ipynb"), timeout=120_000)
-            page.wait_for_selector(".effnet-inspector .precisions input", timeout=120_000)
+            page.goto(lab.address(url, "voila/render/inspector.ipynb"))
+            page.wait_for_selector(".effnet-inspector .precisions input")
             hand = Hand(page)
             layer = hand.choose(1)
             hand.flip("float32")

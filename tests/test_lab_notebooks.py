@@ -95,7 +95,7 @@ def move_width(page) -> None:
     handle = page.locator(".widget-slider:visible .noUi-handle").first
     handle.focus()
     handle.press("ArrowRight")
-    after = lab.wait_for_change(page, yours, before, timeout_s=30)
+    after = lab.wait_for_change(page, yours, before)
     star = [next(t for t in plots[yours]["traces"] if t["name"] == "yours")["x"][0] for plots in (before, after)]
     assert star[1] > star[0] == 385_187_552
 
@@ -105,7 +105,7 @@ def open_a_layer(page) -> None:
     before = lab.plots(page)
     values = find(before, "Values of")
     choose(page, "layer", "0: stem_conv")
-    after = lab.wait_for_change(page, values, before, timeout_s=30)
+    after = lab.wait_for_change(page, values, before)
     assert after[values]["title"] == "Values of stem_conv"
     assert {trace["name"] for trace in after[values]["traces"]} >= {"float", "quantized"}
 
@@ -115,12 +115,12 @@ def switch_axes(page) -> None:
     before = lab.plots(page)
     front = find(before, "Top-1 accuracy against")
     choose(page, "x axis", "file size (bytes)")
-    after = lab.wait_for_change(page, front, before, timeout_s=30)
+    after = lab.wait_for_change(page, front, before)
     assert after[front]["xaxis"] == "file size (bytes)"
     assert "take this" in names(after[front])
     page.locator(".widget-slider", has_text="at most KiB flash").locator(".noUi-handle").press("ArrowRight")
-    lab.wait_for_change(page, front, after, timeout_s=30)
-    page.get_by_text("nothing fits").first.wait_for(timeout=30_000)
+    lab.wait_for_change(page, front, after)
+    page.get_by_text("nothing fits").first.wait_for()
     assert "take this" not in names(lab.plots(page)[front])
 
 
@@ -130,14 +130,14 @@ def choose_and_upload(page) -> None:
     answers = next(i for i, plot in enumerate(before) if "picture" in names(plot))
     menu = page.locator(".widget-dropdown", has_text="picture").locator("select").first
     menu.select_option(index=5)
-    after = lab.wait_for_change(page, answers, before, timeout_s=30)
+    after = lab.wait_for_change(page, answers, before)
     assert {"picture", "float32", "static_wi8_ai8"} <= names(after[answers])
     content = io.BytesIO()
     Image.new("RGB", (90, 60), "teal").save(content, "PNG")
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="your picture").click()
     chooser.value.set_files({"name": "mine.png", "mimeType": "image/png", "buffer": content.getvalue()})
-    mine = lab.wait_for_change(page, answers, after, timeout_s=30)
+    mine = lab.wait_for_change(page, answers, after)
     assert mine[answers]["title"].startswith("mine.png: ")
 
 
@@ -145,13 +145,13 @@ def change_device(page) -> None:
     """The menus of 06: another board is held against the same numbers, another format has other numbers."""
     before = lab.plots(page)
     arena = next(i for i, plot in enumerate(before) if "alive in the fullest op" in names(plot))
-    page.get_by_text(re.compile("fits on nrf52840")).first.wait_for(timeout=30_000)
+    page.get_by_text(re.compile("fits on nrf52840")).first.wait_for()
     choose(page, "board", "stm32h747")
-    page.get_by_text(re.compile("fits on stm32h747")).first.wait_for(timeout=30_000)
+    page.get_by_text(re.compile("fits on stm32h747")).first.wait_for()
     choose(page, "format", "float32")
-    after = lab.wait_for_change(page, arena, before, timeout_s=60)
+    after = lab.wait_for_change(page, arena, before)
     assert "float32" in after[arena]["title"]
-    page.get_by_text(re.compile("takes none of the")).first.wait_for(timeout=60_000)
+    page.get_by_text(re.compile("takes none of the")).first.wait_for()
 
 
 def names(plot: dict) -> set[str]:
@@ -168,12 +168,12 @@ def test_lab_opens_the_first_steps_without_an_announcement(server, browser):
     url, _folder = server
     page, traffic = lab.new_page(browser)
     page.goto(url)  # the first page of this server: later ones find the tabs of the last
-    page.wait_for_selector(lab.NOTEBOOK, timeout=60_000)
+    page.wait_for_selector(lab.NOTEBOOK)
     assert page.locator(".lm-DockPanel-tabBar .lm-TabBar-tabLabel").all_inner_texts() == ["00_first_steps.ipynb"]
-    page.get_by_text("Where do I start?").first.wait_for(state="attached", timeout=60_000)
+    page.get_by_text("Where do I start?").first.wait_for(state="attached")
     page.wait_for_timeout(2000)  # an announcement comes a moment after the page
     assert page.locator(".jp-toast-message, .jp-Dialog, .Toastify__toast").count() == 0
-    page.wait_for_selector(f"{lab.NOTEBOOK} .cm-foldGutter", state="attached", timeout=30_000)  # code can be folded
+    page.wait_for_selector(f"{lab.NOTEBOOK} .cm-foldGutter", state="attached")  # code can be folded
     assert (traffic.foreign, traffic.errors) == ([], [])
     page.close()
 
@@ -183,8 +183,8 @@ def test_notebook_runs_and_answers_in_jupyterlab(server, browser, name):
     url, folder = server
     page, traffic = lab.new_page(browser, height=6000)
     lab.open_notebook(page, url, f"{name}.ipynb")
-    lab.run_all(page, timeout_s=400)
-    lab.wait_for_plots(page, 1, timeout_s=60)
+    lab.run_all(page)
+    lab.wait_for_plots(page, 1)
     if name in HANDS:
         HANDS[name](page)
     page.screenshot(path=folder.with_name(f"{name}.png"))
@@ -197,8 +197,8 @@ def test_dark_jupyterlab_has_dark_figures(server, browser):
     set_theme(url, "JupyterLab Dark")
     page, traffic = lab.new_page(browser, height=3000)
     lab.open_notebook(page, url, "00_first_steps.ipynb")
-    lab.run_all(page, timeout_s=120)
-    lab.wait_for_plots(page, 1, timeout_s=60)
+    lab.run_all(page)
+    lab.wait_for_plots(page, 1)
     assert page.get_attribute("body", "data-jp-theme-light") == "false"
     assert brightness(page) < 0.3
     set_theme(url, "JupyterLab Light")

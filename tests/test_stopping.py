@@ -24,7 +24,7 @@ class Bar:
         for i, item in enumerate(self.items):
             if i == 1:
                 print("begun", file=sys.__stdout__, flush=True)
-                time.sleep(60)
+                time.sleep(600)
             yield item
 theirs = tqdm.tqdm
 tqdm.tqdm = lambda *items, **how: Bar(*items) if how.get("unit", "")[:1] == " " else theirs(*items, **how)
@@ -56,7 +56,7 @@ def stopped(code: str, words: list[str]) -> tuple[int, list[str]]:
         assert process.stdout is not None
         assert "begun" in iter(process.stdout.readline, "").__next__(), process.communicate()[1]
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=60)[1]
+        said = process.communicate(timeout=500)[1]
     return process.returncode, [line for line in said.splitlines() if line.strip()]
 
 
@@ -86,7 +86,7 @@ def test_ctrl_c_while_it_trains_keeps_the_finished_epochs(tmp_path):
         "tell = training._tell\n"
         "def stop(epoch):\n"
         "    tell(epoch)\n"
-        "    if epoch['epoch'] == 2: print('begun', flush=True), time.sleep(60)\n"
+        "    if epoch['epoch'] == 2: print('begun', flush=True), time.sleep(600)\n"
         "training._tell = stop\n"
         "main()\n"
     ))  # fmt: skip

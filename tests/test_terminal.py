@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 
 from effnet_lab import cli, frames, paths
+from effnet_lab.images import open_images
 from effnet_lab.names import UserError, WriteError, printable
 from effnet_lab.progress import counted
 from effnet_lab.regress import read_frame, record
@@ -316,7 +317,7 @@ def test_what_a_killed_process_left_is_removed_at_the_next_start(tmp_path, monke
         "    (folder / 'half').write_text('half')\n"
         f"    paths.open_beside(Path({str(cache)!r}) / 'weights.gz')\n"
         "    print('ready', flush=True)\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(600)\n"
     )
     with start(code=holds) as process:
         assert process.stdout.readline() == "ready\n"
@@ -347,10 +348,10 @@ def test_ctrl_c_keeps_the_answers_from_the_first_image_on(tmp_path, files):
         with start(code=code) as process:
             begun = int(process.stdout.readline())
             process.send_signal(number)
-            said = process.communicate(timeout=60)[1]
+            said = process.communicate(timeout=500)[1]
         assert (process.returncode, len(said.splitlines())) == ending, said
         with np.load(kept) as stored:
-            assert begun <= len(stored["ranked0"]) < begun + 60
+            assert begun <= len(stored["ranked0"]) < len(open_images("scenes"))
     assert begun > 1  # the second run went on where the first was stopped
 
 
@@ -358,11 +359,11 @@ def test_ctrl_c_keeps_the_answers_from_the_first_image_on(tmp_path, files):
 def test_ctrl_c_in_a_run_ends_with_one_line(tmp_path):
     """The kernel gets the signal, too, as from a terminal; the second notebook is far from its end then."""
     with start("run", "01_scaling", "03_tradeoffs", "--out", tmp_path, start_new_session=True) as process:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 500
         while time.monotonic() < deadline and not list((tmp_path / "shown").glob("*.json")):
             time.sleep(0.1)
         os.killpg(process.pid, signal.SIGINT)
-        said = process.communicate(timeout=60)[1]
+        said = process.communicate(timeout=500)[1]
     lines = [line for line in said.replace("\r", "\n").splitlines() if line.strip() and "cell" not in line]
     assert process.returncode == 130
     assert lines == ["effnet-lab: stopped."]
