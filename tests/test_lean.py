@@ -85,6 +85,16 @@ def test_half_the_channels_keep_most_of_the_stream(parent, pictures):
     assert (1 - inherited) < 0.75 * (1 - random)  # of the parent's stream, what is not explained
 
 
+def test_a_wider_network_takes_over_all_there_is(parent, pictures):
+    spec = parent.family_spec
+    wide = replace(
+        spec, name="wide", stages=tuple(replace(stage, channels=2 * stage.channels) for stage in spec.stages)
+    )
+    child = inherit(parent, wide, pictures)
+    batch = _batch(parent, pictures)
+    assert _explained(_entering(child, "head_conv", batch), _entering(parent, "head_conv", batch)) > 0.98
+
+
 def test_stages_that_differ_are_one_line(parent):
     with pytest.raises(UserError, match="kernels and strides"):
         imitations(get_spec("micro1_se"), parent.family_spec)

@@ -206,7 +206,10 @@ def _take_depthwise(own: _Observed, source: _Observed, pair: Imitation, chosen: 
 
 
 def _fit_projection(own: _Observed, source: _Observed, pair: Imitation, basis: Array | None) -> Array:
-    """The projection: principal components of the imitated stream, less what the block adds them to; their basis."""
+    """The projection: principal components of the imitated stream, less what the block adds them to; their basis.
+
+    Where the small network's stream is the wider one, its other channels stay random.
+    """
     layer = f"{pair.own.name}_project"
     stream = source.values(pair.stream)
     if basis is None or not pair.own.skip or len(basis) != stream.shape[1]:
@@ -215,7 +218,7 @@ def _fit_projection(own: _Observed, source: _Observed, pair: Imitation, basis: A
     wanted = stream @ basis
     if pair.own.skip:
         begin = "dwconv" if pair.own.expansion == 1 else "expand"
-        wanted = wanted - own.values(f"{pair.own.name}_{begin}", entering=True)
+        wanted = wanted - own.values(f"{pair.own.name}_{begin}", entering=True)[:, : wanted.shape[1]]
     own.set_conv(layer, *_least_squares(own.values(layer, entering=True), wanted))
     return basis
 
