@@ -14,7 +14,7 @@ import pandas as pd
 
 from effnet_lab import frames
 from effnet_lab.litert import read_graph, read_info
-from effnet_lab.litert.flatbuffer import read_bytes
+from effnet_lab.litert.flatbuffer import decode, pack, parse, read_bytes
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.names import UserError, lookup
 from effnet_lab.paths import scratch_folder, write_atomically
@@ -37,6 +37,8 @@ ACCELERATORS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 _SPLIT = re.compile(r"(CPU|NPU) operators = (\d+)")
 _WARNING = re.compile(r"Warning[^\n]*operator: (\w+), ofm: '([^\n]*)'\nReason: (.+?)(?:\n\s*\n|\Z)", re.DOTALL)
+_BREAKS = frozenset(",\"'\n\r")
+_RENAMED = "effnet_lab_tensor_"
 _KIB = 1024
 _NAN = float("nan")
 
@@ -124,7 +126,7 @@ def _counts(layers: pd.DataFrame, said: str) -> dict[str, int]:
 def _compile(model: Path | str, folder: Path, accelerator: str, system: str, mode: str) -> str:
     """Run Vela in a process of its own, some files end it; what it printed."""
     file = folder / "model.tflite"
-    file.write_bytes(read_bytes(model))
+    file.write_bytes(_plainly_named(read_bytes(model)))
     command = [
         sys.executable, "-m", "ethosu.vela", str(file), "--output-dir", str(folder), "--config", SHIPPED, "--accelerator-config",
         accelerator, "--system-config", system, "--memory-mode", mode, "--verbose-performance",
@@ -150,6 +152,17 @@ def _compile(model: Path | str, folder: Path, accelerator: str, system: str, mod
         last = (done.stdout.strip().splitlines() or ["nothing"])[-1]
         raise UserError(f"Vela refuses {model}: {last}")
     return str(done.stdout)
+
+
+def _plainly_named(content: bytes) -> bytes:
+    """The file as Vela can list it: its reports are lines and CSV, and know no quotes."""
+    tree = parse(content)
+    tensors = tree.subgraphs[0].tensors
+    if not any(set(decode(tensor.name)) & _BREAKS for tensor in tensors):
+        return content
+    for i, tensor in enumerate(tensors):
+        tensor.name = f"{_RENAMED}{i}_"
+    return pack(tree)
 
 
 def _found(folder: Path, pattern: str, said: str) -> Path:
@@ -183,6 +196,9 @@ def _layers(
     reasons = {output: " ".join(why.split()) for _, output, why in _WARNING.findall(said)}
     graph = read_graph(model)
     kinds, names = {name: op.kind for name, op in graph.produced.items() if name}, layer_names(graph)
+    for name, op in graph.produced.items():  # of a file that `_plainly_named` has changed
+        plain = f"{_RENAMED}{op.outputs[0]}_"
+        kinds[plain], names[plain] = op.kind, names.get(name, name)
     total = sum(float(row["Op Cycles"]) for row in rows)
     out = []
     for i, row in enumerate(rows):

@@ -79,7 +79,7 @@ def verdicts(
 def _describe(table: pd.DataFrame, every: bool) -> None:
     """The table for people: counts, then each layer that is at fault, then those that suffer from it."""
     counts = table["verdict"].value_counts(sort=False)
-    say(f"{len(table)} layers: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
+    say(f"{len(table)} layer{'s' * (len(table) != 1)}: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
     for row in table.to_dict("records"):
         if every or row["verdict"] not in ("healthy", "upstream") or (row["remedy"] and row["verdict"] == "healthy"):
             say(f"\n{row['layer_index']} {row['layer']}: {row['verdict']}\n  {row['sentence']}")

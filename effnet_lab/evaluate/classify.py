@@ -63,13 +63,13 @@ def classify(
     if isinstance(labels, str | Path) and not Path(labels).is_file():
         raise UserError(f"There is no file of labels {str(labels)!r}.")
     from effnet_lab.evaluate.outputs import probabilities
-    from effnet_lab.evaluate.predictors import open_predictor
+    from effnet_lab.evaluate.predictors import open_predictor, require_ranking
     from effnet_lab.litert import say_defaults
 
     predictor = open_predictor(weights, variant=variant, preprocess=preprocess)
+    require_ranking(predictor)
     shown = predictor.info.preprocess
-    if shown is None:
-        raise UserError(f"{predictor.info.model} takes no pictures. `evaluate --inputs` feeds it arrays.")
+    assert shown is not None
     say_defaults(predictor.info)
     names = tuple(predictor.info.classes)
     if labels is not None:

@@ -126,6 +126,27 @@ def settle_predictors(opened: list[Predictor], preprocess: Stated, *, measures: 
     return [_with_card(predictor, info) for predictor, info in zip(opened, infos, strict=True)]
 
 
+def require_ranking(predictor: Predictor) -> None:
+    """Refuse what does not rank classes for single pictures.
+
+    Raises
+    ------
+    UserError
+        With the shapes that say so.
+    """
+    if not isinstance(predictor, FilePredictor):
+        return
+    name, runner = predictor.info.model, predictor.runner
+    if predictor.info.preprocess is None:
+        shapes = ", ".join(str(tensor.shape) for tensor in runner.inputs)
+        raise UserError(f"{name} takes no single pictures: its input is {shapes}. `evaluate --inputs` feeds it arrays.")
+    if int(np.prod(runner.output.shape[:-1], dtype=np.int64)) > 1:
+        raise UserError(
+            f"{name} gives no ranking of classes: its output is {runner.output.shape}, numbers for each position. "
+            "`evaluate --against` compares such networks."
+        )
+
+
 def team_of(predictors: Sequence[Predictor], workers: int | None, n_samples: int) -> list[Sequence[Predictor]]:
     """The predictors, and as many more sets of interpreters over the same files as there are workers.
 

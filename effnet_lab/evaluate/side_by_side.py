@@ -14,7 +14,7 @@ from effnet_lab.evaluate.classify import ranked_rows
 from effnet_lab.evaluate.compare import name_of
 from effnet_lab.evaluate.outputs import probabilities
 from effnet_lab.evaluate.predictions import Predictions
-from effnet_lab.evaluate.predictors import Network, open_predictor
+from effnet_lab.evaluate.predictors import Network, open_predictor, require_ranking
 from effnet_lab.images import Stated
 from effnet_lab.names import UserError
 
@@ -40,8 +40,8 @@ class SideBySide:
         rows = []
         for predictor in self._predictors:
             preprocess = predictor.info.preprocess
-            if preprocess is None:
-                raise UserError(f"{predictor.info.model} takes no pictures.")
+            require_ranking(predictor)
+            assert preprocess is not None
             scores = probabilities(predictor.predict(preprocess(picture)[np.newaxis]))[0]
             rows += ranked_rows(predictor.info, name, scores, predictor.info.classes, self._top)
         return frames.build(frames.CLASSIFICATION, rows)

@@ -29,6 +29,7 @@ class InputSlot(NamedTuple):
     dtype: np.dtype
     scale: float  # of a quantized input, else 0
     zero_point: int
+    open_size: bool = False  # the file leaves a side open, and states a stand-in
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -121,7 +122,12 @@ class ArraySet:
         if array.shape[1:] != wanted:
             raise UserError(
                 f"{network} takes {wanted} for its input {slot.names[0]!r}, {self.name} holds {array.shape[1:]} for each "
-                f"of {len(array)} samples. Give an array of shape (samples, {', '.join(map(str, wanted))})."
+                f"of {len(array)} samples. "
+                + (
+                    "The file leaves that size open: export it with the size that you use."
+                    if slot.open_size
+                    else f"Give an array of shape (samples, {', '.join(map(str, wanted))})."
+                )
             )
         return self._real(array, slot)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from effnet_lab.litert.flatbuffer import decode, parse
 from effnet_lab.litert.soundness import DTYPES, INTEGERS, OPAQUE, shape_of
+from effnet_lab.litert.sparse import dense
 from effnet_lab.names import UserError
 
 _OP_NAMES = {value: name.lower() for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
@@ -36,6 +37,7 @@ class Tensor:
     zero_point: np.ndarray
     axis: int  # of the channels, when quantized per channel
     data: np.ndarray | None
+    open_size: bool = False  # the file leaves a side open, other than the batch, and states a stand-in
 
     @property
     def quantized(self) -> bool:
@@ -215,14 +217,17 @@ def _tensor(index: int, name: str, tensor: schema.TensorT, tree: schema.ModelT) 
         scale=scale,
         zero_point=zero_point,
         axis=q.quantizedDimension if q and 0 <= q.quantizedDimension < len(shape) else 0,
-        data=_stored(np.asarray(raw), dtype, shape) if raw is not None and (len(raw) or 0 in shape) else None,
+        data=_stored(np.asarray(raw), tensor, dtype, shape) if raw is not None and (len(raw) or 0 in shape) else None,
+        open_size=tensor.shapeSignature is not None and any(int(n) < 0 for n in tensor.shapeSignature[1:]),
     )
 
 
-def _stored(raw: np.ndarray, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+def _stored(raw: np.ndarray, tensor: schema.TensorT, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     """Bytes of a buffer to the tensor's values; two 4-bit values share a byte, the first in its lower half."""
     if dtype == OPAQUE:
         return raw
+    if tensor.sparsity is not None:
+        return dense(raw[: len(raw) // dtype.itemsize * dtype.itemsize].view(dtype), shape, tensor.sparsity)
     if dtype != ml_dtypes.int4:
         return raw.view(dtype).reshape(shape)
     halves = np.stack([raw & 15, raw >> 4], axis=-1).reshape(-1)[: int(np.prod(shape, dtype=np.int64))]

@@ -31,7 +31,7 @@ def input_slots(graph: Graph, signature: tuple[str, ...] = ()) -> list[InputSlot
         short = tensor.name.removeprefix("serving_default_").split(":")[0]
         names = dict.fromkeys([tensor.name, short, *signature[i : i + 1]])
         scale, zero = (float(tensor.scale[0]), int(tensor.zero_point[0])) if tensor.quantized else (0.0, 0)
-        slots.append(InputSlot(tuple(names), tensor.shape, tensor.dtype, scale, zero))
+        slots.append(InputSlot(tuple(names), tensor.shape, tensor.dtype, scale, zero, tensor.open_size))
     return slots
 
 

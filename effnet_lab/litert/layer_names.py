@@ -27,7 +27,10 @@ def layer_names(graph: Graph) -> dict[str, str]:
     without the path that most share. ``blocks_1_expand_act/Relu6`` is the layer ``blocks_1_expand`` that `scaling` counts;
     where that shortening would make two layers one, the longer name stays. A nameless layer is called after its op.
     """
-    paths = {name: op.kind if says_nothing(name) else name.split(";")[0] for name, op in computing(graph)}
+    paths = {
+        name: op.kind if says_nothing(name) else _printable(name.split(";")[0]) or op.kind
+        for name, op in computing(graph)
+    }
     folders = [path.rsplit("/", 1)[0] for path in paths.values() if "/" in path]
     roots = [folder.split("/")[0] for folder in folders]
     root = max(roots, key=roots.count, default="")
@@ -41,6 +44,11 @@ def layer_names(graph: Graph) -> dict[str, str]:
         name: longer[name] if times[longer[name]] == 1 else f"{longer[name]}_{op.index}"
         for name, op in computing(graph)
     }
+
+
+def _printable(name: str) -> str:
+    """On one line, without what a terminal would take for a command."""
+    return " ".join("".join(char if char.isprintable() else " " for char in name).split())
 
 
 def _shorten(path: str) -> str:

@@ -64,8 +64,9 @@ def profile_nodes(model: Path | str, n_runs: int = 30) -> Profiled:
     command = [sys.executable, "-m", "effnet_lab.litert.profiler", str(model), str(n_runs)]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if "ERROR" in line] or [f"exit code {done.returncode}"]
-        raise UserError(f"LiteRT cannot profile {str(model)!r}: {said[-1][:160]}")
+        lines = done.stderr.strip().splitlines()
+        said = [line for line in lines if "ERROR" in line] or lines or [f"exit code {done.returncode}"]
+        raise UserError(f"LiteRT cannot profile {str(model)!r} on an input of zeros: {said[-1].strip()[:160]}")
     answer = json.loads(done.stdout)
     nodes = (
         ProfiledOp(name=node["name"], delegated=node["delegated"], ms=np.array(node["ms"])) for node in answer["nodes"]

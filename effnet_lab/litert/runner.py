@@ -123,10 +123,24 @@ class Runner:
         if isinstance(content, FileContent):
             require_survival(content, kernels=resolver.name, keep_all=keep_all, madds=self.graph.madds)
         self._open = partial(open_interpreter, content, threads=threads, kernels=kernels, keep_all=keep_all)
-        self._interpreter = self._open()
+        try:
+            self._interpreter = self._open()
+        except DelegateError:
+            raise
+        except UserError:
+            self._require_closed_size()
+            raise
         self.kernels, self.threads = kernels, threads
         self.inputs: tuple[Tensor, ...] = tuple(self.graph.tensors[i] for i in self.graph.inputs)
         self.outputs: tuple[Tensor, ...] = tuple(self.graph.tensors[i] for i in self.graph.outputs)
+
+    def _require_closed_size(self) -> None:
+        for index in self.graph.inputs:
+            if (tensor := self.graph.tensors[index]).open_size:
+                raise UserError(
+                    f"{self._name!r} leaves the size of its input open and does not run at the stand-in {tensor.shape}. "
+                    "Export it with the size that you use."
+                )
 
     def another(self) -> Runner:
         """A second interpreter over the same file, for another thread."""

@@ -45,7 +45,7 @@ RULES = {
              remedy="prune the channel: its weights are all 0"),
         Rule(id="Q107", severity="error", title="XNNPACK refuses the file",
              remedy=_PLAIN),
-        Rule(id="F901", severity="error", title="LiteRT does not load the file",
+        Rule(id="F901", severity="error", title="LiteRT does not run the file",
              remedy="export it again with a present converter; TensorFlow Lite Micro may run it: effnet-lab footprint"),
         Rule(id="F902", severity="error", title="the interpreter dies on the file",
              remedy="do not run it with LiteRT; TensorFlow Lite Micro may run it: effnet-lab footprint"),

@@ -17,6 +17,7 @@ from effnet_lab.analysis.verdicts.fault import BAD_DB
 from effnet_lab.images import ArraySet, ImageSet
 
 WEAKEST = 3
+NOTHING_DB = 40.0  # a hundredth of the signal: no int8 network has less error
 FEW_IMAGES = 4  # on which costs at the logits are measured
 _HELP = {
     "range": "a wider range would help", "output": "16 bits for its output would help",
@@ -33,7 +34,9 @@ def closing(
 ) -> tuple[str, ...]:
     """Sentences, the last one about the loss at the logits."""
     said = [TWIN] if twins.is_own_twin else []
-    if not any(case.sick for case in cases.values()):
+    if any(case.sick for case in cases.values()):
+        said += _harmless(twins, images, cases)
+    else:
         said += [_weakest(twins, images, cases)]
         if loss.sqnr_db < BAD_DB:
             said += [_sum_of_effects(twins, images, loss)]
@@ -53,6 +56,21 @@ def _weakest(twins: Twins, images: ImageSet | ArraySet, cases: Mapping[str, Laye
         for name, loss in zip(names, losses, strict=True)
     ]
     return f"Nothing is at fault. The weakest layers: {'; '.join(each)}."
+
+
+def _harmless(twins: Twins, images: ImageSet | ArraySet, cases: Mapping[str, LayerCase]) -> list[str]:
+    """Which of the worst layers at fault cost nothing: what reads them may cut off the same values, or not look at them."""
+    alone = {pair.layer: pair for pair in twins.alone}
+    at_fault = sorted((case.own_db, name) for name, case in cases.items() if case.sick and name in alone)
+    names = [name for own_db, name in at_fault[:WEAKEST] if own_db < BAD_DB]
+    losses = losses_of(twins, [alone[name] for name in names], islice(twins.samples(images), FEW_IMAGES))
+    free = [name for name, loss in zip(names, losses, strict=True) if not loss.sqnr_db < NOTHING_DB]
+    if not free:
+        return []
+    return [
+        f"The error of {', '.join(free)} does not reach the answer: alone it leaves {NOTHING_DB:.0f} dB or more at the "
+        "logits. Mending it wins nothing."
+    ]
 
 
 def _leaves(loss: EndLoss) -> str:
