@@ -92,7 +92,7 @@ def test_values_are_read_off_a_file(wild, file, origin, mean, std):
 def test_what_is_no_picture_is_shown_none(wild, file, grey_squares):
     assert read_info(wild / f"{file}.tflite").preprocess is None
     if file != "tensorflow__keyword_scrambled_8bit":  # kills a plain interpreter
-        with pytest.raises(UserError, match="takes no pictures"):
+        with pytest.raises(UserError, match="takes no single pictures"):
             classify(grey_squares, wild / f"{file}.tflite")
 
 

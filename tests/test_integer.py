@@ -208,6 +208,26 @@ def test_elementwise_ops_of_repeated_inputs(shapes, kind, kernels):
         np.testing.assert_array_equal(*recomputed(file.done([a, b], y), kernels, seed), err_msg=f"seed {seed}")
 
 
+@pytest.mark.parametrize("kernels", ["builtin", "reference"])
+@pytest.mark.parametrize("shapes", ["same", "one value", "per position"])
+def test_products_far_beyond_the_codes(shapes, kernels):
+    """The multiplier is a float32, and what it shifts to the left is kept in 32 bits; most codes are at an end."""
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        dtype, out = ("uint8", "int8")[seed % 2], float(scales(rng, 1)[0])
+        first = out * 2.0 ** rng.uniform(-6, 3)
+        second = 2.0 ** rng.uniform(6, 22) * out / first
+        zeros = [int(z) + np.iinfo(dtype).min for z in rng.integers(0, 256, 3)]
+        file = File()
+        a, b = (
+            file.tensor(name, shape, dtype, scale=scale, zero=zero)
+            for name, shape, scale, zero in zip("ab", SHAPES[shapes], (first, second), zeros, strict=False)
+        )
+        y = file.tensor("y", np.broadcast_shapes(*SHAPES[shapes]), dtype, scale=out, zero=zeros[2])
+        file.op("mul", [a, b], y, fusedActivationFunction=FUSED["NONE"])
+        np.testing.assert_array_equal(*recomputed(file.done([a, b], y), kernels, seed), err_msg=f"seed {seed}")
+
+
 @pytest.mark.parametrize("kernels", KERNELS)
 def test_dense_sums_near_the_middle_of_two_codes(kernels):
     """Powers of two as scales: every sixteenth sum or so lies on a half, or so near that two roundings reach it."""

@@ -79,8 +79,7 @@ def mul(case: OpCase) -> Iterator[IntegerStep]:
     total = offsets[0] * offsets[1]
     yield IntegerStep(quantity="accumulator", value=total, how="product of the two (code - zero point)")
     first, second, out = (tensor.scale[0] for tensor in (*case.inputs, case.output))
-    exact = float(first) * float(second) / float(out)
-    real = (first * second) / out if case.kernels == "xnnpack" else exact
+    real = (first * second) / out  # in float32, on every kernel path
     yield from scaled(total, real, case.rounding, "input scale 1 x input scale 2 / output scale")
     if case.kernels == "builtin":
         yield from _in_16_bits(case, requantize(total, real, case.rounding), _run_of(case))

@@ -68,4 +68,5 @@ def requantize(accumulator: Array, real: Array | float, rounding: str) -> Array:
 def requantize_with(accumulator: Array, mantissa: Array, shift: Array, rounding: str) -> Array:
     """The same with the multiplier's mantissa and shift given."""
     left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
-    return shift_right(times_mantissa(accumulator << left, mantissa), right, rounding)
+    shifted = (accumulator << left).astype(np.int32).astype(np.int64)  # in 32 bits, which a large multiplier leaves
+    return shift_right(times_mantissa(shifted, mantissa), right, rounding)
