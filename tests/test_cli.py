@@ -62,6 +62,13 @@ def test_search(records):
     assert all(row["peak_activation_bytes"] <= 65536 and row["flash_bytes"] <= 2e5 for row in rows)
 
 
+def test_search_for_little_memory(records):
+    rows = records("search", "--lean", "--max-arena", 57344, "--max-flash", 131072, "--classes", 5, "--limit", 2)
+    assert list(rows[0]) == list(frames.LEAN_CANDIDATES.columns)
+    assert len(rows) == 2
+    assert all(row["planned_head_bytes"] <= 57344 and row["flash_bytes"] <= 131072 for row in rows)
+
+
 def test_export_evaluate_layer_error_bench(records, tmp_path):
     made = records(
         "export", "--weights", "micro0", "--out", tmp_path, "--limit", 20, "--backend", "converter,ai_edge_quantizer"
@@ -160,6 +167,11 @@ WRONG = {
     "one run": (["bench", "none.tflite", "--runs", "1"], "Got 1 runs"),
     "budget too small": (["search", "--max-params", "10"], "No network of the grid fits"),
     "negative budget": (["search", "--max-params", "-5"], "must be > 0. Got -5"),
+    "half a budget": (["search", "--lean", "--max-arena", "57344"], "give --max-arena and --max-flash"),
+    "a lean network by evenness": (
+        ["search", "--lean", "--max-arena", "57344", "--max-flash", "131072", "--no-scale-ends"],
+        "--lean goes without --by and --no-scale-ends",
+    ),
     "unknown notebook": (["run", "02_quantisation"], "02_quantization_error"),
     "unknown parameter": (["run", "-p", "no_such_parameter", "1"], "no_such_parameter"),
     "misspelt parameter": (["run", "-p", "n_image", "1"], "Did you mean 'n_images'"),

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from single_ops import SAME, File
 
-from effnet_lab.board import footprint
-from effnet_lab.litert import Runner, allocate, read_graph, run_micro
+from effnet_lab.board import footprint, measure_memory
+from effnet_lab.images import Preprocess
+from effnet_lab.litert import ModelInfo, Runner, allocate, embed_info, read_graph, run_micro
 from effnet_lab.names import UserError
-from effnet_lab.scaling import VARIANTS, Buffer, estimate_arena, get_spec, place
+from effnet_lab.scaling import VARIANTS, Buffer, estimate_arena, get_spec, place, totals
 from effnet_lab.scaling.layers import layers
 
 INT8 = "static_wi8_ai8 ai_edge_quantizer"
@@ -56,6 +57,23 @@ def test_estimate_from_the_specification_is_what_the_allocator_takes(name):
     assert estimate.activation_bytes == arena.head_bytes
     assert estimate.persistent_bytes == pytest.approx(arena.tail_bytes, rel=0.1)
     assert estimate.total_bytes == pytest.approx(arena.total_bytes, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "name", ["lean64-8-4-16x2-24x3-32x4-128", "lite0_w0.1_d0.3_64px", "lite0_w0.1_d0.3_64px_fixed_ends"]
+)
+def test_a_network_that_a_search_named_is_planned(name, tmp_path):
+    spec = get_spec(name)
+    assert spec.name == name
+    path = tmp_path / "mine.tflite"
+    own = ModelInfo(
+        model="mine", scheme="static_wi8_ai8", backend="converter", variant=name,
+        preprocess=Preprocess(size_px=64), classes=tuple("abcde"),
+    )  # fmt: skip
+    path.write_bytes(embed_info(written(spec, 5), own))
+    row = footprint(path).table.iloc[0]
+    assert row["planned_head_bytes"] == estimate_arena(spec, 5).activation_bytes
+    assert measure_memory(path)["params"][0] == totals(spec, 5).params
 
 
 # Arena of int8 files exported from the Keras models, tflite-micro 0.dev2025: their squeeze-and-excitation and swish are

@@ -14,7 +14,7 @@ from effnet_lab.litert import Graph, ModelInfo, read_graph, read_info
 from effnet_lab.litert.flatbuffer import pack, parse, read_bytes
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.litert.micro import MISSING, Allocation, allocate, installed
-from effnet_lab.scaling import STYLES, VARIANTS, ArenaEstimate, Buffer, estimate_arena, estimate_of, place
+from effnet_lab.scaling import ArenaEstimate, Buffer, estimate_arena, estimate_of, known_spec, place
 
 _NAN = float("nan")
 _INT8 = ("static_wi8_ai8", "static_wi8_ai8_per_tensor")  # what the estimate is about
@@ -137,7 +137,7 @@ def _flash(model: Path | str, graph: Graph) -> tuple[int, int]:
 
 
 def _planned(info: ModelInfo, graph: Graph) -> ArenaEstimate | None:
-    spec = (VARIANTS | STYLES).get(info.variant or info.model)
+    spec = known_spec(info.variant or info.model)
     taken, given = graph.tensors[graph.inputs[0]].shape, graph.tensors[graph.outputs[0]].shape
     if spec is None or info.scheme not in _INT8 or len(taken) != 4 or not given:
         return None

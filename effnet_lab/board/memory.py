@@ -10,7 +10,7 @@ from effnet_lab import frames
 from effnet_lab.litert import allocate, read_graph, read_info
 from effnet_lab.litert.flatbuffer import read_bytes
 from effnet_lab.names import UserError
-from effnet_lab.scaling import STYLES, VARIANTS, totals
+from effnet_lab.scaling import known_spec, totals
 
 
 def measure_memory(model: Path | str, *, arena: bool = False) -> pd.DataFrame:
@@ -28,7 +28,7 @@ def measure_memory(model: Path | str, *, arena: bool = False) -> pd.DataFrame:
     """
     info, graph = read_info(model), read_graph(model)
     given = graph.tensors[graph.outputs[0]].shape
-    spec = (VARIANTS | STYLES).get(info.variant or info.model)
+    spec = known_spec(info.variant or info.model)
     row = info.key | {
         "size_bytes": len(read_bytes(model)),
         "peak_activation_bytes": graph.peak_activation_bytes,

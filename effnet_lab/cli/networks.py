@@ -8,6 +8,7 @@ import typer
 
 from effnet_lab.cli.output import show
 from effnet_lab.cli.saying import say
+from effnet_lab.names import UserError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON with the column names of the frame.")]
 Variant = Annotated[str | None, typer.Option(help="lite0 to lite4; needed for 'imagenet', else read off the weights.")]
@@ -34,7 +35,10 @@ def variants(
 def search(
     max_params: Annotated[float | None, typer.Option(help="Trainable parameters, for example 1e6.")] = None,
     max_madds: Annotated[float | None, typer.Option(help="Multiply-adds, for example 50e6.")] = None,
-    max_arena: Annotated[float | None, typer.Option(help="Peak int8 activation bytes, for example 262144.")] = None,
+    max_arena: Annotated[
+        float | None,
+        typer.Option(help="Peak int8 activation bytes, for example 262144; with --lean in the runtime's plan."),
+    ] = None,
     max_flash: Annotated[float | None, typer.Option(help="Bytes of int8 weights and int32 biases.")] = None,
     classes: Annotated[int, typer.Option(help="Outputs of the classifier.")] = 1000,
     scale_ends: Annotated[
@@ -44,6 +48,10 @@ def search(
         str, typer.Option(help="evenness, or accuracy: the top-1 expected by a law fitted to --task.")
     ] = "evenness",
     task: Annotated[str, typer.Option(help="With --by accuracy: the study that the law is fitted to.")] = "scenes",
+    lean: Annotated[
+        bool,
+        typer.Option("--lean", help="Networks made for little memory instead, within --max-arena and --max-flash."),
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, help="How many of the best to print.")] = 10,
     json: Json = False,
 ) -> None:
@@ -51,10 +59,28 @@ def search(
 
     All combinations of width, depth and resolution that differ after rounding are counted, more than 200,000.
 
+    With --lean each stage has channels of its own, few where the pictures are still large, and the arena is planned as the
+    runtime plans it: those with most MAdds stand first. The name of such a network is all that `train --variant` needs.
+
     Example: effnet-lab search --max-arena 262144 --max-flash 1e6 --classes 10 --by accuracy
     """
     from effnet_lab import scaling
 
+    if lean:
+        if max_arena is None or max_flash is None:
+            raise UserError("--lean searches within memory: give --max-arena and --max-flash, both in bytes.")
+        if by != "evenness" or not scale_ends:
+            raise UserError(
+                "--lean goes without --by and --no-scale-ends: its networks are ordered by MAdds. Leave them out."
+            )
+        show(
+            scaling.search_lean(
+                max_arena=max_arena, max_flash=max_flash, max_params=max_params, max_madds=max_madds, classes=classes,
+                limit=limit,
+            ),
+            json,
+        )  # fmt: skip
+        return
     found = scaling.search(
         max_params=max_params, max_madds=max_madds, max_arena=max_arena, max_flash=max_flash, classes=classes,
         scale_ends=scale_ends, by=by, task=task,

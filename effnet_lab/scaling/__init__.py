@@ -8,7 +8,7 @@ from effnet_lab.scaling.lean import lean_spec, search_lean
 from effnet_lab.scaling.planner import ArenaEstimate, Buffer, arena_of, estimate_arena, estimate_of, place
 from effnet_lab.scaling.search import Grid, search
 from effnet_lab.scaling.specs import NetSpec, Stage
-from effnet_lab.scaling.variants import LITE, MICRO, STYLES, VARIANTS, get_spec, spec_by_numbers
+from effnet_lab.scaling.variants import LITE, MICRO, STYLES, VARIANTS, get_spec, known_spec, spec_by_numbers
 
 __all__ = [
     "LITE",
@@ -27,6 +27,7 @@ __all__ = [
     "estimate_of",
     "fit_law",
     "get_spec",
+    "known_spec",
     "law_of",
     "law_of_the_published",
     "layer_counts",

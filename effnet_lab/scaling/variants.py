@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
-from effnet_lab.names import lookup
+from effnet_lab.names import UserError, lookup
 from effnet_lab.scaling.compound import Compound
 from effnet_lab.scaling.lean import lean_spec
 from effnet_lab.scaling.specs import NetSpec
@@ -53,6 +54,11 @@ STYLES = {
 }
 
 
+_BY_NUMBERS = re.compile(
+    r"(.+)_w(\d+(?:\.\d+)?)_d(\d+(?:\.\d+)?)_(\d{1,6})px(_fixed_ends)?"
+)  # as the next function names
+
+
 def spec_by_numbers(
     width: float, depth: float, resolution_px: int, base: str = "lite0", *, scale_ends: bool = True
 ) -> NetSpec:
@@ -81,7 +87,24 @@ def spec_by_numbers(
 
 
 def get_spec(name: str) -> NetSpec:
-    """Specification of a named variant or lean network, or a `UserError` that names the nearest one."""
+    """Specification of a named variant, a lean network or one by its numbers, or a `UserError` that names the nearest one.
+
+    Examples
+    --------
+    >>> get_spec("lite0_w0.2_d0.5_64px") == spec_by_numbers(0.2, 0.5, 64)
+    True
+    """
     if name.startswith("lean"):
         return lean_spec(name)
+    if found := _BY_NUMBERS.fullmatch(name):
+        base, width, depth, side, fixed_ends = found.groups()
+        return spec_by_numbers(float(width), float(depth), int(side), base, scale_ends=not fixed_ends)
     return lookup("variant", name, VARIANTS | STYLES)
+
+
+def known_spec(name: str) -> NetSpec | None:
+    """The same for a name that a file bears, which may be any: None where it is of no network here."""
+    try:
+        return get_spec(name)
+    except UserError:
+        return None
