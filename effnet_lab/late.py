@@ -1,4 +1,4 @@
-"""Rooms that load what they offer on first use, so that importing a room loads nothing slow."""
+"""Rooms that load what they offer on first use, so that importing a room loads nothing slow; and packages likewise."""
 
 from __future__ import annotations
 
@@ -54,3 +54,18 @@ def offer(room: str, homes: Mapping[str, Sequence[str]], first: str = "") -> lis
     _OFFERS[room], _FIRST[room] = offers, first
     sys.modules[room].__class__ = Door
     return sorted(offers)
+
+
+class _Later(ModuleType):
+    """Stands for a package until something of it is asked for."""
+
+    def __getattr__(self, name: str) -> object:
+        package = self.__name__
+        if sys.modules.get(package) is self:
+            sys.modules.pop(package, None)
+        return getattr(importlib.import_module(package), name)
+
+
+def load_when_used(package: str) -> None:
+    """Let a package be imported without being run: it is loaded where something of it is first asked for."""
+    sys.modules.setdefault(package, _Later(package))

@@ -264,6 +264,23 @@ def test_help_and_import_are_quick():
         assert min(times) < limit
 
 
+@pytest.mark.parametrize("words", [["variants"], ["lint", "{int8}"]], ids=["variants", "lint"])
+def test_what_prints_rows_does_not_wait_for_pandas(files, words):
+    """It takes longer to load than these commands take to answer; who asks for JSON of a frame gets it nevertheless."""
+    words = [word.format(int8=files["static_wi8_ai8 converter"]) for word in words]
+    said = {}
+    for more in ([], ["--json"]):
+        code = (
+            f"import sys; sys.argv = ['effnet-lab', *{words + more}]; from effnet_lab.cli import main\n"
+            "try: main()\nexcept SystemExit as stop: print(stop.code, 'pandas.core' in sys.modules, file=sys.stderr)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        said[bool(more)] = done.stdout, done.stderr.split()[-2:]
+    assert said[False][1] == ["0", "False"]
+    assert said[True][1][0] == "0"
+    assert len(json.loads(said[True][0])) > 5
+
+
 def _children_cpu() -> float:
     import resource
 

@@ -39,7 +39,7 @@ def ids(path: Path) -> dict[str, list[str]]:
 
 
 def grave(path: Path) -> set[str]:
-    return set(findings_of(path).at_least("warning")["id"])
+    return {row["id"] for row in findings_of(path).at_least("warning")}
 
 
 @pytest.fixture
@@ -353,7 +353,7 @@ def test_what_is_said_of_many_layers_is_said_once(files):
         assert any(line.startswith(f"info {name} {count} layers (") for line in lines)
     assert lines[-1].startswith("Nothing here fails or costs accuracy")
     assert sum(line.startswith(("info", "warning", "error")) for line in found.lines(each=True)) == len(findings)
-    assert Findings(table=findings.iloc[:0]).lines() == ["Nothing found: the file loads, and no rule objects."]
+    assert Findings(rows=[]).lines() == ["Nothing found: the file loads, and no rule objects."]
 
 
 def test_channels_called_constant_are_constant(files):

@@ -718,7 +718,7 @@ def test_the_table_of_findings_is_in_order_and_says_where():
         Finding(id="D303", op=0, evidence="some"), Finding(id="Q105", op=0, evidence="off"),
         Finding(id="M801", op=None, evidence="none"), Finding(id="Q105", op=0, evidence="again"),
     ]  # fmt: skip
-    table = findings._table(paper.network(), info, told)
+    table = Findings(rows=findings._rows_of(paper.network(), info, told)).table
     order = [SEVERITIES.index(severity) for severity in table["severity"]]
     assert order == sorted(order)
     assert table["id"].tolist()[0] == "Q105"
@@ -751,26 +751,19 @@ def test_weights_that_are_computed_stay_off_the_delegate():
 
 
 def test_graver_ones():
-    import pandas as pd
-
-    table = pd.DataFrame({"severity": ["error", "warning", "info"]})
-    assert [len(Findings(table=table).at_least(severity)) for severity in ("error", "warning", "info")] == [1, 2, 3]
+    rows = [{"severity": severity} for severity in ("error", "warning", "info")]
+    assert [len(Findings(rows=rows).at_least(severity)) for severity in ("error", "warning", "info")] == [1, 2, 3]
     assert tuple(dict.fromkeys(rule.severity for rule in RULES.values())) != ()
     assert SEVERITIES == ("error", "warning", "info")
 
 
 def lines(*rows: tuple[str, str], each=False) -> list[str]:
-    import pandas as pd
-
-    table = pd.DataFrame(
-        [
-            {"id": i, "layer": layer, "layer_index": float(n), "severity": RULES[i].severity, "remedy": "do this",
-             "evidence": f"{RULES[i].title}: because"}
-            for n, (i, layer) in enumerate(rows)
-        ],
-        columns=["id", "layer", "layer_index", "severity", "remedy", "evidence"],
-    )  # fmt: skip
-    return in_words(table, each=each)
+    findings = [
+        {"id": i, "layer": layer, "layer_index": float(n), "severity": RULES[i].severity, "remedy": "do this",
+         "evidence": f"{RULES[i].title}: because"}
+        for n, (i, layer) in enumerate(rows)
+    ]  # fmt: skip
+    return in_words(findings, each=each)
 
 
 def test_what_holds_of_many_layers_is_said_once():

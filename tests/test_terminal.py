@@ -73,7 +73,7 @@ def test_columns_share_the_width(monkeypatch, capsys, width):
     monkeypatch.setenv("COLUMNS", str(width))
     words = "a sentence of several words that is far longer than any column may be in a terminal of this width"
     table = pd.DataFrame({"layer": [words, "short"], "op": ["conv", words], "params": [1, 1234567]})
-    print_table(table, list(table), wide=False)
+    print_table(table.to_dict("records"), list(table), wide=False)
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= width
     assert (

@@ -32,8 +32,11 @@ from effnet_lab.cli import (
 )
 from effnet_lab.cli.output import as_command
 from effnet_lab.cli.saying import HUNG_UP, STOPPED, flush_or_drop, open_streams, refuse
+from effnet_lab.late import load_when_used
 from effnet_lab.names import UserError
 from effnet_lab.paths import remove_left_behind
+
+WITHOUT_PANDAS = ("variants", "lint")  # commands that print rows; it takes longer to load than they take to answer
 
 app = typer.Typer(
     name="effnet-lab",
@@ -96,6 +99,8 @@ def start(version: Version = False) -> None:
 def main() -> None:
     """Entry point of ``effnet-lab``."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded: it reads it once
+    if sys.argv[1:2] and sys.argv[1] in WITHOUT_PANDAS:
+        load_when_used("pandas")
     open_streams()
     remove_left_behind()
     try:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from effnet_lab.cli.networks import Json
-from effnet_lab.cli.output import show
+from effnet_lab.cli.output import show, show_rows
 from effnet_lab.cli.saying import say
 from effnet_lab.names import UserError, suggest
 
@@ -29,14 +29,12 @@ def lint(
 
     Example: effnet-lab lint int8.tflite --fail-on warning
     """
-    import pandas as pd
-
     from effnet_lab.analysis.lint import RULES, SEVERITIES
     from effnet_lab.analysis.lint import lint as findings_of
 
     if rules:
         table = [{"id": r.id, "severity": r.severity, "title": r.title, "remedy": r.remedy} for r in RULES.values()]
-        show(pd.DataFrame(table), json)
+        show_rows(table, list(table[0]), json)
         return
     if fail_on not in SEVERITIES:
         raise UserError(suggest("severity", fail_on, SEVERITIES))

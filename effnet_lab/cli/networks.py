@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from effnet_lab.cli.output import show
+from effnet_lab.cli.output import show, show_rows
 from effnet_lab.cli.saying import say
 from effnet_lab.names import UserError
 
@@ -25,9 +25,9 @@ def variants(
 
     Example: effnet-lab variants --classes 10
     """
-    from effnet_lab import scaling
+    from effnet_lab import frames, scaling
 
-    show(scaling.variants(classes=classes), json)
+    show_rows(scaling.variant_rows(classes=classes), frames.VARIANTS.by_importance, json)
     if not json:
         say(f"Counted with {classes:,} classes. The micro networks that come with the package have 10.", err=True)
 

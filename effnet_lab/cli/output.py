@@ -55,10 +55,15 @@ def as_command(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def show(table: pd.DataFrame, as_json: bool, columns: Iterable[str] | None = None) -> None:
     """Print a frame: all columns as JSON, or the chosen ones as a table for people."""
+    show_rows(table.to_dict("records"), columns or _order(table), as_json)
+
+
+def show_rows(rows: Sequence[Mapping[Any, object]], columns: Iterable[str], as_json: bool) -> None:
+    """Print the rows of a table, likewise."""
     if as_json:
-        say(json.dumps([_plain(row) for row in table.to_dict("records")], indent=2))
+        say(json.dumps([_plain(row) for row in rows], indent=2))
         return
-    print_table(table, list(columns or _order(table)), wide=_WIDE.get())
+    print_table(rows, list(columns), wide=_WIDE.get())
 
 
 def show_all(tables: Mapping[str, pd.DataFrame], as_json: bool) -> None:

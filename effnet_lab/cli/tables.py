@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from effnet_lab.cli.saying import say
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 TEXT_WIDTH = 30  # characters that a column of text gets at least when it has to be wrapped
 MISSING = "-"
 
 
-def print_table(table: pd.DataFrame, names: Sequence[str], *, wide: bool) -> None:
+Rows = Sequence[Mapping[Any, object]]
+
+
+def print_table(rows: Rows, names: Sequence[str], *, wide: bool) -> None:
     """Several rows as columns that fit, one row as a list of all its values."""
     from effnet_lab.frames import column
 
-    present = [name for name in names if name in table.columns]
-    ends = {end for name in present if column(name).interval for end in column(name).ends if end in table.columns}
+    present = [name for name in names if not rows or name in rows[0]]
+    ends = {end for name in present if column(name).interval for end in column(name).ends if end in present}
     names = [name for name in present if name not in ends]
-    names = sorted(names, key=lambda name: _says_nothing(table, name))  # stable: the order of importance is kept
-    cells = {name: [_cell(table, row, name) for row in range(len(table))] for name in names}
-    if len(table) == 1:
+    names = sorted(names, key=lambda name: _says_nothing(rows, name))  # stable: the order of importance is kept
+    cells = {name: [_cell(row, name) for row in rows] for name in names}
+    if len(rows) == 1:
         say(_as_list({name: cells[name][0] for name in names}, None if wide else terminal_width()))
         return
     chosen = names if wide else _fitting(cells, terminal_width())
@@ -39,24 +39,23 @@ def terminal_width() -> int:
     return max(40, shutil.get_terminal_size(fallback=(80, 24)).columns)
 
 
-def _says_nothing(table: pd.DataFrame, name: str) -> bool:
+def _says_nothing(rows: Rows, name: str) -> bool:
     """Whether a column is the same text in every row, or has not been measured in any."""
     from effnet_lab.frames import column
 
-    cells = table[name]
     if column(name).kind == "text":
-        return len(cells) > 1 and len(set(cells)) == 1
-    return bool(cells.isna().all())
+        return len(rows) > 1 and len({row[name] for row in rows}) == 1
+    return all(column(name).write(row[name], missing=MISSING) == MISSING for row in rows)
 
 
-def _cell(table: pd.DataFrame, row: int, name: str) -> str:
+def _cell(row: Mapping[Any, object], name: str) -> str:
     """The value, with the ends of its interval where the table has them."""
     from effnet_lab.frames import column
 
     def write(one: str) -> str:
-        return column(one).write(table[one].iloc[row], missing=MISSING)
+        return column(one).write(row[one], missing=MISSING)
 
-    ends = [end for end in column(name).ends if end in table.columns] if column(name).interval else []
+    ends = [end for end in column(name).ends if end in row] if column(name).interval else []
     if len(ends) < 2 or write(ends[0]) == MISSING:
         return write(name)
     low, high = (write(end).removesuffix("%") for end in ends)

@@ -2,7 +2,7 @@
 
 from effnet_lab.scaling.compound import Compound
 from effnet_lab.scaling.counts import layer_counts, totals
-from effnet_lab.scaling.family import count_network, published, variants
+from effnet_lab.scaling.family import count_network, published, variant_rows, variants
 from effnet_lab.scaling.law import fit_law, law_of, law_of_the_published, left_out, study_of
 from effnet_lab.scaling.lean import lean_spec, search_lean
 from effnet_lab.scaling.planner import ArenaEstimate, Buffer, arena_of, estimate_arena, estimate_of, place
@@ -40,5 +40,6 @@ __all__ = [
     "spec_by_numbers",
     "study_of",
     "totals",
+    "variant_rows",
     "variants",
 ]  # fmt: skip

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -27,16 +29,12 @@ PUBLISHED_COLUMNS = {  # column of VARIANTS -> quantity of PUBLISHED
 
 def published() -> pd.DataFrame:
     """PUBLISHED frame: every table of the package, each row with its source."""
-    tables = sorted((data_dir() / "published").glob("*.csv"))
-    if not tables:
-        raise UserError(
-            f"No published tables in {data_dir() / 'published'}. Restore data/published from the repository."
-        )
-    return frames.require(pd.concat(map(pd.read_csv, tables), ignore_index=True), frames.PUBLISHED, caller="published")
+    tables = pd.concat(map(pd.read_csv, _published_tables()), ignore_index=True)
+    return frames.require(tables, frames.PUBLISHED, caller="published")
 
 
 def variants(specs: Iterable[NetSpec] = tuple(VARIANTS.values()), *, classes: int = 1000) -> pd.DataFrame:
-    """Every named network: VARIANTS frame, exact counts beside the published values of those that have some.
+    """Every named network: VARIANTS frame of the rows of `variant_rows`.
 
     Parameters
     ----------
@@ -50,9 +48,13 @@ def variants(specs: Iterable[NetSpec] = tuple(VARIANTS.values()), *, classes: in
     >>> variants(classes=10).set_index("model").loc["micro0", "params"]
     np.int64(22186)
     """
-    table = published()
-    values = table[table["source"].str.startswith(AUTHORS)].set_index(["model", "quantity"])["value"]
-    rows = []
+    return frames.build(frames.VARIANTS, variant_rows(specs, classes=classes))
+
+
+def variant_rows(specs: Iterable[NetSpec] = tuple(VARIANTS.values()), *, classes: int = 1000) -> list[dict[str, Any]]:
+    """Exact counts of every named network, beside the published values of those that have some."""
+    values = _published_values()
+    rows: list[dict[str, Any]] = []
     for spec in specs:
         cost = totals(spec, classes)
         rows.append(
@@ -69,7 +71,27 @@ def variants(specs: Iterable[NetSpec] = tuple(VARIANTS.values()), *, classes: in
             }
             | {column: values.get((spec.name, name), float("nan")) for column, name in PUBLISHED_COLUMNS.items()}
         )
-    return frames.build(frames.VARIANTS, rows)
+    return rows
+
+
+def _published_values() -> dict[tuple[str, str], float]:
+    """What the authors say of each network, by network and quantity; without pandas, which takes long to load."""
+    values = {}
+    for path in _published_tables():
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                if row["source"].startswith(AUTHORS):
+                    values[row["model"], row["quantity"]] = float(row["value"])
+    return values
+
+
+def _published_tables() -> list[Path]:
+    tables = sorted((data_dir() / "published").glob("*.csv"))
+    if not tables:
+        raise UserError(
+            f"No published tables in {data_dir() / 'published'}. Restore data/published from the repository."
+        )
+    return tables
 
 
 def spec_of(

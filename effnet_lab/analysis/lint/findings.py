@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from effnet_lab import frames
 from effnet_lab.analysis.lint import loads, npu, stated, values, xnnpack
@@ -20,24 +21,32 @@ from effnet_lab.litert.trial import FileTrial
 from effnet_lab.quantize.any_network import tflite_file
 from effnet_lab.quantize.float_file import Network as AnyNetwork
 
+if TYPE_CHECKING:  # it takes longer to load than the rules take
+    import pandas as pd
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Findings:
     """What the rules found in one file."""
 
-    table: pd.DataFrame  # FINDINGS, gravest first, then along the network
+    rows: Sequence[Mapping[str, Any]]  # of FINDINGS, gravest first, then along the network
 
-    def at_least(self, severity: str) -> pd.DataFrame:
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The rows as a FINDINGS frame."""
+        return frames.build(frames.FINDINGS, self.rows)
+
+    def at_least(self, severity: str) -> list[Mapping[str, Any]]:
         """Those that are as grave as `severity`, or graver."""
-        return self.table[self.table["severity"].isin(SEVERITIES[: SEVERITIES.index(severity) + 1])]
+        return [row for row in self.rows if row["severity"] in SEVERITIES[: SEVERITIES.index(severity) + 1]]
 
     def counts(self) -> dict[str, int]:
         """How many there are of each severity, gravest first."""
-        return {name: int((self.table["severity"] == name).sum()) for name in SEVERITIES}
+        return {name: sum(row["severity"] == name for row in self.rows) for name in SEVERITIES}
 
     def lines(self, *, each: bool = False) -> list[str]:
         """As text: what is said of many layers is said once, or of each."""
-        return in_words(self.table, each=each)
+        return in_words(self.rows, each=each)
 
 
 def lint(model: AnyNetwork) -> Findings:
@@ -76,10 +85,10 @@ def _lint(model: Path) -> Findings:
     ]
     if isinstance(content, FileContent) and asked is not None:
         found += loads.check(content, asked, network.graph, {finding.id for finding in found})
-    return Findings(table=_table(network, info, found))
+    return Findings(rows=_rows_of(network, info, found))
 
 
-def _table(network: Network, info: ModelInfo, found: list[Finding]) -> pd.DataFrame:
+def _rows_of(network: Network, info: ModelInfo, found: list[Finding]) -> list[dict[str, Any]]:
     once = {(finding.id, finding.op): finding for finding in reversed(found)}  # the first of each counts
     order = [(SEVERITIES.index(RULES[i].severity), -1 if op is None else op, i) for i, op in once]
     names = layer_names(network.graph)
@@ -94,4 +103,4 @@ def _table(network: Network, info: ModelInfo, found: list[Finding]) -> pd.DataFr
         }
         what = {"id": rule.id, "severity": rule.severity, "remedy": rule.remedy}
         rows.append(info.key | place | what | {"evidence": f"{rule.title}: {finding.evidence}"})
-    return frames.build(frames.FINDINGS, rows)
+    return rows
