@@ -147,7 +147,7 @@ def open_notebook(page: Page, url: str, name: str) -> None:
     page.wait_for_selector("#jp-main-statusbar :text('| Idle')")
 
 
-def run_all(page: Page, *, timeout_s: float = 400) -> None:
+def run_all(page: Page, *, timeout_s: float = 1200) -> None:
     """Run every cell and wait for the last one. Run All is lost now and then, so it is asked for again if need be."""
     for attempt in range(1, 6):
         page.click('.lm-MenuBar-itemLabel:text-is("Run")')

@@ -226,7 +226,7 @@ def test_app_runs_and_answers_without_code(app, browser, theme, name, last):
     page.wait_for_selector(f"a[href*='{name}']")
     page.goto(lab.address(app, f"voila/render/{name}.ipynb?theme={theme}"))
     drawn = f"last => ({lab.READ_PLOTS})().some(plot => plot.title.startsWith(last))"
-    page.wait_for_function(drawn, arg=last, timeout=300_000)  # cells come as they are done; then the kernel is free
+    page.wait_for_function(drawn, arg=last, timeout=1_200_000)  # cells come as they are done; then the kernel is free
     assert page.locator(".jp-InputArea-editor:visible, .jp-Cell-inputWrapper .cm-editor:visible").count() == 0
     assert (brightness(page) < 0.3) == (theme == "dark")
     if name in HANDS:
