@@ -9,6 +9,7 @@ from pathlib import Path
 
 import absl.logging
 import filelock
+import hypothesis
 import pytest
 
 # Its stream would be pytest's capture file, which it closes as soon as another library configures logging.
@@ -17,10 +18,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Networks as small as the tests' train two to three times cheaper on one thread than on several.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+# A busy machine is no failure: no example has to be quick.
+hypothesis.settings.register_profile("here", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("here")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 LONG = (  # files that take more than half a minute, the longest first: with several processes, none is left for the end
-    "lab_notebooks", "verdicts", "sweep", "from_weights", "notebooks", "qat", "docs", "fuzz", "training_runs", "any_network",
-    "cli", "compress", "training", "scaling_study", "inspector_live", "reference_networks", "weights", "measure", "check",
+    "lab_notebooks", "from_weights", "notebooks", "any_network", "qat", "sweep", "training_runs", "weights", "verdicts", "docs",
+    "check", "compress", "fuzz", "training", "cli", "scaling_study", "inspector_live", "reference_networks", "measure",
     "stopping", "inspector", "servers", "rivals", "export", "repair", "integer", "strategies",
 )  # fmt: skip
 

@@ -48,7 +48,12 @@ def test_units_stand_in_the_names():
 
 
 @pytest.mark.parametrize("name", FRAMES)
-@settings(max_examples=10, deadline=None, phases=QUICK, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=10,
+    deadline=None,
+    phases=QUICK,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.data())
 def test_a_frame_comes_back_as_it_was_written(tmp_path, name, data):
     names = [*FRAMES[name].columns, *PROVENANCE]

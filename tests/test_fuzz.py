@@ -20,7 +20,7 @@ from effnet_lab.quantize.calibration import Statistics
 from effnet_lab.regress import check_parameters
 
 FUZZ = Path(__file__).parent / "fuzz"
-BUDGET_S = 120
+BUDGET_S = 900  # a quiet machine needs less than a minute for these mutants
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,10 @@ def test_a_fault_is_noticed(fuzz, tmp_path):
 # ---- whatever the bytes are: read, or refused in one line
 
 CARELESS = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    derandomize=True,
 )
 
 
