@@ -62,6 +62,7 @@ def show_first(out):
     items = [replace(item, cell=cell) for item, cell in zip(show.manifest.items, (1, 2, 2, 2, 3), strict=True)]
     replace(show.manifest, items=items).save(out)
     texts = ["# Where does **int8** hurt?\n\nSee [the docs](#x).", "", "## Then *more*", "", "### A table", ""]
+    texts += ["## In the hand\n\nMove it.", ""]  # controls, of which a report holds nothing
     cells = [nbformat.v4.new_markdown_cell(t) if t else nbformat.v4.new_code_cell("1") for t in texts]
     for number, cell in enumerate([cell for cell in cells if cell.cell_type == "code"], start=1):
         cell.execution_count = number
@@ -111,7 +112,7 @@ def test_what_was_shown_is_read_back_in_its_order(results):
     ]  # fmt: skip
     show = recording(results, "smoke", "02_layers")  # the notebook begins again
     assert show.manifest.items == []
-    assert [block.kind for block in read_chapters(results)[0].blocks] == ["prose"] * 3
+    assert [block.kind for block in read_chapters(results)[0].blocks] == ["prose"] * 4
 
 
 def test_a_file_without_a_baseline_is_not_called_unmoved(results):

@@ -90,20 +90,33 @@ def _chapter(out: Path, name: str, manifest: Manifest | None, executed: Path | N
 
 
 def _walk(out: Path, notebook: nbformat.NotebookNode, items: list[Item]) -> tuple[str, list[Passage]]:
-    """Title and blocks; what belongs to no cell of the notebook stands at the end."""
-    title, blocks, left = "", [], list(items)
+    """Title and blocks; what belongs to no cell of the notebook stands at the end.
+
+    A section whose code showed nothing in this run, such as one of controls for the hand, is left out.
+    """
+    title, blocks, left, section, ran = "", list[Passage](), list(items), 0, False
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             source = cell.source
             if not title:
                 title, source = split_heading(source)
+            if source.lstrip().startswith("## "):
+                blocks = _without_empty(blocks, section, ran and bool(items))
+                section, ran = len(blocks), False
             if source.strip():
                 blocks.append(Passage(kind=PROSE, html=prose(source)))
         elif cell.cell_type == "code" and cell.execution_count:
+            ran = True
             mine = [item for item in left if item.cell == cell.execution_count]
             left = [item for item in left if item not in mine]
             blocks += [_block(out, item) for item in mine]
+    blocks = _without_empty(blocks, section, ran and bool(items))
     return title, blocks + [_block(out, item) for item in left]
+
+
+def _without_empty(blocks: list[Passage], section: int, ran: bool) -> list[Passage]:
+    """The blocks up to here, less a last section that has run and consists of words alone; the first one introduces."""
+    return blocks[:section] if ran and section and all(block.kind == PROSE for block in blocks[section:]) else blocks
 
 
 def _block(out: Path, item: Item) -> Passage:
