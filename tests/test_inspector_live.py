@@ -9,6 +9,7 @@ import lab_driver as lab
 import nbformat
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
 from effnet_lab.images import open_images
@@ -216,6 +217,37 @@ def test_a_recipe_is_a_state_too(opened):
     assert view.answers["state"]["chosen"][layer] == "float32"
     assert view.answers["outcome"]["now"]["sqnr_db"] != view.answers["outcome"]["given"]["sqnr_db"]
     assert f"{layer}=float32" in view.page()
+
+
+@pytest.mark.browser
+def test_the_switches_are_used_by_keys_and_have_no_serious_fault_of_accessibility(opened, tmp_path):
+    """The front end with somebody who listens, and what a desk has answered."""
+    layer = opened.payload["files"][0]["layers"][1]["name"]
+    view = InspectorView(opened.payload, opened.desk, recipe=f"int8; {layer}=float32")
+    view.layer = layer
+    silent = 'mount(document.getElementById("inspector"), payload);'
+    text = view.page()
+    assert silent in text
+    listening = silent.replace(");", ", (question) => window.questions.push(question));")
+    path = tmp_path / "listening.html"
+    text = text.replace(silent, listening).replace("const payload =", "window.questions = [];\nconst payload =")
+    path.write_text(text, encoding="utf-8")
+    with lab.open_browser() as browser:
+        page, traffic = lab.new_page(browser)
+        page.goto(path.as_uri())
+        radio = page.locator('.precisions input[value="float32"]')
+        assert radio.is_checked()
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            faults = [one for one in Axe().run(page).response["violations"] if one["impact"] in ("serious", "critical")]
+            assert [(fault["id"], fault["nodes"][0]["html"]) for fault in faults] == []
+        radio.focus()
+        page.keyboard.press("ArrowUp")  # int16 activations
+        page.get_by_role("button", name="Undo").press("Enter")
+        asked = [question for question in page.evaluate("() => window.questions") if question["kind"] != "range"]
+        flip = {"kind": "flip", "layer": layer, "scope": "layer", "format": "int16x8"}
+        assert asked == [flip, {"kind": "undo"}]
+        assert traffic.errors == []
 
 
 def test_the_value_under_the_click_is_the_worst_of_its_place(opened, files):
