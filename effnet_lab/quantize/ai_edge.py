@@ -70,10 +70,9 @@ def requantize(
         # the bias of a dead channel, whose weights are all but zero, overflows int32 and is saturated
         warnings.filterwarnings("ignore", message="invalid value encountered in cast")
         quantizer = Quantizer(float_content)
-        for name, scheme in chosen.items():
-            _add(
-                quantizer, f"^{re.escape(name)};$", _ALL, scheme, algorithm
-            )  # a scope: the outputs' names, each with a ;
+        for scheme, names in _by_scheme(chosen).items():
+            scope = f"^(?:{'|'.join(map(re.escape, names))});$"  # a scope: the outputs' names, each with a ;
+            _add(quantizer, scope, _ALL, scheme, algorithm)
         for end in _ENDS:
             _add(quantizer, ".*", end, recipe.base, algorithm)
         try:
@@ -84,6 +83,14 @@ def requantize(
                 f"The AI Edge Quantizer cannot quantize this network: {said[:160]}. Try another format."
             ) from None
     return bytes(result.quantized_model)
+
+
+def _by_scheme(chosen: Mapping[str, Scheme]) -> dict[Scheme, list[str]]:
+    """One rule for all layers of a scheme: the tool tries every rule on every op, and compiles the patterns each time."""
+    found: dict[Scheme, list[str]] = {}
+    for name, scheme in chosen.items():
+        found.setdefault(scheme, []).append(name)
+    return found
 
 
 def _add(quantizer: Quantizer, scope: str, op: TFLOperationName, scheme: Scheme, algorithm: str) -> None:

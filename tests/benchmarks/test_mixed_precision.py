@@ -18,7 +18,7 @@ import pytest
 
 from effnet_lab.analysis.precision import PRECISIONS, Choice
 from effnet_lab.analysis.repair import HeldOut, measure_moments
-from effnet_lab.images import open_images
+from effnet_lab.images import ImageSet, open_images
 from effnet_lab.litert import Runner
 from effnet_lab.quantize.float_file import FloatFile, float_file
 from effnet_lab.studies.mixed_search import Search
@@ -31,13 +31,29 @@ INT4, INT8 = PRECISIONS.index("int4"), PRECISIONS.index("int8")
 SHARES = (0.35, 0.7)  # of the way from the smallest file of int4 and int8 to int8 throughout
 IMAGES, CALIBRATION = 60, 60
 NOT_TOLD_APART = 0.3  # dB
-CASES = [
-    (name, share) for name in ("micro1", "micro2", "micro3", "micro1_swish_se", "damaged micro2") for share in SHARES
-]
+OWN = ("micro1", "micro2", "micro3", "micro1_swish_se", "damaged micro2")
+SHARED = Path(__file__).resolve().parents[3] / "shared"
+ELSEWHERE = {  # file and photographs; the same share for all
+    "flowers Lite0": (SHARED / "fixtures/litert/flowers_lite0_int8.tflite", SHARED / "data/flowers160.tar"),
+    "vww_96": (SHARED / "fixtures/wild/mlcommons__vww_96_float.tflite", "scenes"),
+    "ResNet-8": (SHARED / "fixtures/wild/mlcommons__pretrainedResnet.tflite", "scenes"),
+}
+CASES = [(name, share) for name in OWN for share in SHARES] + [(name, SHARES[0]) for name in ELSEWHERE]
+
+
+def pictures(name: str) -> tuple[ImageSet, ImageSet]:
+    """What calibrates, and what judges."""
+    data = ELSEWHERE[name][1] if name in ELSEWHERE else "scenes"
+    if data == "scenes":
+        return open_images(data, split="calibration", limit=CALIBRATION), open_images(data, limit=IMAGES)
+    chosen = np.random.default_rng(0).permutation(len(images := open_images(data)))
+    return images.pick(chosen[:CALIBRATION]), images.pick(chosen[CALIBRATION:][:IMAGES])
 
 
 def network(name: str) -> FloatFile:
     """The float file; of a damaged one, the same function with depthwise channels spread over nine octaves."""
+    if name in ELSEWHERE:
+        return float_file(ELSEWHERE[name][0])
     found = float_file(name.split()[-1])
     if not name.startswith("damaged"):
         return found
@@ -72,9 +88,7 @@ def filled(search: Search, order: list[int], limit: float) -> Choice:
 
 def decibels(work: Workshop, content: bytes, batch: np.ndarray) -> float:
     """SQNR of the outputs before the softmax, on images that fixed nothing."""
-    judge = HeldOut(
-        work.source.content, open_images("scenes", split="calibration", limit=8), work.source.info.preprocess
-    )
+    judge = HeldOut(work.source.content, work.calibration.take(8), work.source.info.preprocess)
     name = judge.end_names[0]
     ends = []
     for model in (work.source.content, content):
@@ -92,14 +106,16 @@ def decibels(work: Workshop, content: bytes, batch: np.ndarray) -> float:
 
 @pytest.mark.parametrize(("name", "share"), CASES, ids=[f"{name} {share}" for name, share in CASES])
 def test_no_rival_is_nearer_to_the_float_network_at_the_same_size(name, share, tmp_path):
+    if not Path(ELSEWHERE.get(name, (__file__,))[0]).exists():
+        pytest.skip(f"needs {ELSEWHERE[name][0]}")
     source = network(name)
-    calibration = open_images("scenes", split="calibration", limit=CALIBRATION)
+    calibration, judging = pictures(name)
     work = Workshop(source=source, calibration=calibration, folder=tmp_path)
     search = Search(workshop=work, resources=(BYTES,), keep=lambda file: None)
     small, usual = sizes_of(search)
     limit = small + share * (usual - small)
     ours = search.within({BYTES: limit})
-    batch = np.concatenate([b for b, _ in open_images("scenes", limit=IMAGES).batches(source.info.preprocess)])
+    batch = np.concatenate([b for b, _ in judging.batches(source.info.preprocess)])
     rows = [{"order": "exact", "bytes": ours.uses(BYTES), "sqnr_db": decibels(work, ours.path.read_bytes(), batch)}]
     offset = search.offsets[BYTES]
     for order, layers in orders(search, np.random.default_rng(0)).items():
