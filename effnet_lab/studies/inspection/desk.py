@@ -82,7 +82,7 @@ class Desk:
                 self._thread.start()
             self._changed.notify_all()
 
-    def wait(self, timeout_s: float = 60.0) -> bool:
+    def wait(self, timeout_s: float = 600.0) -> bool:
         """Until everything asked so far is answered; False where that took longer."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting and not self._busy, timeout_s)

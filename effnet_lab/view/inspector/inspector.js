@@ -5,6 +5,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 const STRIP_PX = 44; // height of a strip
 const CURVE_PX = 150;
+const MANY = 120; // layers: beyond it a cell is narrower than its mark
 const MARKS = { // verdict -> shape over its cell; colour alone is never the message
   clipped: "▲", "wasted range": "▽", "outlier channel": "◆", dead: "✕", bimodal: "◇",
   "unlike residual": "⬓", defective: "■", coarse: "△", upstream: "·", healthy: "",
@@ -236,10 +237,10 @@ class Inspector {
   }
 
   verdictMark(file, name, i) {
-    const verdict = find(file, name)?.verdict, mark = MARKS[verdict] ?? "";
-    if (!mark) return null;
+    const verdict = find(file, name)?.verdict, mark = MARKS[verdict] ?? "", narrow = this.names.length > MANY;
+    if (!mark || (narrow && verdict === "upstream")) return null;
     const { left, width } = this.place[i];
-    return tag("span", { class: markClass(verdict), style: `left:${100 * (left + width / 2)}%` }, mark);
+    return tag("span", { class: narrow ? "mark small" : markClass(verdict), style: `left:${100 * (left + width / 2)}%` }, mark);
   }
 
   arcs(file) { // residual connections: what a layer reads that does not stand right before it
