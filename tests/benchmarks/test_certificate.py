@@ -59,6 +59,7 @@ def test_fresh_calibrations_fall_inside(name):
     sqnr, agreement = np.array(found).T
     inside = (row["sqnr_low_db"] <= sqnr) & (sqnr <= row["sqnr_high_db"])
     agreed = (row["agreement_low"] <= agreement) & (agreement <= row["agreement_high"])
-    print(f"\n{name}: {made.sentence}\n  fresh: {sqnr.min():.1f} to {sqnr.max():.1f} dB, {inside.sum()} inside; {agreed.sum()} by agreement")
+    print(f"\n{name}: {made.sentence}\n  fresh: {sqnr.min():.1f} to {sqnr.max():.1f} dB, {inside.sum()} inside;")
+    print(f"  the same first class for {agreement.min():.1%} to {agreement.max():.1%}, {agreed.sum()} inside")
     assert inside.sum() >= INSIDE
     assert agreed.sum() >= INSIDE
