@@ -447,7 +447,8 @@ def test_a_list_says_which_images_are_for_evaluation(tmp_path):
     source = f"{tmp_path / 'tree'}?evaluation={tmp_path / 'list.txt'}"
     splits = [open_images(source, split) for split in ("evaluation", "calibration", "train")]
     assert [splits[0].name_of(i) for i in range(2)] == ["a/3.jpg", "b/7.jpg"]
-    assert values(splits[0]) == [3, 7]
+    assert values(splits[0]) == values(open_images(source)) == [3, 7]  # an accuracy is not of those trained on
+    assert len(open_images(source, "all")) == len(open_images(tmp_path / "tree")) == 80
     assert sum(map(len, splits)) == 80
     assert 0 < len(splits[1]) < 12
     (tmp_path / "list.txt").write_text("a/99.jpg\n")

@@ -41,7 +41,7 @@ def open_images(source: str | Path, split: str | None = None, limit: int | None 
         a folder, a file or a pattern, "FOLDER/validation-*".
     split : str, optional
         "train", "calibration" or "evaluation"; for folders and archives also "all". By default "evaluation" for
-        embedded data and "all" for folders and archives.
+        embedded data and where a list of evaluation images is given, "all" for other folders and archives.
     limit : int, optional
         At most so many images, always the same, spread evenly over the classes.
 
@@ -64,8 +64,8 @@ def open_images(source: str | Path, split: str | None = None, limit: int | None 
         return _open_embedded(name, options, "evaluation" if split is None else split).take(limit)
     if name in CACHED:
         listed = _list_of(str(source), _path_options(str(source), options, ("evaluation",)))
-        return open_tree(_in_cache(name), split or "all", name, listed).take(limit)
-    if (images := _open_path(str(source), split or "all")) is None:
+        return open_tree(_in_cache(name), split or _unless_told(listed), name, listed).take(limit)
+    if (images := _open_path(str(source), split)) is None:
         known = suggest("image source", str(source), (*EMBEDDED, *CACHED))
         raise UserError(f"{known} Or give a folder or a .tar of images; no such path exists.")
     return images.take(limit)
@@ -99,7 +99,12 @@ def open_samples(source: Source | Samples, split: str | None = None, limit: int 
     return open_arrays(path, dict(parse_qsl(options, keep_blank_values=True))).take(limit)
 
 
-def _open_path(source: str, split: str) -> ImageSet | None:
+def _unless_told(listed: Path | None) -> str:
+    """The split where none is named: who lists evaluation images wants no accuracy on those that were trained on."""
+    return "all" if listed is None else "evaluation"
+
+
+def _open_path(source: str, split: str | None) -> ImageSet | None:
     """Whatever lies at a path, told apart by the names of the files; None if there is nothing."""
     text, options = source, ""
     if not Path(source).exists() and (match := _OPTIONS.fullmatch(source)):
@@ -110,16 +115,17 @@ def _open_path(source: str, split: str) -> ImageSet | None:
         shards = list(path.parent.glob(path.name))
     if shards := sorted(shard for shard in shards if shard.is_file() and is_shard(shard)):
         base = _base(source, _path_options(source, options, ("base",)))
-        return open_tfrecords(shards, split, path.resolve().name, base=base)
+        return open_tfrecords(shards, split or "all", path.resolve().name, base=base)
     if path.is_dir() and ("labels=" in options or is_validation_folder(path)):
         chosen = _path_options(source, options, ("labels", "base"))
         labels = Path(chosen["labels"]) if "labels" in chosen else None
         if labels is not None and not labels.exists() and (path / labels).exists():
             labels = path / labels
-        return open_validation_folder(path, split, labels=labels, base=_base(source, chosen))
+        return open_validation_folder(path, split or "all", labels=labels, base=_base(source, chosen))
     if not path.exists():
         return None
-    return open_tree(path, split, evaluation=_list_of(source, _path_options(source, options, ("evaluation",))))
+    listed = _list_of(source, _path_options(source, options, ("evaluation",)))
+    return open_tree(path, split or _unless_told(listed), evaluation=listed)
 
 
 def _list_of(source: str, chosen: dict[str, str]) -> Path | None:
