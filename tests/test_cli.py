@@ -232,6 +232,7 @@ def test_help_teaches(call, name):
     assert "Usage" in out
     text = " ".join(re.sub("[│╭╮╰╯─]", " ", out).split())
     assert " ".join(command.help.split("\n\n")[0].split()) in text
+    assert "\n" not in command.help.replace("\n\n", "")  # each paragraph is broken by the terminal, at its own width
     for option in command.params:
         assert option.help, option.name
         if option.param_type_name == "option":
