@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ DRAWS = 30  # calibrations that are drawn anew
 SHOWN = 24  # images that each of their files is run on
 FEWEST = 4  # images of a calibration that can be drawn anew
 HELPS_DB = 0.5  # of median SQNR: what twice as many images must bring to be advised
+_TINY = 1e-9  # of rounding, where whole images are counted
 Array = NDArray[np.float64]
 
 
@@ -70,7 +72,8 @@ def certify(
     The float network is not run again but for the images that are shown: ranges follow from the statistics. Images are drawn
     with replacement, and half as many without: a set drawn with replacement repeats images, and so is as narrow as one of
     about 63 % of the size, while a fresh set would also hold values that none of these images has. The interval therefore
-    spans both kinds of draws on both sides of the file itself, by Student's t.
+    spans both kinds of draws on both sides of the file itself, by Student's t; that of the agreement also reaches to what
+    noise at the low end would change.
 
     Parameters
     ----------
@@ -101,21 +104,24 @@ def certify(
         content = requantize(float_content, recipe, statistics.ranges(method, chosen))
         sqnr, agreement = _compared(exact, _ends(content, shown))
         found.append({"n_calibration": len(chosen), "sqnr_outputs_db": sqnr, "agreement": agreement})
-    return _certificate(pd.DataFrame(found), statistics, len(shown))
+    return _certificate(pd.DataFrame(found), statistics, [logits for logits, _ in exact])
 
 
-def _certificate(draws: pd.DataFrame, statistics: Statistics, n_shown: int) -> Certificate:
+def _certificate(draws: pd.DataFrame, statistics: Statistics, exact: Sequence[Array]) -> Certificate:
     n, itself = statistics.n_images, draws.iloc[0]
     drawn, halves = draws[1:][draws["n_calibration"][1:] == n], draws[1:][draws["n_calibration"][1:] < n]
     gain = float(drawn["sqnr_outputs_db"].median() - halves["sqnr_outputs_db"].median())
     low, high = _interval(draws["sqnr_outputs_db"].to_numpy(float), float(itself["sqnr_outputs_db"]))
     least, most = _interval(draws["agreement"].to_numpy(float), float(itself["agreement"]))
-    slack = 1.0 / n_shown  # one image more or less
+    n_shown = len(exact)
+    fewest = n_shown * min(least, 1 - _most_changed(exact, low) / n_shown) - 1  # one image more or less
+    most_equal = n_shown * most + 1
     row = {
         "data": statistics.data, "n_calibration": n, "n_draws": len(draws) - 1, "n_images": n_shown,
         "sqnr_outputs_db": float(itself["sqnr_outputs_db"]), "sqnr_low_db": low, "sqnr_high_db": high,
-        "agreement": float(itself["agreement"]), "agreement_low": max(least - slack, 0.0),
-        "agreement_high": min(most + slack, 1.0), "gain_db": gain, "n_advised": 2 * n if gain > HELPS_DB else 0,
+        "agreement": float(itself["agreement"]), "agreement_low": max(math.floor(fewest + _TINY) / n_shown, 0.0),
+        "agreement_high": min(math.ceil(most_equal - _TINY) / n_shown, 1.0), "gain_db": gain,
+        "n_advised": 2 * n if gain > HELPS_DB else 0,
     }  # fmt: skip
     return Certificate(table=frames.build(frames.CERTIFICATE, [row]), draws=draws)
 
@@ -127,6 +133,21 @@ def _interval(values: Array, itself: float) -> tuple[float, float]:
     spread = float(np.sqrt(np.mean(np.square(values - itself)) + np.var(values)))
     reach = float(t.ppf((1 + LEVEL) / 2, len(values) - 1)) * spread
     return min(itself - reach, float(values.min())), max(itself + reach, float(values.max()))
+
+
+def _most_changed(exact: Sequence[Array], sqnr_db: float) -> float:
+    """How many first classes noise of this size changes at most (97.5 %): those whose lead over the next one is small.
+
+    Few files are drawn, and a change is rare, so counting those that changed would miss what a fresh file can do.
+    """
+    from scipy.stats import norm, poisson
+
+    if len(exact[0]) < 2:
+        return 0.0
+    noise = np.sqrt(np.mean([logits @ logits / len(logits) for logits in exact]) / 10 ** (sqnr_db / 10))
+    leads = np.array([np.diff(np.sort(logits)[-2:])[0] for logits in exact])
+    expected = float(norm.sf(leads / max(np.sqrt(2) * noise, np.finfo(float).tiny)).sum())
+    return float(poisson.ppf((1 + LEVEL) / 2, expected))
 
 
 def _ends(content: bytes, shown: Sequence[Sample]) -> list[tuple[Array, int]]:
