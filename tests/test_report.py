@@ -166,11 +166,13 @@ def test_a_browser_draws_the_report_without_a_network(results, width):
     said, asked = [], []
     with lab_driver.open_browser() as browser:
         page = browser.new_context(viewport={"width": width, "height": 800}, offline=True).new_page()
+        page.set_default_timeout(lab_driver.PATIENCE_MS)
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(report.as_uri())
         page.wait_for_function("document.querySelectorAll('.plot svg.main-svg').length >= 2")
+        page.wait_for_function("document.querySelectorAll('.plot svg.main-svg .scatterlayer .point').length >= 10")
         points = page.locator(".plot svg.main-svg .scatterlayer .point").count()
         page.locator(".plot .nsewdrag").first.hover()
         scrolls = page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
