@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import io
 import json
+import sys
 import tarfile
 import tracemalloc
+import types
 
 import numpy as np
 import pytest
@@ -491,3 +494,53 @@ def test_what_is_wrong_with_a_data_set_is_found(tmp_path):
     with pytest.raises(UserError, match=r"many/2.png cannot be decoded"):
         train("micro0", tmp_path / "set")
     assert check_data(open_images("digits", limit=30)).sentence.startswith("30 images: all can be read")
+
+
+# --- TensorFlow Datasets
+
+
+class Prepared:
+    """A data set as that library's builders give it: 30 pictures to train on, 6 to test on."""
+
+    def __init__(self, name, file_format):
+        if name != "tiny":
+            raise ValueError(f"Dataset {name} not found.\nAvailable: many")
+        assert file_format == "array_record"  # the only form that can be read by number
+        label = types.SimpleNamespace(names=["cat", "dog", "owl"])
+        self.info = types.SimpleNamespace(
+            features={"image": object(), "label": label}, splits={"train": 30, "test": 6}, full_name="tiny/1.0.0"
+        )
+
+    def download_and_prepare(self):
+        pass
+
+    def as_data_source(self, split, decoders=None):
+        every = {"train[:10%]": range(3), "train[10%:]": range(3, 30), "test": range(30, 36), "train+test": range(36)}
+        shape = (5, 4, 1)
+        return [{"image": None if decoders else np.full(shape, i, np.uint8), "label": i % 3} for i in every[split]]
+
+
+def test_names_of_tensorflow_datasets(monkeypatch):
+    library = types.ModuleType("tensorflow_datasets")
+    library.__spec__ = importlib.machinery.ModuleSpec("tensorflow_datasets", None)
+    library.builder = Prepared
+    library.decode = types.SimpleNamespace(SkipDecoding=object)
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", library)
+    seen = {}
+    for split in ("train", "calibration", "evaluation", "all"):
+        images = open_images("tfds:tiny", split)
+        assert images.classes == ("cat", "dog", "owl")
+        seen[split] = [int(images.read(i)[0, 0, 0]) for i in range(len(images))]
+        assert images.labels.tolist() == [i % 3 for i in seen[split]]
+        assert images.read(0).shape == (5, 4, 3)
+    assert sorted(seen["train"] + seen["calibration"] + seen["evaluation"]) == seen["all"]
+    with pytest.raises(UserError, match="cannot open 'tiny2': Dataset tiny2 not found"):
+        open_images("tfds:tiny2")
+    with pytest.raises(UserError, match="must not be evaluation images"):
+        open_images("tfds:tiny").require_calibration()
+
+
+def test_tensorflow_datasets_may_be_missing(monkeypatch):
+    monkeypatch.setattr("effnet_lab.images.tfds.find_spec", lambda _name: None)
+    with pytest.raises(UserError, match="pip install tensorflow-datasets"):
+        open_images("tfds:beans")

@@ -25,14 +25,19 @@ def _option(help: str, *names: str, panel: str = _RECIPE) -> Any:
 def train(
     out: Annotated[Path, typer.Option(help="The .safetensors file to write; its card goes beside it.")],
     variant: Annotated[
-        str | None, typer.Option(help="Name of a network, see `effnet-lab variants`; read off the weights with --from.")
+        str | None,
+        typer.Option(
+            help="Name of a network, see `effnet-lab variants` and `search --lean`; read off the weights with --from."
+        ),
     ] = None,
     width: Annotated[
         float | None, typer.Option(help="With --depth and --size: a network that `effnet-lab search` prints.")
     ] = None,
     depth: Annotated[float | None, typer.Option(help="Multiplier of the repeats of lite0.")] = None,
     scale_ends: Annotated[bool, typer.Option(help="As for `search`: stem, head and end stages scale, too.")] = True,
-    data: Annotated[str, typer.Option(help="Images: scenes, digits, a folder per class, a .tar of one.")] = "scenes",
+    data: Annotated[
+        str, typer.Option(help="Images: scenes, digits, a folder per class, a .tar of one, TFRecords, tfds:NAME.")
+    ] = "scenes",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run of this --out.")] = False,
     check: Annotated[bool, typer.Option(help="Look at all files first, as `effnet-lab data` does.")] = True,
     recipe: Annotated[

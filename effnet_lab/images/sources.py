@@ -15,6 +15,7 @@ from effnet_lab.images.inputs import SUFFIXES as ARRAYS
 from effnet_lab.images.inputs import ArraySet, open_arrays
 from effnet_lab.images.samples import Samples
 from effnet_lab.images.scenes import open_scenes
+from effnet_lab.images.tfds import PREFIX, open_tfds
 from effnet_lab.images.tfrecords import is_shard, open_tfrecords
 from effnet_lab.names import UserError, suggest
 from effnet_lab.paths import cache_dir
@@ -38,10 +39,11 @@ def open_images(source: str | Path, split: str | None = None, limit: int | None 
         directory (``$EFFNET_LAB_CACHE`` or ``~/.cache/effnet-lab``); a folder with one folder per class; a .tar of one,
         either with a list of its evaluation images, "FOLDER?evaluation=FILE"; food-101 as it is unpacked;
         the ImageNet validation folder, "FOLDER" or "FOLDER?labels=FILE&base=0"; TFRecord files in the ImageNet layout, as
-        a folder, a file or a pattern, "FOLDER/validation-*".
+        a folder, a file or a pattern, "FOLDER/validation-*"; "tfds:NAME" where TensorFlow Datasets is installed.
     split : str, optional
         "train", "calibration" or "evaluation"; for folders and archives also "all". By default "evaluation" for
-        embedded data and where a list of evaluation images is given, "all" for other folders and archives.
+        embedded data, TensorFlow Datasets and where a list of evaluation images is given, "all" for other folders and
+        archives.
     limit : int, optional
         At most so many images, always the same, spread evenly over the classes.
 
@@ -65,6 +67,8 @@ def open_images(source: str | Path, split: str | None = None, limit: int | None 
     if name in CACHED:
         listed = _list_of(str(source), _path_options(str(source), options, ("evaluation",)))
         return open_tree(_in_cache(name), split or _unless_told(listed), name, listed).take(limit)
+    if name.startswith(PREFIX):
+        return open_tfds(str(source), split or "evaluation").take(limit)
     if (images := _open_path(str(source), split)) is None:
         known = suggest("image source", str(source), (*EMBEDDED, *CACHED))
         raise UserError(f"{known} Or give a folder or a .tar of images; no such path exists.")
