@@ -179,6 +179,7 @@ class Inspector {
   verdicts() { // what the marks over the cells mean
     const met = new Set(this.data.files.flatMap((file) => file.layers.map((layer) => layer.verdict)));
     const shown = Object.keys(MARKS).filter((verdict) => MARKS[verdict] && met.has(verdict));
+    if (shown.length && this.names.length > MANY) return tag("span", { class: "verdicts" }, tag("span", {}, tag("b", { class: "mark small fault" }), " a fault of its own"));
     return shown.length ? tag("span", { class: "verdicts" }, ...shown.map((verdict) => tag("span", {}, tag("b", { class: markClass(verdict) }, MARKS[verdict]), ` ${verdict}`))) : null;
   }
 
@@ -240,7 +241,7 @@ class Inspector {
     const verdict = find(file, name)?.verdict, mark = MARKS[verdict] ?? "", narrow = this.names.length > MANY;
     if (!mark || (narrow && verdict === "upstream")) return null;
     const { left, width } = this.place[i];
-    return tag("span", { class: narrow ? "mark small" : markClass(verdict), style: `left:${100 * (left + width / 2)}%` }, mark);
+    return tag("span", { class: narrow ? "mark small fault" : markClass(verdict), style: `left:${100 * (left + width / 2)}%` }, mark);
   }
 
   arcs(file) { // residual connections: what a layer reads that does not stand right before it
