@@ -19,7 +19,7 @@ from effnet_lab.training.optimizers import make_optimizer
 from effnet_lab.training.pipeline import Order, training_data, validation_data
 from effnet_lab.training.rates import rates_of
 from effnet_lab.training.settings import Progress, Settings
-from effnet_lab.training.strategies import shown_to_replicas
+from effnet_lab.training.strategies import require_equal_parts, shown_to_replicas
 from effnet_lab.training.teacher import Teacher
 
 
@@ -85,26 +85,30 @@ def run_epochs(
     if validation.classes != images.classes:
         raise ValueError(f"Training images have classes {images.classes}, validation images {validation.classes}.")
     watch = watch or Listeners()
-    data, order = training_data(images, preprocess, settings, teacher)
+    replicas = keras.distribute_strategy.num_replicas_in_sync
+    require_equal_parts(settings.batch, replicas)
+    data, order = training_data(images, preprocess, settings, teacher, replicas)
     with keras.distribute_strategy.scope(), _held(keras, settings):
-        per_epoch = settings.steps_per_epoch(images)
-        optimizer = make_optimizer(settings, settings.epochs * per_epoch, per_epoch, rates_of(keras, settings))
+        steps = settings.epochs * len(order)
+        optimizer = make_optimizer(settings, steps, len(order), rates_of(keras, settings))
         keras.compile(
             optimizer,
             make_loss(settings, len(images.classes), teacher is not None),
             metrics=[make_metric(len(images.classes), teacher is not None)],
             jit_compile=settings.xla,
         )
+        keras.optimizer.build(keras.trainable_variables)  # in `fit`, those of the later replicas begin at zero
         average = MovingAverage(keras, settings.average) if settings.average else None
         recorder = _Recorder(name, settings, watch, average, list(done.rows) if done else [])
         if done:
             _restore(keras, average, done)
         if not recorder.stops:
+            order.begin(len(recorder.rows))
             keras.fit(
                 shown_to_replicas(data),
                 validation_data=shown_to_replicas(validation_data(validation, preprocess, taught=teacher is not None)),
                 initial_epoch=len(recorder.rows), epochs=settings.epochs, verbose=0,
-                callbacks=[_Begin(order), *([average] if average else []), *watch.callbacks, *_board(watch), recorder],
+                callbacks=[_Next(order), *([average] if average else []), *watch.callbacks, *_board(watch), recorder],
             )  # fmt: skip
         if average:
             average.swap_in()
@@ -113,7 +117,6 @@ def run_epochs(
 
 def _restore(keras: tf_keras.Model, average: MovingAverage | None, done: Progressed) -> None:
     """Optimizer and average as they were; the network has its weights already."""
-    keras.optimizer.build(keras.trainable_variables)
     if len(keras.optimizer.variables) != len(done.optimizer):
         raise UserError("The interrupted run had another optimizer. Leave out --resume to start anew.")
     for variable, value in zip(keras.optimizer.variables, done.optimizer, strict=True):
@@ -144,16 +147,16 @@ def _held(keras: tf_keras.Model, settings: Settings) -> Iterator[None]:
             layer.trainable = True
 
 
-class _Begin(tf_keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
-    """Tells the order of the images which epoch it is."""
+class _Next(tf_keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
+    """Tells the order of the images which epoch comes, as soon as one has ended: several replicas read ahead of its begin."""
 
     def __init__(self, order: Order) -> None:
         super().__init__()
         self.order = order
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Keras calls it."""
-        self.order.begin(epoch)
+        self.order.begin(epoch + 1)
 
 
 class _Recorder(tf_keras.callbacks.Callback):  # type: ignore[misc]

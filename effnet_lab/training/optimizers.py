@@ -108,12 +108,12 @@ def _original_rmsprop() -> Any:
             super().__init__(schedule, rho=0.9, momentum=0.9, epsilon=1e-3)
             self.l2, self.decay_norms, self.rates = weight_decay, decay_norms, rates
 
-        def build(self, var_list: list[tf.Variable]) -> None:
-            fresh = not getattr(self, "_built", False)
-            super().build(var_list)
-            if fresh:
-                for velocity in self._velocities:
-                    velocity.assign(tf.ones_like(velocity))
+        def add_variable_from_reference(
+            self, model_variable: tf.Variable, variable_name: str, shape: Any = None, initial_value: Any = None
+        ) -> tf.Variable:
+            if variable_name == "velocity":  # the mean of squares
+                initial_value = tf.ones(model_variable.shape)
+            return super().add_variable_from_reference(model_variable, variable_name, shape, initial_value)
 
         def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
             norm = any(f"/{name}" in variable.name for name in ("gamma", "beta"))

@@ -61,13 +61,16 @@ class Shelf:
 
 
 class Order:
-    """Which pictures make up each batch of an epoch; shuffled anew in every epoch."""
+    """Which pictures make up each batch of an epoch; shuffled anew in every epoch.
 
-    def __init__(self, n: int, batch: int, seed: int | None) -> None:
+    Several replicas take equal parts of every batch: of the last one, up to `replicas` - 1 pictures wait for another epoch.
+    """
+
+    def __init__(self, n: int, batch: int, seed: int | None, replicas: int = 1) -> None:
         order = tf.data.Dataset.range(n)
         self._shuffled = order if seed is None else order.shuffle(n, seed=seed)
         iter(self._shuffled)  # Keras drops the first order, and so the weights that come with the package were trained
-        self._n, self._batch, self._drawn = n, batch, 0
+        self._n, self._shown, self._batch, self._drawn = n, n - n % replicas, batch, 0
         self._indices = np.arange(n)
         self.epoch = 0
 
@@ -83,18 +86,19 @@ class Order:
 
     def batches(self) -> Iterator[tuple[int, NDArray[Any]]]:
         """Number of the epoch, and the pictures of each batch."""
-        for start in range(0, self._n, self._batch):
-            yield self.epoch, self._indices[start : start + self._batch]
+        epoch, shown = self.epoch, self._indices[: self._shown]
+        for start in range(0, self._shown, self._batch):
+            yield epoch, shown[start : start + self._batch]
 
     def __len__(self) -> int:
-        return -(-self._n // self._batch)
+        return -(-self._shown // self._batch)
 
 
 def training_data(
-    images: ImageSet, preprocess: Preprocess, settings: Settings, teacher: Teacher | None = None
+    images: ImageSet, preprocess: Preprocess, settings: Settings, teacher: Teacher | None = None, replicas: int = 1
 ) -> tuple[tf.data.Dataset, Order]:
     """Batches of an epoch, normalised float32 and targets, and the order, which has to be told which epoch it is."""
-    order = Order(len(images), settings.batch, settings.seed)
+    order = Order(len(images), settings.batch, settings.seed, replicas)
     augment = strengths(settings.augment)
     work = preprocess if teacher is None else teacher.larger_of(preprocess)
     shelf = Shelf(images, stored(work, settings.augment))

@@ -44,6 +44,12 @@ def is_chief() -> bool:
     return task.get("type") in (None, "chief") or (task.get("type"), task.get("index")) == ("worker", 0)
 
 
+def require_equal_parts(batch: int, replicas: int) -> None:
+    """Refuse a batch that cannot be shared out evenly: the mean over replicas would not be the mean over its pictures."""
+    if batch % replicas:
+        raise UserError(f"--batch must be a multiple of the {replicas} replicas, which share it out. Got {batch}.")
+
+
 def shown_to_replicas(data: tf.data.Dataset) -> tf.data.Dataset:
     """A data set of which each worker takes its part of every batch."""
     options = tf.data.Options()
