@@ -63,8 +63,10 @@ def _harmless(twins: Twins, images: ImageSet | ArraySet, cases: Mapping[str, Lay
     alone = {pair.layer: pair for pair in twins.alone}
     at_fault = sorted((case.own_db, name) for name, case in cases.items() if case.sick and name in alone)
     names = [name for own_db, name in at_fault[:WEAKEST] if own_db < BAD_DB]
+    if not names:
+        return []
     losses = losses_of(twins, [alone[name] for name in names], islice(twins.samples(images), FEW_IMAGES))
-    free = [name for name, loss in zip(names, losses, strict=True) if not loss.sqnr_db < NOTHING_DB]
+    free = [name for name, loss in zip(names, losses, strict=True) if loss.sqnr_db >= NOTHING_DB]
     if not free:
         return []
     return [
