@@ -88,7 +88,7 @@ def test_mistakes():
 
 
 def test_every_micro_variant_has_recipe_weights_and_card():
-    assert MICRO.keys() | STYLES.keys() == RECIPES.keys() == embedded_models().keys()
+    assert MICRO.keys() | STYLES.keys() == RECIPES.keys() < embedded_models().keys()
 
 
 @pytest.mark.parametrize("name", MICRO | STYLES)
