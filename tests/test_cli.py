@@ -330,7 +330,7 @@ def test_ctrl_c_ends_with_one_line(call, monkeypatch):
     def stopped(**_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(scaling, "variants", stopped)
+    monkeypatch.setattr(scaling, "variant_rows", stopped)
     assert call("variants") == (130, "", "effnet-lab: stopped.\n")
 
 

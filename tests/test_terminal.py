@@ -143,9 +143,8 @@ def test_a_bar_that_is_left_early_is_closed():
 
 MUCH = """
 import sys; sys.argv = ["effnet-lab", "variants", "--json"]
-import pandas as pd
 from effnet_lab import scaling
-scaling.variants = lambda classes: pd.DataFrame({"params": range(50_000)})
+scaling.variant_rows = lambda classes: [{"params": n} for n in range(50_000)]
 from effnet_lab.cli import main; main()
 """
 
@@ -272,7 +271,7 @@ def test_an_error_of_the_system_is_one_line_at_any_command(monkeypatch, capsys):
     def refused(**_):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "some/place")
 
-    monkeypatch.setattr(scaling, "variants", refused)
+    monkeypatch.setattr(scaling, "variant_rows", refused)
     monkeypatch.setattr(sys, "argv", ["effnet-lab", "variants"])
     with pytest.raises(SystemExit) as stop:
         cli.main()
