@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping
 
 import typer
@@ -11,6 +10,7 @@ from mkdocs.structure.files import File, Files
 
 import effnet_lab
 from effnet_lab import cli, frames
+from effnet_lab.cli.output import unwrapped
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -24,9 +24,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def commands() -> str:
     """Every command with its arguments and options, as `--help` says it."""
     app = typer.main.get_command(cli.app)
-    parts = ["# Commands", _unwrapped(app.help or "")]
+    parts = ["# Commands", unwrapped(app.help or "")]
     for name, command in _flat(app.commands):
-        parts += [f"## {name}", *map(_paragraph, _unwrapped(command.help or "").split("\n\n")), _options(command)]
+        parts += [f"## {name}", *map(_paragraph, (command.help or "").split("\n\n")), _options(command)]
     return "\n\n".join(parts)
 
 
@@ -37,10 +37,6 @@ def _flat(known: Mapping[str, object], before: str = "") -> Iterator[tuple[str, 
             yield from _flat(inner, f"{before}{name} ")
         else:
             yield f"{before}{name}", command
-
-
-def _unwrapped(text: str) -> str:
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in inspect.cleandoc(text).split("\n\n"))
 
 
 def _paragraph(text: str) -> str:
@@ -55,7 +51,7 @@ def _options(command: object) -> str:
         words = "`, `".join([*parameter.opts, *parameter.secondary_opts])
         name = f"`{words}`" if words.startswith("-") else f"`{words.upper()}`"
         default = "needed" if parameter.required else _default(parameter.default)
-        rows.append(f"| {name} | {_safe(_unwrapped(getattr(parameter, 'help', None) or ''))} | {default} |")
+        rows.append(f"| {name} | {_safe(unwrapped(getattr(parameter, 'help', None) or ''))} | {default} |")
     return "\n".join(rows)
 
 

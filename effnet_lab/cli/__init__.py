@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 from typing import Annotated
@@ -47,12 +46,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-
-def _unwrapped(text: str) -> str:
-    """The help of a command with a line for each paragraph, which the terminal breaks at its own width."""
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in inspect.cleandoc(text).split("\n\n"))
-
-
 for room in (
     networks,
     training,
@@ -75,14 +68,13 @@ for room in (
     serving,
 ):
     for command in room.COMMANDS:
-        name = command.__name__.rstrip("_").replace("_", "-")
-        app.command(name, help=_unwrapped(command.__doc__ or ""))(as_command(command))
+        app.command(command.__name__.rstrip("_").replace("_", "-"))(as_command(command))
 
 study = typer.Typer(
     help="Experiments of many runs, which take hours and may be stopped at any moment.", no_args_is_help=True
 )
 for command in studying.STUDIES:
-    study.command(command.__name__, help=_unwrapped(command.__doc__ or ""))(as_command(command))
+    study.command(command.__name__)(as_command(command))
 app.add_typer(study, name="study")
 
 

@@ -48,9 +48,15 @@ def as_command(command: Callable[..., Any]) -> Callable[..., Any]:
 
     if shows:
         parameters.append(inspect.Parameter("wide", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Wide))
+    run.__doc__ = unwrapped(command.__doc__ or "")
     run.__dict__["__signature__"] = inspect.Signature(parameters)
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
+
+
+def unwrapped(text: str) -> str:
+    """A help text with a line for each paragraph, which terminal and page break at their own width."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in inspect.cleandoc(text).split("\n\n"))
 
 
 def show(table: pd.DataFrame, as_json: bool, columns: Iterable[str] | None = None) -> None:

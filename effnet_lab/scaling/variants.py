@@ -54,9 +54,8 @@ STYLES = {
 }
 
 
-_BY_NUMBERS = re.compile(
-    r"(.+)_w(\d+(?:\.\d+)?)_d(\d+(?:\.\d+)?)_(\d{1,6})px(_fixed_ends)?"
-)  # as the next function names
+# As `spec_by_numbers` names.
+_BY_NUMBERS = re.compile(r"(.+)_w(\d+(?:\.\d+)?)_d(\d+(?:\.\d+)?)_(\d{1,6})px(_fixed_ends)?")
 
 
 def spec_by_numbers(
