@@ -72,5 +72,5 @@ def test_an_export_says_it(files, tmp_path):
     (table,) = done.certificates
     assert table["n_calibration"].tolist() == [8]
     assert any("With 8 other images of this kind" in note for note in done.notes)
-    with pytest.raises(UserError, match="A certificate is of static files"):
+    with pytest.raises(UserError, match="--certificate needs a static format"):
         export(files[FLOAT], tmp_path / "b.tflite", format="weight-int8", certificate=True)

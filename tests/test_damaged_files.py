@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from effnet_lab import cli
 from effnet_lab.analysis.lint import lint
-from effnet_lab.litert import Runner, read_graph, read_info, trial
+from effnet_lab.litert import Runner, read_graph, read_info, trial, trial_process
 from effnet_lab.litert.flatbuffer import FileContent, pack, parse, read_bytes
 from effnet_lab.names import UserError
 
@@ -125,10 +125,14 @@ def test_the_operator_is_found_among_others(tmp_path):
 
 def test_one_child_serves_a_command_and_what_it_survived_is_not_tried_again(tmp_path, monkeypatch):
     started, begun = [], []
-    start, begin = subprocess.Popen, trial._Child.begin
-    monkeypatch.setattr(trial.subprocess, "Popen", lambda *words, **how: started.append(words) or start(*words, **how))
-    monkeypatch.setattr(trial._Child, "begin", lambda self, asked: begun.append(asked) or begin(self, asked))
-    trial._close()
+    start, begin = subprocess.Popen, trial_process.TrialProcess.begin
+    monkeypatch.setattr(
+        trial_process.subprocess, "Popen", lambda *words, **how: started.append(words) or start(*words, **how)
+    )
+    monkeypatch.setattr(
+        trial_process.TrialProcess, "begin", lambda self, *asked: begun.append(asked) or begin(self, *asked)
+    )
+    trial_process.close()
     paths = [saved(tmp_path / f"{i}.tflite", layer("conv", 0.1, 0.01 * (i + 1), 0.1)) for i in range(3)]
     for path in (*paths, *paths):
         Runner(path)
@@ -137,7 +141,7 @@ def test_one_child_serves_a_command_and_what_it_survived_is_not_tried_again(tmp_
 
 
 def test_content_that_was_made_here_is_not_tried(monkeypatch):
-    monkeypatch.setattr(trial, "_child", lambda: pytest.fail("a child was asked"))
+    monkeypatch.setattr(trial, "trial_process", lambda: pytest.fail("a child was asked"))
     Runner(layer("conv", 0.1, 0.01, 0.1))
 
 
@@ -145,16 +149,16 @@ def test_an_interpreter_that_hangs_is_ended(tmp_path, monkeypatch):
     child = saved(
         tmp_path / "child.py", b"import sys, time\nsys.stdin.readline()\nprint('run', flush=True)\ntime.sleep(600)\n"
     )
-    monkeypatch.setattr(trial, "_CHILD", child)
+    monkeypatch.setattr(trial_process, "SCRIPT", child)
     monkeypatch.setattr(trial, "START_S", 5.0)
-    trial._close()
+    trial_process.close()
     content = read_bytes(saved(tmp_path / "slow.tflite", layer("conv", 0.1, 0.0321, 0.1)))
     assert isinstance(content, FileContent)
     start = time.monotonic()
     with pytest.raises(UserError, match="hangs when it is run"):
         trial.require_survival(content, kernels="AUTO", keep_all=False, madds=0)
     assert time.monotonic() - start < 300
-    trial._close()
+    trial_process.close()
 
 
 @pytest.mark.real

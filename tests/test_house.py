@@ -225,7 +225,8 @@ def loaded_by(statement: str) -> set[str]:
         ("import effnet_lab.scaling, effnet_lab.images", {"tensorflow", "plotly", "ai_edge_litert", "sklearn"}),
         ("from effnet_lab.evaluate import classify", {"tensorflow", "pandas", "ai_edge_litert"}),
         ("import effnet_lab.view", {"tensorflow", "papermill", "ai_edge_litert"}),
-        ("import effnet_lab.litert", {"tensorflow", "tf_keras"}),
+        ("import effnet_lab.litert", {"tensorflow", "tf_keras", "ai_edge_litert", "numpy"}),
+        ("from effnet_lab.analysis.lint import lint", {"ai_edge_litert", "numpy", "pandas"}),
         ("import effnet_lab.regress", {"tensorflow", "papermill", "plotly", "distributed", "yaml"}),
     ],
 )

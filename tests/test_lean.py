@@ -136,7 +136,7 @@ def test_a_run_starts_from_what_it_inherits_and_learns_from_a_teacher(tmp_path):
     )  # fmt: skip
     assert done.card["recipe"]["inherit"] == done.card["recipe"]["teacher"] == "micro1"
     assert "--inherit micro1 --teacher micro1" in done.card["command"]
-    with pytest.raises(UserError, match="--inherit replaces random weights"):
+    with pytest.raises(UserError, match="--inherit and --from exclude each other"):
         train("micro0", data, out, start="micro1", inherit="micro2")
 
 

@@ -35,7 +35,7 @@ def test_what_a_cluster_needs_is_said(monkeypatch):
     )
     assert not is_chief()
     monkeypatch.setenv("TF_CONFIG", "{")
-    with pytest.raises(UserError, match="TF_CONFIG is no JSON"):
+    with pytest.raises(UserError, match="TF_CONFIG is not JSON"):
         is_chief()
     with pytest.raises(UserError, match="Did you mean 'mirrored'"):
         train("micro0", strategy="miror")

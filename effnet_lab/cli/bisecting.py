@@ -14,11 +14,14 @@ from effnet_lab.cli.saying import say
 def bisect(
     good: Annotated[str, typer.Option(help="Commit or version with which the check passes.")],
     bad: Annotated[str, typer.Option(help="Commit or version with which it fails.")],
-    check: Annotated[str, typer.Option(help="Command; exit code 0 is good, 125 cannot tell, any other is bad.")],
-    package: Annotated[str, typer.Option(help="Look through the versions of this package instead of commits.")] = "",
+    check: Annotated[
+        str, typer.Option(help="Command whose exit code says: 0 good, 125 skip this candidate, any other bad.")
+    ],
+    package: Annotated[str, typer.Option(help="Search versions of this package instead of commits.")] = "",
     repo: Annotated[Path, typer.Option(help="Git repository; the checks run in a clone of it.")] = Path(),
     version: Annotated[
-        list[str] | None, typer.Option(help="A version to look through; all that the index offers by default.")
+        list[str] | None,
+        typer.Option(help="A version to try, may be given several times; by default all that the index offers."),
     ] = None,
     find_links: Annotated[str, typer.Option(metavar="DIR", help="Install from these wheels, not from the index.")] = "",
     json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per candidate that was tried.")] = False,

@@ -16,8 +16,8 @@ Model = Annotated[str, typer.Argument(help="A .tflite file; of any other network
 
 def footprint(
     model: Model,
-    ops: Annotated[bool, typer.Option("--ops", help="Also what is alive in each op.")] = False,
-    tensors: Annotated[bool, typer.Option("--tensors", help="Also the place of each tensor in the arena.")] = False,
+    ops: Annotated[bool, typer.Option("--ops", help="Also list the memory in use during each op.")] = False,
+    tensors: Annotated[bool, typer.Option("--tensors", help="Also list where each tensor lies in the arena.")] = False,
     json: Json = False,
 ) -> None:
     """Flash and RAM on a microcontroller, RAM by the allocator of TensorFlow Lite Micro.
@@ -44,13 +44,13 @@ def ethosu(
         str, typer.Option(help="ethos-u55-32, -64, -128, -256, ethos-u65-256 (i.MX 93) or -512.")
     ] = "ethos-u65-256",
     system_config: Annotated[
-        str | None, typer.Option(help="Clock and bandwidths: one of the configurations that Vela ships.")
+        str | None, typer.Option(help="Clock and bandwidths: one of Vela's system configurations.")
     ] = None,
     memory_mode: Annotated[
         str | None, typer.Option(help="Where weights and activations are stored: one of Vela's memory modes.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File for the compiled network.")] = None,
-    layers: Annotated[bool, typer.Option("--layers", help="Also a row for each op.")] = False,
+    layers: Annotated[bool, typer.Option("--layers", help="Also print a row for each op.")] = False,
     json: Json = False,
 ) -> None:
     """Compile for an Arm Ethos-U with Vela: what runs on the NPU, its estimated time, memory and traffic.

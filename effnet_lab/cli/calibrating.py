@@ -34,10 +34,14 @@ def calibrate(
         str | None,
         typer.Option(help="Split of these images: calibration (the default), train or all; never evaluation."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Images at most, spread evenly over the classes.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Use at most this many images, spread evenly over the classes.")
+    ] = None,
     merge: Annotated[
         Path | None,
-        typer.Option(help="Add to statistics of the same network on other images; those images come first."),
+        typer.Option(
+            help="Add to these statistics of the same network on other images, which count as the earlier ones."
+        ),
     ] = None,
     against: Annotated[Path | None, typer.Option(help="Statistics to compare with, layer by layer.")] = None,
     method: Annotated[str, typer.Option(help="For --against: minmax, moving_average, percentile, mse.")] = "minmax",
@@ -47,9 +51,9 @@ def calibrate(
     *,
     stated: StatedInput,
 ) -> None:
-    """Run a float network once per image and keep what every activation did: statistics that can be merged and compared.
+    """Run a float network on images and record the range of every activation, as statistics that can be merged and compared.
 
-    `export --statistics` takes the file, so that another scheme, method or recipe needs no image again.
+    `export --statistics` takes the file, so that another scheme, method or recipe does not have to run the images again.
 
     Example: effnet-lab calibrate --weights micro2 --data scenes --limit 200 --out micro2.npz
     """

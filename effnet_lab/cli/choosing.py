@@ -24,16 +24,20 @@ def mixed_precision(
     out: Annotated[Path, typer.Option(help="The .tflite file; the search is kept beside it, in a folder of its name.")],
     calibration: Annotated[str, typer.Option(help=f"Never evaluation images. {DATA}")] = "scenes",
     max_drop: Annotated[
-        float | None, typer.Option(help="Loss of top-1 against the float network in points, at most.")
+        float | None, typer.Option(help="Largest loss of top-1 against the float network, in points.")
     ] = None,
-    max_bytes: Annotated[int | None, typer.Option(help="Size of the file in bytes, at most.")] = None,
-    max_ms: Annotated[float | None, typer.Option(help="CPU time of an inference here, one thread.")] = None,
-    max_arena: Annotated[int | None, typer.Option(help="Bytes of the arena of TensorFlow Lite Micro.")] = None,
-    minimise: Annotated[str, typer.Option(help="The cost with --max-drop alone: bytes, ms or arena.")] = "bytes",
+    max_bytes: Annotated[int | None, typer.Option(help="Largest size of the file, in bytes.")] = None,
+    max_ms: Annotated[
+        float | None, typer.Option(help="Largest CPU time of one inference on this machine, one thread.")
+    ] = None,
+    max_arena: Annotated[int | None, typer.Option(help="Largest arena of TensorFlow Lite Micro, in bytes.")] = None,
+    minimise: Annotated[
+        str, typer.Option(help="What to minimise when only --max-drop is given: bytes, ms or arena.")
+    ] = "bytes",
     variant: Variant = None,
-    limit: Annotated[int, typer.Option(help="Calibration images at most.")] = 200,
-    limit_data: Annotated[int | None, typer.Option(help="Images of --data at most.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Another folder for the search.")] = None,
+    limit: Annotated[int, typer.Option(help="Use at most this many calibration images.")] = 200,
+    limit_data: Annotated[int | None, typer.Option(help="Use at most this many images of --data.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Folder for the search, if not the one beside --out.")] = None,
     workers: Workers = None,
     json: Json = False,
     *,
@@ -41,9 +45,9 @@ def mixed_precision(
 ) -> None:
     """Choose a precision for each layer: the least expected loss within a budget, or the least cost within a drop.
 
-    The choice is exact for what each layer alone costs at the logits. A budget is met by the file itself; a drop by a paired
-    test on images that played no part. Stopped at any time, --out holds the best file so far, and the same command goes on.
-    Exit code 1 where what was asked for is not shown.
+    The choice is exact for what each layer alone costs at the logits. A budget is met by the file itself; a drop is checked
+    with a paired test on images that the search did not use. If it is stopped, --out holds the best file so far, and the same
+    command continues. Exit code 1 if the target is not shown to be met.
 
     Example: effnet-lab mixed-precision --weights micro2 --data scenes --max-drop 1 --out micro2.mixed.tflite
     """

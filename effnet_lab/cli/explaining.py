@@ -27,7 +27,7 @@ def explain(
     inputs: Inputs = None,
     layer: Annotated[str | None, typer.Option(help="Readable name; without one, every op is recomputed.")] = None,
     at: Annotated[
-        str | None, typer.Option(help="y,x,channel of the output value; else where rounding moved most.")
+        str | None, typer.Option(help="y,x,channel of the output value; by default the one that rounding moved most.")
     ] = None,
     kernels: Annotated[str, typer.Option(help="Kernel path: xnnpack, builtin or reference.")] = "xnnpack",
     json: Json = False,
@@ -35,8 +35,8 @@ def explain(
     """The integer arithmetic of an op, bit for bit as the interpreter computed it.
 
     With --layer, one output value step by step: codes, zero points, accumulator, multiplier, rounding, clamp. Without, every
-    op, and how many output codes differ from the interpreter's; exit code 1 if any does. An op whose arithmetic is not known
-    is named, and the others are recomputed.
+    op, and how many output codes differ from the interpreter's; exit code 1 if any does. Ops whose arithmetic is not
+    known are listed, and the others are recomputed.
 
     Example: effnet-lab explain int8.tflite --image cat.png --layer stem_conv --at 3,2,1
     """

@@ -42,7 +42,10 @@ def export(
         ),
     ] = None,
     io: Annotated[
-        str | None, typer.Option(help="Input and output: int8, uint8, int16 or float32; as the activations by default.")
+        str | None,
+        typer.Option(
+            help="Type of input and output: int8, uint8, int16 or float32; by default that of the activations."
+        ),
     ] = None,
     calibration: Annotated[
         str | None,
@@ -55,15 +58,20 @@ def export(
         str | None,
         typer.Option(help="Split of these images: calibration (the default), train or all; never evaluation."),
     ] = None,
-    limit: Annotated[int, typer.Option(help="Calibration images at most.")] = 200,
+    limit: Annotated[int, typer.Option(help="Use at most this many calibration images.")] = 200,
     statistics: Annotated[
-        Path | None, typer.Option(help="File of calibration statistics: read if it is there, else written.")
+        Path | None, typer.Option(help="File of calibration statistics; read if it exists, otherwise written.")
     ] = None,
-    method: Annotated[str, typer.Option(help="How ai_edge_quantizer's ranges follow from the statistics.")] = "minmax",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="How ai_edge_quantizer derives ranges from the statistics: minmax, moving_average, percentile, mse."
+        ),
+    ] = "minmax",
     variant: Variant = None,
     certificate: Annotated[
         bool,
-        typer.Option(help="Say between which ends the outputs would lie with other calibration images of the kind."),
+        typer.Option(help="Also report how far outputs would vary with other calibration images of the same kind."),
     ] = False,
     json: Json = False,
     *,

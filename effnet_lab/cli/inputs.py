@@ -20,22 +20,22 @@ Inputs = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="Instead of images: an .npy, or an .npz with an array for each input (and perhaps 'labels'); samples first.",
+        help="Instead of images: an .npy file, or an .npz with one array per input (and 'labels', if any), first axis: samples.",
     ),
 ]
 Split = Annotated[
     str | None, typer.Option(help="train, calibration, evaluation, or all; evaluation for embedded images.")
 ]
-Limit = Annotated[int | None, typer.Option(help="Images at most, spread evenly over the classes.")]
+Limit = Annotated[int | None, typer.Option(help="Use at most this many images, spread evenly over the classes.")]
 Workers = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Images at a time, each in an interpreter of its own; one for each free processor unless said. Every number "
-        "is the same for any of them.",
+        help="How many images to run at the same time, each in its own interpreter; by default one per free processor. "
+        "The numbers do not depend on it.",
     ),
 ]
-_PANEL = "What the network takes (without these: what is known of it)"
+_PANEL = "Input of the network (by default what the file says)"
 
 
 def _option(help: str, *names: str, **more: Any) -> Any:
@@ -56,11 +56,13 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {  # field of StatedInput: annotation of 
         None,
     ),
     "size": (Annotated[int | None, _option("Side of the input, px.")], None),
-    "crop": (Annotated[str | None, _option("Share of the shorter side that is kept, or none.")], None),
+    "crop": (Annotated[str | None, _option("Share of the shorter side to keep, for example 0.875; or none.")], None),
     "interpolation": (Annotated[str | None, _option("bicubic, bilinear, nearest or bicubic_tf1.")], None),
     "channels": (Annotated[str | None, _option("RGB, BGR or grey.")], None),
     "guess": (
-        Annotated[bool, _option("Go on although nothing says which values the network takes.", "--guess")],
+        Annotated[
+            bool, _option("Continue with a guess where nothing says which values the network expects.", "--guess")
+        ],
         False,
     ),
 }
@@ -98,5 +100,5 @@ def one_of(data: str | None, inputs: str | None, option: str, default: str = "")
 def chosen(data: str | None, inputs: str | None, option: str = "--data") -> str:
     """The one of the two that was given."""
     if (data is None) == (inputs is None):
-        raise UserError(f"Give what the network is to see: {option} for images, or --inputs for arrays.")
+        raise UserError(f"Give the data to run on: {option} for images, or --inputs for arrays.")
     return data or inputs or ""

@@ -30,24 +30,29 @@ def inspect(
     float_model: Annotated[
         list[Path] | None,
         typer.Option(
-            "--float", help="Its float .tflite; by default a twin is rebuilt from its weights. Once for each file."
+            "--float",
+            help="The float .tflite of a file, once per file; by default one is rebuilt from the quantized weights.",
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="At most so many images: 64 for the report, 16 for --html.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Use at most this many images; by default 64 for the report, 16 for --html.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for report and numbers; by default inspected/<name of the file>.")
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Instead: the interactive inspector as one HTML file.")] = None,
     model_explorer: Annotated[
         Path | None,
-        typer.Option(help="Instead, or too: errors and verdicts as node data for Model Explorer, a .json file."),
+        typer.Option(
+            help="Write errors and verdicts as node data for Model Explorer, a .json file; goes with --html, too."
+        ),
     ] = None,
     open_report: Annotated[bool, typer.Option("--open/--no-open", help="Open the result in a browser.")] = True,
 ) -> None:
     """Where a quantized file hurts: error per layer, verdicts in words, top-1; a report on this file and nothing else.
 
-    With --html the inspector: choose a layer with the mouse or the arrow keys, see its values, channels, and where on each
-    picture its error lies. The file needs no server and no network.
+    With --html the inspector: choose a layer with the mouse or the arrow keys, see its values, its channels, and where on
+    each picture its error lies. The file needs no server and no network.
 
     Example: effnet-lab inspect my.tflite --images my_photos
 

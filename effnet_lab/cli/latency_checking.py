@@ -12,16 +12,16 @@ from effnet_lab.cli.saying import say
 
 
 def check_latency(
-    models: Annotated[list[Path], typer.Argument(help="The reference .tflite file, then those in question.")],
-    profile: Annotated[Path, typer.Option(help="JSON file with what was measured on this host before.")],
+    models: Annotated[list[Path], typer.Argument(help="The reference .tflite file, then the files to check.")],
+    profile: Annotated[Path, typer.Option(help="JSON file of earlier measurements on this host.")],
     store: Annotated[bool, typer.Option("--store", help="Add this measurement to the profile.")] = False,
-    threads: Annotated[int, typer.Option(min=1, help="Of the interpreter.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the interpreter.")] = 1,
     kernels: Annotated[str, typer.Option(help="Kernel path, as for bench.")] = "xnnpack",
     json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per file.")] = False,
 ) -> int:
     """Has a file become slower, relative to a reference, than a profile of this host says? Exit code 1 when one has.
 
-    Three runs with --store or more also tell how much a ratio moves by itself. A busy machine gets no verdict.
+    After three or more runs with --store, the usual variation of each ratio is known, too. On a busy machine there is no verdict.
 
     Example: effnet-lab check-latency reference.tflite mine.tflite --profile latency.json
     """

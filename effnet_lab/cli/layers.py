@@ -25,7 +25,9 @@ _COLUMNS = {  # of the table for people, by notion
 _ALWAYS = ("layer_index", "layer", "op"), ("weight_sqnr_db", "weight_worst_channel_sqnr_db")
 
 
-Anyway = Annotated[bool, typer.Option("--anyway", help="Go on with a float model that is not that of the file.")]
+Anyway = Annotated[
+    bool, typer.Option("--anyway", help="Continue even if the float model is not the one that the file was made from.")
+]
 
 
 @takes_input

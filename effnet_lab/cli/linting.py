@@ -17,15 +17,17 @@ Model = Annotated[str | None, typer.Argument(help="A .tflite file; of any other 
 def lint(
     model: Model = None,
     fail_on: Annotated[str, typer.Option(help="Exit with 1 from this severity on: error, warning or info.")] = "error",
-    each: Annotated[bool, typer.Option("--each", help="A line for every layer, not one for all of a kind.")] = False,
+    each: Annotated[
+        bool, typer.Option("--each", help="Print a line for every layer instead of one per kind of finding.")
+    ] = False,
     rules: Annotated[bool, typer.Option("--rules", help="Print every id, its severity and what it means.")] = False,
     json: Json = False,
 ) -> None:
-    """Trouble that a .tflite file will make, found before it is in use.
+    """Problems that a .tflite file will cause, found before it is in use.
 
     Requantization multipliers that XNNPACK refuses, dead and constant outputs, overflows, ops that fall off XNNPACK or
     Ethos-U, metadata that contradict the tensors. Each finding has an id, its evidence and a remedy.
-    Whether LiteRT loads and runs the file is tried in a process of its own.
+    A separate process tries whether LiteRT loads and runs the file.
 
     Example: effnet-lab lint int8.tflite --fail-on warning
     """

@@ -37,17 +37,18 @@ def evaluate(
     threads: Annotated[int, typer.Option(help="Threads of the interpreter.")] = 1,
     workers: Workers = None,
     resume: Annotated[
-        Path | None, typer.Option(help="An .npz for the answers: written as they come, continued where it exists.")
+        Path | None,
+        typer.Option(help="An .npz file for the answers, saved as they come; if it exists, the run continues from it."),
     ] = None,
-    classes: Annotated[bool, typer.Option("--per-class", help="Also a row for each class.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for all tables as CSV, the confusion matrix too.")] = None,
+    classes: Annotated[bool, typer.Option("--per-class", help="Also print a row for each class.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for all tables as CSV, with the confusion matrix.")] = None,
     json: Json = False,
 ) -> None:
     """Top-1 and top-5 on labelled images, with the 95 % Wilson interval that their number allows.
 
     --against adds the difference with its interval (from a Dirichlet posterior), McNemar's exact test, how many images would
-    settle it, and how far the outputs are apart; without labels, how often the two agree. --inputs feeds networks that take
-    no pictures. Ctrl-C loses nothing with --resume.
+    settle it, and how far the outputs are apart; without labels, how often the two agree. --inputs is for networks whose
+    input is not an image. With --resume, Ctrl-C loses nothing.
 
     Example: effnet-lab evaluate int8.tflite --data scenes --against float32.tflite
     """
@@ -91,16 +92,19 @@ def bench(
     delegate: Annotated[str, typer.Option(help="Delegate on the device: xnnpack, gpu, nnapi or none.")] = "xnnpack",
     profile: Annotated[
         bool,
-        typer.Option("--profile", help="Where the time goes: each operator, longest first; and what no operator took."),
+        typer.Option(
+            "--profile",
+            help="Show where the time goes: every operator, slowest first, and the time outside of operators.",
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
     """Latency: interleaved runs, wall and CPU time, percentiles with intervals, and a verdict where there can be one.
 
     Networks may have inputs of any kind. relative_p50 is the ratio of CPU times to the first file, with its 95 % interval.
-    When other programs keep the processor
-    busy, or its clock changes while the files run, the guard says so and there is no verdict. On a PC, int8 is often no faster
-    than float.
+    When other programs keep the processor busy,
+    or its clock changes during the measurement, a note says so and there is no verdict. On a PC, int8 is often no faster than
+    float.
 
     Example: effnet-lab bench float32.tflite int8.tflite
     """

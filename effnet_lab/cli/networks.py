@@ -45,22 +45,24 @@ def search(
         bool, typer.Option(help="Scale stem, head and the first and last stage, too; needed below lite0.")
     ] = True,
     by: Annotated[
-        str, typer.Option(help="evenness, or accuracy: the top-1 expected by a law fitted to --task.")
+        str, typer.Option(help="Order: evenness, or accuracy, the top-1 that a scaling law fitted to --task predicts.")
     ] = "evenness",
-    task: Annotated[str, typer.Option(help="With --by accuracy: the study that the law is fitted to.")] = "scenes",
+    task: Annotated[str, typer.Option(help="With --by accuracy: the study whose law is used.")] = "scenes",
     lean: Annotated[
         bool,
-        typer.Option("--lean", help="Networks made for little memory instead, within --max-arena and --max-flash."),
+        typer.Option(
+            "--lean", help="Search networks designed for little memory instead; needs --max-arena and --max-flash."
+        ),
     ] = False,
     limit: Annotated[int, typer.Option(min=1, help="How many of the best to print.")] = 10,
     json: Json = False,
 ) -> None:
-    """The networks that fit a budget: the most evenly scaled first, or those that should recognise most.
+    """The networks that fit a budget: the most evenly scaled first, or those that are expected to be most accurate.
 
     All combinations of width, depth and resolution that differ after rounding are counted, more than 200,000.
 
-    With --lean each stage has channels of its own, few where the pictures are still large, and the arena is planned as the
-    runtime plans it: those with most MAdds stand first. The name of such a network is all that `train --variant` needs.
+    With --lean each stage has its own number of channels, small where feature maps are large, and the arena is planned as
+    the runtime plans it; networks with most MAdds come first. The name of such a network is all that `train --variant` needs.
 
     Example: effnet-lab search --max-arena 262144 --max-flash 1e6 --classes 10 --by accuracy
     """

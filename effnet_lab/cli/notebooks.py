@@ -14,7 +14,7 @@ from effnet_lab.names import UserError
 Results = Annotated[Path, typer.Option(help="Folder that `effnet-lab run` wrote.")]
 Baselines = Annotated[Path | None, typer.Option(help="Folder of blessed CSV files; data/baselines by default.")]
 Complete = Annotated[
-    bool, typer.Option("--complete", help="Rows that are missing or new count too (after a full run).")
+    bool, typer.Option("--complete", help="Also report rows that are missing or new (after a full run).")
 ]
 
 
@@ -57,18 +57,19 @@ def check(
     results: Results = Path("results"),
     baselines: Baselines = None,
     against: Annotated[
-        Path | None, typer.Option(help="Another run or sweep instead of baselines; its notebooks are compared, too.")
+        Path | None,
+        typer.Option(help="Compare with another run or sweep instead of baselines; notebooks are compared, too."),
     ] = None,
     complete: Complete = False,
     exact: Annotated[
-        bool, typer.Option("--exact", help="In the same environment: no difference, but in what is timed.")
+        bool, typer.Option("--exact", help="Allow no difference except in timings; for runs in the same environment.")
     ] = False,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the verdict as JUnit XML, too.")] = None,
     github: Annotated[bool, typer.Option("--github", help="Print annotations for GitHub Actions, too.")] = False,
 ) -> int:
-    """Compare a run or a sweep with its baseline: what, was, is, allowed, and why. Exit code 1 when a number moved.
+    """Compare a run or a sweep with its baseline, number by number. Exit code 1 if a number moved by more than is allowed.
 
-    What differs between the environments is said first. Counts must be equal; SQNR and accuracy have a tolerance; latency is
+    Differences between the environments are listed first. Counts must be equal; SQNR and accuracy have a tolerance; latency is
     compared as a ratio, never as a time.
 
     Example: effnet-lab check --results results --complete
@@ -94,7 +95,7 @@ def check(
 
 
 def bless(
-    why: Annotated[str, typer.Option(help="The reason, in a sentence; kept with your name and the date.")],
+    why: Annotated[str, typer.Option(help="The reason, in one sentence; it is stored with your name and the date.")],
     results: Results = Path("results"),
     baselines: Baselines = None,
     complete: Complete = False,

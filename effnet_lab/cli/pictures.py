@@ -32,7 +32,7 @@ def classify(
     stated: StatedInput,
     variant: Variant = None,
     labels: Annotated[
-        Path | None, typer.Option(help="Class names: one per line, or JSON; a background class is recognised.")
+        Path | None, typer.Option(help="Class names: one per line, or JSON; a background class is detected.")
     ] = None,
     top: Annotated[int, typer.Option(help="Classes per picture.")] = 5,
     json: Json = False,
@@ -82,7 +82,7 @@ def audit_preprocess(
 ) -> None:
     """Which preprocessing a network was trained with: pipelines ranked by top-1 on labelled images, with intervals.
 
-    Crosses normalisation, crop, interpolation, channel order and label offset. A marks the best, B what you do now.
+    Crosses normalisation, crop, interpolation, channel order and label offset. A marks the best, B the one in use now.
 
     Example: effnet-lab audit-preprocess int8.tflite --data photos_by_class
     """
@@ -103,7 +103,7 @@ def data(
     source: Annotated[str, typer.Argument(metavar="DATA", help=DATA)],
     json: Json = False,
 ) -> None:
-    """What is wrong with a data set: damaged files, copies across splits, rare classes. Exit code 1 if anything is.
+    """Check a data set for damaged files, copies across splits and rare classes. Exit code 1 if there is a problem.
 
     Example: effnet-lab data flowers160
     """

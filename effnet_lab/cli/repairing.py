@@ -38,22 +38,24 @@ def repair(
     format: Annotated[
         str, typer.Option(help="A static format: int8, int8-per-tensor, int16x8, int4; or a recipe of such.")
     ] = "int8-per-tensor",
-    depthwise_bits: Annotated[int, typer.Option(help="8 or 4: of depthwise kernels where the others have 4 bits.")] = 8,
-    limit: Annotated[int, typer.Option(help="Calibration images at most.")] = 200,
+    depthwise_bits: Annotated[
+        int, typer.Option(help="8 or 4: bits of depthwise kernels when the other kernels have 4.")
+    ] = 8,
+    limit: Annotated[int, typer.Option(help="Use at most this many calibration images.")] = 200,
     limit_data: Annotated[
-        int | None, typer.Option(help="Images of --data at most, spread evenly over the classes.")
+        int | None, typer.Option(help="Use at most this many images of --data, spread evenly over the classes.")
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="A folder that keeps what is finished: the same command goes on there.")
+        Path | None, typer.Option(help="Folder for finished steps; the same command continues from there.")
     ] = None,
     workers: Workers = None,
     json: Json = False,
     *,
     stated: StatedInput,
 ) -> None:
-    """Mend a network without more bits: equalize channels, clip weights, round them for the outputs, correct biases.
+    """Repair a quantized network without more bits: equalize channels, clip and round weights, correct biases.
 
-    A step that does not help by more than its noise, on a quarter of the calibration images that is held out for it, is left.
+    A step is kept only if it helps by more than its noise on held-out images, a quarter of the calibration images.
     Prints top-1 on --data of the float file, of the unrepaired quantized file, and after each step, with the difference to
     the unrepaired one and McNemar's exact p. "round" chooses codes and scales by what they do to each layer's output.
 

@@ -10,7 +10,7 @@ import typer
 from effnet_lab.cli.saying import say
 
 Folder = Annotated[Path, typer.Option(help="Your copy of the notebooks; made if it is not there.")]
-Port = Annotated[int, typer.Option(help="The next free one is taken if it is in use.")]
+Port = Annotated[int, typer.Option(help="Port of the server; if it is in use, the next free one is taken.")]
 Browser = Annotated[bool, typer.Option(help="Open a browser.")]
 WORK = Path("effnet-lab-notebooks")
 
@@ -34,7 +34,7 @@ def app(
     browser: Browser = True,
     theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
 ) -> None:
-    """The same notebooks without code, for people who only want to move the controls: this machine only, with a token.
+    """The same notebooks without code, for people who only need the controls: this machine only, with a token.
 
     Example: effnet-lab app --folder ~/effnet
     """

@@ -12,15 +12,19 @@ from effnet_lab.cli.saying import say
 
 
 def scaling(
-    out: Annotated[Path, typer.Option(help="Folder of the results; a study that was stopped goes on there.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results; a stopped study continues from there.")],
     data: Annotated[str, typer.Option(help="Images: scenes, digits, a folder per class, a .tar of one.")] = "scenes",
     base: Annotated[str, typer.Option(help="The network that grows, see `effnet-lab variants`.")] = "micro0",
-    levels: Annotated[int, typer.Option(min=1, help="4: up to 8 times the MAdds of the base.")] = 4,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each network.")] = 3,
+    levels: Annotated[
+        int, typer.Option(min=1, help="Number of cost levels; 4 goes up to 8 times the MAdds of the base.")
+    ] = 4,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="How often each network is trained, each time with another seed.")
+    ] = 3,
     grid: Annotated[bool, typer.Option("--grid", help="Also compare triples of alpha, beta and gamma.")] = False,
     n_train: Annotated[int, typer.Option(help="Training images of `scenes`.")] = 12_000,
-    epochs: Annotated[int, typer.Option(min=1, help="Of every network.")] = 8,
-    workers: Annotated[int, typer.Option(min=1, help="Networks that are trained at a time, one thread each.")] = 1,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of training for each network.")] = 8,
+    workers: Annotated[int, typer.Option(min=1, help="Networks to train at the same time, one thread each.")] = 1,
     json: Annotated[bool, typer.Option("--json", help="Print JSON with the column names of the frame.")] = False,
 ) -> None:
     """What do width, depth, resolution and all three buy at equal cost? Trains each, and measures float and int8.

@@ -17,10 +17,15 @@ def sweep(
     out: Annotated[Path, typer.Option(help="Folder of the sweep; finished points there are not run again.")] = Path(
         "sweep"
     ),
-    workers: Annotated[int, typer.Option(min=0, help="Processes on this machine; 0: this one.")] = 0,
-    cluster: Annotated[str, typer.Option(metavar="ADDRESS", help="Dask scheduler instead, tcp://host:8786.")] = "",
+    workers: Annotated[int, typer.Option(min=0, help="Processes on this machine; 0 runs everything in this one.")] = 0,
+    cluster: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS", help="Run on a Dask cluster instead: address of its scheduler, tcp://host:8786."
+        ),
+    ] = "",
     profile: Annotated[str, typer.Option(help="smoke or full, as for run.")] = "smoke",
-    timeout: Annotated[float | None, typer.Option(help="Seconds that a point may take.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Most seconds that a point may take.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Run finished points again.")] = False,
     point: Annotated[
         list[str] | None, typer.Option(metavar="KEY", help="Run this point only; sweep.json lists the keys.")
@@ -30,7 +35,7 @@ def sweep(
 ) -> int:
     """Run a notebook at every point of a grid, a list or a random sample. What is finished is never repeated.
 
-    Exit code 1 when a point failed; its executed notebook, the failing cell on top, lies under failed/. The numbers are one
+    Exit code 1 when a point failed; its executed notebook, with the failing cell at the top, is in failed/. The numbers are one
     Parquet data set: pandas.read_parquet("OUT/results").
 
     Example: effnet-lab sweep 02_quantization_error --grid grid.yaml --workers 2 --out my_sweep

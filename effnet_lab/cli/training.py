@@ -38,8 +38,8 @@ def train(
     data: Annotated[
         str, typer.Option(help="Images: scenes, digits, a folder per class, a .tar of one, TFRecords, tfds:NAME.")
     ] = "scenes",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run of this --out.")] = False,
-    check: Annotated[bool, typer.Option(help="Look at all files first, as `effnet-lab data` does.")] = True,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the interrupted run of this --out.")] = False,
+    check: Annotated[bool, typer.Option(help="Check all files first, as `effnet-lab data` does.")] = True,
     recipe: Annotated[
         str | None, _option("small (default), original (EfficientNet's own, long), modern (AdamW, cosine, short).")
     ] = None,
@@ -50,25 +50,30 @@ def train(
         float | None, _option("Highest learning rate; with --from 1e-4 by default, 1e-3 with a new head.")
     ] = None,
     weight_decay: Annotated[float | None, _option("Weight decay.")] = None,
-    label_smoothing: Annotated[float | None, _option("Share of the target spread over all classes.")] = None,
-    average: Annotated[float | None, _option("Momentum of a moving average of the weights, which comes out.")] = None,
+    label_smoothing: Annotated[float | None, _option("Share of the target that is spread over all classes.")] = None,
+    average: Annotated[
+        float | None, _option("Momentum of a moving average of the weights; the average is what is saved.")
+    ] = None,
     augment: Annotated[
         str | None, _option("Comma-separated: crop, flip, randaugment, colour, cutout, mixup; crop=0.5; or none.")
     ] = None,
     views: Annotated[
-        int | None, _option("Augmented views of each picture that come again; a teacher answers each once.")
+        int | None,
+        _option("Augmented views per picture, reused in every epoch, so that a teacher answers each only once."),
     ] = None,
     inherit: Annotated[
         str | None,
-        _option("A larger network whose weights random ones are replaced by: cut, and fitted to each other."),
+        _option("Start from the weights of a larger network, cut to size, instead of random ones."),
     ] = None,
     teacher: Annotated[
         str | None, _option("A network of the same classes to learn from: weights or a .tflite.")
     ] = None,
-    temperature: Annotated[float | None, _option("Of both networks' answers, with --teacher.")] = None,
-    teacher_share: Annotated[float | None, _option("Of the loss, with --teacher; the rest is for the labels.")] = None,
+    temperature: Annotated[float | None, _option("Softmax temperature of both networks, with --teacher.")] = None,
+    teacher_share: Annotated[
+        float | None, _option("Share of the loss that comes from the teacher; the labels have the rest.")
+    ] = None,
     patience: Annotated[
-        int | None, _option("Stop after so many epochs without a better validation; the best one comes out.")
+        int | None, _option("Stop after this many epochs without a better validation result; the best epoch is saved.")
     ] = None,
     from_: Annotated[
         str | None, _option("Start from weights, with a new head where the classes differ.", "--from", panel=_START)
@@ -80,7 +85,7 @@ def train(
     freeze_epochs: Annotated[int | None, _option("Epochs of the classifier alone, first.", panel=_START)] = None,
     rate_decay: Annotated[
         float | None,
-        _option("Each block learns at this times the rate of the one after it, for example 0.8.", panel=_START),
+        _option("Each block learns at this fraction of the next block's rate, for example 0.8.", panel=_START),
     ] = None,
     qat: Annotated[bool, _option("Quantization-aware, for `export --format int8`.", "--qat", panel=_START)] = False,
     qat_epochs: Annotated[int | None, _option("Quantization-aware epochs after the others.")] = None,
@@ -91,9 +96,7 @@ def train(
     cluster: Annotated[
         int | None, _option("Number of different values per kernel, for example 16.", panel=_START)
     ] = None,
-    precision: Annotated[
-        str | None, _option("float32, bfloat16 or float16: of the arithmetic.", panel=_MACHINE)
-    ] = None,
+    precision: Annotated[str | None, _option("Arithmetic: float32, bfloat16 or float16.", panel=_MACHINE)] = None,
     xla: Annotated[bool, _option("Compile the steps with XLA.", "--xla", panel=_MACHINE)] = False,
     strategy: Annotated[
         str, _option("one, mirrored (all GPUs), multiworker (TF_CONFIG names the workers) or tpu.", panel=_MACHINE)
@@ -106,7 +109,7 @@ def train(
 
     Without --from it starts from random weights by the variant's recipe: effnet-lab train --variant micro0 --out m.safetensors
 
-    Killed at any moment, the same command with --resume ends with the same weights. The best epoch so far lies beside --out.
+    If it is killed, the same command with --resume ends with the same weights. The best epoch so far is kept beside --out.
 
     Example: effnet-lab train --from micro1 --qat --epochs 2 --out q.safetensors
     """
@@ -115,7 +118,7 @@ def train(
     size = None if from_ else stated.size
     if not from_ and replace(stated, size=None):
         raise UserError(
-            "What a network takes is stated of weights: name them with --from. Random ones take what they learn."
+            "--mean, --std and the other input options describe existing weights. Add --from, or leave these options out."
         )
     from effnet_lab.training import train as run
 

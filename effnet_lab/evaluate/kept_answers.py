@@ -81,7 +81,7 @@ def read_answers(path: Path, about: list[dict[str, Any]]) -> Answers:
             arrays = {name: stored[name] for name in stored.files if name != "about"}
         found = found if isinstance(found, list) else [found]
         if not all(isinstance(one, dict) for one in found):
-            raise ValueError("it does not say whose they are")
+            raise ValueError("it does not say which network gave them")
         networks = [
             list(zip(arrays[f"ranked{i}"].astype(np.int32), arrays[f"confidence{i}"].astype(np.float32), strict=True))
             for i in range(len(about) if len(found) == len(about) else 0)

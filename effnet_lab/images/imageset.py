@@ -108,7 +108,7 @@ def spread(labels: NDArray[Any], limit: int) -> NDArray[Any]:
     return np.array([index for _turn, _label, index in sorted(turns)], dtype=np.int64)
 
 
-def digest(*parts: bytes) -> str:
+def digest(*parts: bytes | memoryview) -> str:
     """16 hex digits of the SHA-256 over the parts, each with its length."""
     sha = hashlib.sha256()
     for part in parts:

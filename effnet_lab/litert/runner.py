@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from effnet_lab.litert.flatbuffer import FileContent, read_bytes
 from effnet_lab.litert.graph import Graph, Tensor, read_graph
+from effnet_lab.litert.refusals import in_short
 from effnet_lab.litert.soundness import OPAQUE
 from effnet_lab.litert.trial import require_survival
 from effnet_lab.names import UserError, lookup
@@ -27,25 +27,6 @@ KERNELS = {  # which implementation computes; results differ by up to about 1 dB
     "builtin": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     "reference": OpResolverType.BUILTIN_REF,
 }
-
-
-_CUSTOM = re.compile(r"unresolved custom op: ([^\s.]+)")
-_FLEX = re.compile(r"\((Flex\w+)\)")
-_SENTENCE = re.compile(r"(?<=[\w)\]])\.(?!cc:|h:)(?=[A-Za-z])")  # LiteRT puts its sentences together without a space
-
-
-def in_short(said: str) -> str:
-    """The first two sentences of what the interpreter says; it can say the same of a hundred tensors."""
-    if op := _CUSTOM.search(said):
-        hint = (
-            ": the file was compiled for the Edge TPU, give the one that it was made from" if "edgetpu" in op[1] else ""
-        )
-        return f"there is no kernel for its custom op {op[1][:60]!r} here{hint}"
-    if "Select TensorFlow op" in said:
-        names = ", ".join(dict.fromkeys(_FLEX.findall(said)))[:60]
-        return f"it holds ops of TensorFlow itself ({names or 'Flex'}); convert it again with built-in ops only"
-    lines = said.strip().splitlines() or ["it does not say why"]
-    return ". ".join(_SENTENCE.split(lines[0])[:2]).rstrip(".")[:200]
 
 
 class DelegateError(UserError):

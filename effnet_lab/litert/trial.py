@@ -6,42 +6,22 @@ is not tried again.
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import hashlib
 import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
-import threading
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from ai_edge_litert import schema_py_generated as schema
 
 from effnet_lab.litert.flatbuffer import FileContent, pack, parse
 from effnet_lab.litert.graph import graph_of
 from effnet_lab.litert.layer_names import layer_names
+from effnet_lab.litert.trial_process import LATE, LOCK, Outcome, TrialProcess, trial_process
 from effnet_lab.names import UserError
 from effnet_lab.paths import scratch_folder
 
 START_S = 15.0  # for the interpreter to come up and run a small network, on a busy machine
 MADDS_PER_S = 2e7  # slower than the reference kernels
-LATE = "no answer"
-_CHILD = Path(__file__).with_name("trial_child.py")
-_LOCK = threading.RLock()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """How far a file came."""
-
-    step: str  # the last that began: opened, prepared, run, closed; "done" where all went well or was refused in order
-    refused: str = ""  # the interpreter's words
-    death: str = ""  # how the process ended
+_OUTCOMES: dict[tuple[bytes, str, bool], Outcome] = {}
 
 
 def require_survival(content: FileContent, *, kernels: str, keep_all: bool, madds: int) -> None:
@@ -88,21 +68,21 @@ class FileTrial:
         self._timeout_s = START_S + madds / MADDS_PER_S
         self._asked = str(Path(content.path).absolute()), kernels, keep_all
         self._key = (hashlib.sha256(content).digest(), kernels, keep_all)
-        self._child: _Child | None = None
-        with _LOCK:
+        self._child: TrialProcess | None = None
+        with LOCK:
             if self._key not in _OUTCOMES:
-                self._child = _child()
-                self._child.begin(self)
+                self._child = trial_process()
+                self._child.begin(self._question, self.outcome)
 
     def outcome(self) -> Outcome:
         """How far it came."""
-        with _LOCK:
+        with LOCK:
             if self._child is not None and self._key not in _OUTCOMES:
                 _OUTCOMES[self._key] = self._child.answer(self._timeout_s)
             return _OUTCOMES[self._key]
 
     @property
-    def question(self) -> bytes:
+    def _question(self) -> bytes:
         """The line that the child reads."""
         return json.dumps(dict(zip(("path", "kernels", "keep_all"), self._asked, strict=True))).encode() + b"\n"
 
@@ -144,82 +124,3 @@ def _dies(tree: schema.ModelT, n_ops: int, kernels: str, keep_all: bool) -> bool
             return bool(FileTrial(part, kernels=kernels, keep_all=keep_all).outcome().death)
     finally:
         main.operators, main.outputs, tree.signatureDefs = operators, outputs, signatures
-
-
-class _Child:
-    """The process and its ends."""
-
-    def __init__(self) -> None:
-        self.owner = os.getpid()
-        self._pending: FileTrial | None = None
-        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  a pipe that nobody reads would fill up
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", str(_CHILD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said
-        )
-
-    @property
-    def alive(self) -> bool:
-        return self.owner == os.getpid() and self._process.poll() is None
-
-    def begin(self, trial: FileTrial) -> None:
-        """Put a question, after the one before is answered."""
-        if self._pending is not None:
-            self._pending.outcome()
-        self._pending = trial
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(trial.question)
-            self._process.stdin.flush()
-
-    def answer(self, timeout_s: float) -> Outcome:
-        """What came of it."""
-        self._pending = None
-        clock = threading.Timer(timeout_s, self._process.kill)
-        clock.start()
-        step = "opened"
-        try:
-            assert self._process.stdout is not None
-            for answer in self._process.stdout:
-                word, _, rest = answer.decode("utf-8", "replace").strip().partition(" ")
-                if word == "done":
-                    return Outcome(step="done", refused=json.loads(rest))
-                step = word
-            code = self._process.wait()
-            late = not clock.is_alive()
-        finally:
-            clock.cancel()
-        return Outcome(step=step, death=LATE if late else _name(code))
-
-    def close(self) -> None:
-        """End the process."""
-        if self.owner == os.getpid():
-            self._process.kill()
-            self._process.wait()
-        for end in (self._process.stdin, self._process.stdout, self._said):
-            with contextlib.suppress(OSError):
-                if end is not None:
-                    end.close()
-
-
-_OUTCOMES: dict[tuple[bytes, str, bool], Outcome] = {}
-_CHILDREN: list[_Child] = []  # at most one
-
-
-def _child() -> _Child:
-    if not _CHILDREN or not _CHILDREN[0].alive:
-        _close()
-        _CHILDREN.append(_Child())
-    return _CHILDREN[0]
-
-
-@atexit.register
-def _close() -> None:
-    while _CHILDREN:
-        _CHILDREN.pop().close()
-
-
-def _name(code: int) -> str:
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"exit code {code}"

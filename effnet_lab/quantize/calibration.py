@@ -39,7 +39,7 @@ _DAMAGED = (  # what reading somebody's archive can end in
     NotImplementedError, MemoryError, RecursionError, OverflowError, SyntaxError, tokenize.TokenError,
 )  # fmt: skip
 INPUT = "input"  # what the network's input is called among the layers
-_Observed = tuple[float, float, int, NDArray[Any]]  # lowest, highest, exponent, counts
+_Ends = tuple[float, float, int]  # lowest, highest, exponent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -105,7 +105,7 @@ class Statistics:
                 arrays = {name: file[name] for name in _ARRAYS}
             about |= {name: tuple(about[name]) for name in _WORDS}
             if not all(isinstance(word, str) for name in _WORDS for word in about[name]):
-                raise ValueError("its names are no texts")
+                raise ValueError("its names are not text")
             found = cls(**about, **arrays)
             size = (len(found.images), len(found.tensors))
             shapes = [arrays[name].shape for name in _ARRAYS]
@@ -147,24 +147,26 @@ def collect(
     names = layer_names(runner.graph)
     ends = {tensor.name: INPUT for tensor in runner.inputs} if len(runner.inputs) == 1 else {}
     layers = tuple(names.get(tensor.name, ends.get(tensor.name, tensor.name)) for tensor in tensors)
-    rows, seen = [], []
+    shape, seen = (len(images), len(tensors)), list[str]()
+    low, high, exponent = (np.empty(shape, dtype) for dtype in (np.float32, np.float32, np.int16))
+    counts = np.empty((*shape, BINS), np.uint32)
 
-    def observe(runner: Runner, values: Sample) -> tuple[list[_Observed | None], str]:
-        """Of one image: each tensor, and the fingerprint of what the network was fed."""
-        observed = [_observe(runner.activation(tensor)) for tensor in tensors]
-        return observed, digest(*(np.ascontiguousarray(value).tobytes() for value in values))
+    def observe(runner: Runner, values: Sample) -> tuple[list[_Ends], NDArray[Any], str]:
+        """Of one image: ends and counts of each tensor, and the fingerprint of what the network was fed."""
+        counted = np.zeros((len(tensors), BINS), np.int64)
+        ends = [_observe(_values(runner, tensor), row) for tensor, row in zip(tensors, counted, strict=True)]
+        return ends, counted, digest(*(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data for value in values))
 
     stream = read_each(team_of(runner, workers, len(images)), images.samples(preprocess), observe)
-    for number, (observed, fingerprint) in enumerate(progress(stream, total=len(images)) if progress else stream):
-        row = [each for each in observed if each is not None]
-        if len(row) < len(observed):
+    for number, (ends, counted, fingerprint) in enumerate(progress(stream, total=len(images)) if progress else stream):
+        low[number], high[number], exponent[number] = zip(*ends, strict=True)
+        if (wrong := np.isnan(low[number])).any():
             raise UserError(
-                f"The layer {layers[observed.index(None)]!r} gave NaN or infinity on image {number} of {images.name}. "
+                f"The layer {layers[int(wrong.argmax())]!r} gave NaN or infinity on image {number} of {images.name}. "
                 "Correct the weights, or leave out the image."
             )
-        rows.append(row)
+        counts[number] = counted
         seen.append(fingerprint)
-    low, high, exponent, counts = (np.array([[each[i] for each in row] for row in rows]) for i in range(4))
     return Statistics(
         model=network_digest(runner.graph),
         data=images.name,
@@ -172,10 +174,10 @@ def collect(
         tensors=tuple(tensor.name for tensor in tensors),
         layers=layers,
         images=tuple(seen),
-        low=low.astype(np.float32),
-        high=high.astype(np.float32),
-        exponent=exponent.astype(np.int16),
-        counts=counts.astype(np.uint32),
+        low=low,
+        high=high,
+        exponent=exponent,
+        counts=counts,
     )
 
 
@@ -243,14 +245,20 @@ def compare(first: Statistics, second: Statistics, method: str = "minmax") -> pd
     return frames.build(frames.RANGES, rows)
 
 
-def _observe(values: NDArray[Any]) -> _Observed | None:
-    """Lowest, highest, exponent and counts; None where a value is not finite."""
+def _values(runner: Runner, tensor: Tensor) -> NDArray[Any]:
+    """Real values of a tensor after a run; of a float one as they stand in memory: let go of them before the next run."""
+    codes = runner.codes(tensor)
+    return tensor.real(codes) if tensor.quantized else codes
+
+
+def _observe(values: NDArray[Any], counts: NDArray[Any]) -> _Ends:
+    """Lowest, highest and exponent, NaN where a value is not finite; `counts` are filled."""
     from effnet_lab.litert.value_counts import counts_over, extremes
 
-    flat, counts = np.ascontiguousarray(values, np.float32).reshape(-1), np.zeros(BINS, np.int64)
+    flat = np.ascontiguousarray(values, np.float32).reshape(-1)
     low, high = map(float, extremes(flat))
     if not np.isfinite(low + high):
-        return None
+        return float("nan"), float("nan"), 0
     exponent = int(np.frexp(max(-low, high, 2.0**-60))[1])  # values lie strictly inside
     counts_over(flat, np.float32(2.0**-exponent), counts)
-    return low, high, exponent, counts
+    return low, high, exponent

@@ -185,7 +185,9 @@ class _Asked:
 
         wanted = [scheme for scheme, backend in self.wanted if scheme.calibrated and backend == AI_EDGE]
         if not wanted or ranging.images is None:
-            raise UserError(f"A certificate is of static files by {AI_EDGE}, with images. Use --backend {AI_EDGE}.")
+            raise UserError(
+                f"--certificate needs a static format, calibration images and --backend {AI_EDGE}. Add them, or leave it out."
+            )
         given = float_file(self.weights, self.variant)
         info = settle(given.info, preprocess, measures="a calibration", shown=ranging.images)
         content = with_unique_names(given.content)

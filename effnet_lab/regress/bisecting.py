@@ -96,7 +96,7 @@ class _Halving:
             if verdict != expected:
                 name, said = self._candidates.names[end], self._tried[end][3]
                 raise UserError(
-                    f"The check should be {expected} with {name} and is {verdict}. Name other ends, or another check. "
+                    f"The check should be {expected} with {name} and is {verdict}. Give other versions, or another check. "
                     f"It said: {said[-80:] or 'nothing'}"
                 )
         while (at := self._next()) is not None:

@@ -102,7 +102,7 @@ class How:
         if start is None and further:
             raise UserError(f"{further[0]} starts from weights. Name them with --from, for example --from micro1.")
         if start is not None and self.inherit is not None:
-            raise UserError("--inherit replaces random weights. Leave it out, or --from.")
+            raise UserError("--inherit and --from exclude each other. Leave one of them out.")
         if len(asked) > 1:
             raise UserError(f"{' and '.join(asked)} cannot be combined in one run. Run them one after the other.")
         if self.qat_layers and not (self.qat or self.qat_epochs):

@@ -68,7 +68,7 @@ def _config() -> dict[str, Any]:
     try:
         config: dict[str, Any] = json.loads(os.environ.get("TF_CONFIG", "{}"))
     except ValueError:
-        raise UserError("TF_CONFIG is no JSON. Give it the addresses of all workers and this one's number.") from None
+        raise UserError("TF_CONFIG is not JSON. Give it the addresses of all workers and this one's number.") from None
     return config
 
 

@@ -99,7 +99,9 @@ def train(
             model, table, card = _further(start, variant, data, how, out, resume, preprocess, around)
     except Exception as error:
         if how.strategy == "multiworker" and type(error).__name__ in _LOST:
-            raise UserError("A worker is gone. Start all workers again, with --resume: the run goes on.") from error
+            raise UserError(
+                "A worker has stopped. Start all workers again with --resume to continue the run."
+            ) from error
         raise
     if out is not None and around.get("writes", True):
         from effnet_lab.training.cards import save_run
@@ -149,7 +151,9 @@ def _spec(
     numbers = {"--width": width, "--depth": depth, "--size": size_px}
     if start is not None:
         if width is not None or depth is not None:
-            raise UserError("--width and --depth are of random weights. Leave them out, or --from.")
+            raise UserError(
+                "--width and --depth describe a new network, --from an existing one. Leave one of them out."
+            )
         return None
     missing = [name for name, value in numbers.items() if value is None]
     if len(missing) == len(numbers):
@@ -158,7 +162,7 @@ def _spec(
         return get_spec(variant)
     if missing:
         raise UserError(
-            f"A network by its numbers needs --width, --depth and --size. {' and '.join(missing)} is missing."
+            f"A network given by its numbers needs --width, --depth and --size. {' and '.join(missing)} is missing."
         )
     assert width is not None
     assert depth is not None

@@ -18,8 +18,6 @@ from effnet_lab.litert.flatbuffer import FileContent, parse, read_bytes
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.litert.metadata import info_of
 from effnet_lab.litert.trial import FileTrial
-from effnet_lab.quantize.any_network import tflite_file
-from effnet_lab.quantize.float_file import Network as AnyNetwork
 
 if TYPE_CHECKING:  # it takes longer to load than the rules take
     import pandas as pd
@@ -49,29 +47,8 @@ class Findings:
         return in_words(self.rows, each=each)
 
 
-def lint(model: AnyNetwork) -> Findings:
-    """Findings about a .tflite file.
-
-    Parameters
-    ----------
-    model : path, name, LoadedModel or Keras model
-        What is no .tflite file is looked at as float32.
-
-    Returns
-    -------
-    Findings
-        `layer` of its table is empty where the whole file is meant. What each id means stands in `RULES`.
-
-    Raises
-    ------
-    UserError
-        If the file cannot be read as a .tflite file at all.
-    """
-    with tflite_file(model) as path:
-        return _lint(path)
-
-
-def _lint(model: Path) -> Findings:
+def findings_of(model: Path) -> Findings:
+    """What all rules say of one .tflite file; see `lint`."""
     content = read_bytes(model)
     tree = parse(content, str(model))
     network = Network.of(tree)

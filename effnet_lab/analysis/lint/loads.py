@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from effnet_lab.analysis.lint.rules import Finding
 from effnet_lab.litert import Graph
 from effnet_lab.litert.flatbuffer import FileContent
-from effnet_lab.litert.runner import in_short
+from effnet_lab.litert.refusals import in_short
 from effnet_lab.litert.trial import FileTrial, death_of
 
 _BUILTIN = "BUILTIN_WITHOUT_DEFAULT_DELEGATES"

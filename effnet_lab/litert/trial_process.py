@@ -1,0 +1,115 @@
+"""The process in which files from elsewhere are tried, seen from this one.
+
+It loads nothing but itself, so that the child can start while this process still loads the rest.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+LATE = "no answer"
+SCRIPT = Path(__file__).with_name("trial_child.py")
+LOCK = threading.RLock()  # one question at a time
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How far a file came."""
+
+    step: str  # the last that began: opened, prepared, run, closed; "done" where all went well or was refused in order
+    refused: str = ""  # the interpreter's words
+    death: str = ""  # how the process ended
+
+
+class TrialProcess:
+    """The child and its ends."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self._take_answer: Callable[[], object] | None = None  # of the question that is open
+        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  a pipe that nobody reads would fill up
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked, by this process."""
+        return self.owner == os.getpid() and self._process.poll() is None
+
+    def begin(self, question: bytes, take_answer: Callable[[], object]) -> None:
+        """Put a question, after the one before is answered; `take_answer` is called if another one is put before that."""
+        if self._take_answer is not None:
+            self._take_answer()
+        self._take_answer = take_answer
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(question)
+            self._process.stdin.flush()
+
+    def answer(self, timeout_s: float) -> Outcome:
+        """What came of it."""
+        self._take_answer = None
+        clock = threading.Timer(timeout_s, self._process.kill)
+        clock.start()
+        step = "opened"
+        try:
+            assert self._process.stdout is not None
+            for answer in self._process.stdout:
+                word, _, rest = answer.decode("utf-8", "replace").strip().partition(" ")
+                if word == "done":
+                    return Outcome(step="done", refused=json.loads(rest))
+                step = word
+            code = self._process.wait()
+            late = not clock.is_alive()
+        finally:
+            clock.cancel()
+        return Outcome(step=step, death=LATE if late else _name(code))
+
+    def close(self) -> None:
+        """End the process."""
+        if self.owner == os.getpid():
+            self._process.kill()
+            self._process.wait()
+        for end in (self._process.stdin, self._process.stdout, self._said):
+            with contextlib.suppress(OSError):
+                if end is not None:
+                    end.close()
+
+
+_RUNNING: list[TrialProcess] = []  # at most one
+
+
+def trial_process() -> TrialProcess:
+    """The child that serves this process; started if there is none, or it died."""
+    with LOCK:
+        if not _RUNNING or not _RUNNING[0].alive:
+            close()
+            _RUNNING.append(TrialProcess())
+        return _RUNNING[0]
+
+
+@atexit.register
+def close() -> None:
+    """End the child; the next question starts another one."""
+    while _RUNNING:
+        _RUNNING.pop().close()
+
+
+def _name(code: int) -> str:
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"exit code {code}"
