@@ -107,6 +107,20 @@ def test_early_stopping_gives_the_best_epoch(tmp_path):
     assert out.with_suffix(".best.safetensors").read_bytes() == to_bytes(model)
 
 
+def test_tensorboard_shows_the_history_over_all_stages(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    done = train(**{**RUN, "augment": "none"}, logs=tmp_path)
+    for part, columns in {"train": ("loss", "train_top1"), "validation": (None, "validation_top1")}.items():
+        events = EventAccumulator(str(tmp_path / part))
+        events.Reload()
+        for tag, column in zip(("epoch_loss", "epoch_top1"), columns, strict=True):
+            found = {event.step: float(tf.make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)}
+            assert list(found) == [0, 1, 2, 3]
+            if column is not None:
+                np.testing.assert_allclose(list(found.values()), done.table[column], rtol=1e-6)
+
+
 def test_stages_hold_what_they_should():
     from effnet_lab.training import fine_tune
 

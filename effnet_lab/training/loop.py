@@ -128,7 +128,7 @@ def _restore(keras: tf_keras.Model, average: MovingAverage | None, done: Progres
 def _board(watch: Listeners) -> list[tf_keras.callbacks.Callback]:
     if watch.logs is None:
         return []
-    return [tf_keras.callbacks.TensorBoard(watch.logs, write_graph=False, profile_batch=0)]
+    return [_Board(watch.logs, watch.before)]
 
 
 @contextlib.contextmanager
@@ -145,6 +145,18 @@ def _held(keras: tf_keras.Model, settings: Settings) -> Iterator[None]:
     finally:
         for layer in held:
             layer.trainable = True
+
+
+class _Board(tf_keras.callbacks.TensorBoard):  # type: ignore[misc]  # Keras has no types
+    """TensorBoard's, whose epochs go on through all stages of a run."""
+
+    def __init__(self, logs: str, before: int) -> None:
+        super().__init__(logs, write_graph=False, profile_batch=0)
+        self.before = before
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Keras calls it."""
+        super().on_epoch_end(self.before + epoch, logs)
 
 
 class _Next(tf_keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
