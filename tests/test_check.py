@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+import sys
+import zipfile
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
@@ -15,9 +19,12 @@ import pytest
 from sweep_drills import TINY
 
 from effnet_lab import frames
+from effnet_lab.bench import measure_latency
+from effnet_lab.litert import Runner
 from effnet_lab.names import UserError
 from effnet_lab.regress import bless, check, compare_notebooks, sweep
 from effnet_lab.regress.blessed import RULES, rules_of
+from effnet_lab.regress.checked import number_line
 from effnet_lab.regress.environment import drift, environment, processor_features, read_environment, write_environment
 from effnet_lab.regress.recording import record
 from effnet_lab.regress.rules import Chance, Exact, Ratio, Relative, Within, exact_rule, parse_rule
@@ -130,7 +137,7 @@ def measure(files, tmp_path_factory):
 
     def run(
         *, n_calibration: int = 24, shown=images, scheme: str = "int8", kernels: str = "xnnpack", said: str = "",
-        preprocess=None, slow: float = 1.0, change=lambda path: path,
+        preprocess=None, opened=Runner, change=lambda path: path,
     ) -> Path:  # fmt: skip
         out = tmp_path_factory.mktemp("measured")
         network = model if preprocess is None else replace(model, preprocess=preprocess)
@@ -142,12 +149,10 @@ def measure(files, tmp_path_factory):
         record(rows, "layer_error", out, **SMOKE)
         answers = evaluate(path, shown, preprocess=preprocess).table
         record(answers.assign(**FILE), "accuracy", out, **SMOKE)
-        times = (
-            FILE
-            | dict.fromkeys(frames.LATENCY.values, 1.0)
-            | {"threads": 1, "host": "h", "kernels": "k", "reference": "r"}
-        )
-        record(frames.build(frames.LATENCY, [times | {"relative_p50": slow}]), "latency", out, **SMOKE)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(import_module("effnet_lab.bench.latency"), "Runner", opened)
+            times = measure_latency([float_file, path], n_runs=15, n_blocks=5).iloc[[1]]
+        record(times.assign(**FILE, reference="float32"), "latency", out, **SMOKE)
         write_environment(out)
         return out
 
@@ -168,7 +173,32 @@ def test_a_run_equals_itself(measure, first):
     assert found.drift == found.causes == ()
 
 
-def test_planted_changes_are_caught_and_named(measure, first, monkeypatch):
+def on_plain_kernels(model: object, **how: object) -> Runner:
+    """An interpreter that leaves XNNPACK out where the file is in int8."""
+    runner = Runner(model, **how)
+    return runner if runner.graph.scheme == "float32" else Runner(model, **how | {"kernels": "reference"})
+
+
+def environment_with(folder: Path, package: str, version: str) -> Path:
+    """What uv installs of a package that has this version, and nothing in it."""
+    wheel(folder, package, version, f"{package.replace('-', '_')}_said.py")
+    place = folder / "environment"
+    options = [
+        "--quiet",
+        "--python",
+        sys.executable,
+        "--target",
+        place,
+        "--no-index",
+        "--no-deps",
+        "--find-links",
+        folder,
+    ]
+    subprocess.run([sys.executable, "-m", "uv", "pip", "install", *options, f"{package}=={version}"], check=True)
+    return place
+
+
+def test_planted_changes_are_caught_and_named(measure, first, monkeypatch, tmp_path):
     run, images, model = measure
     swapped = images.labels.copy()
     swapped[0] = (swapped[0] + 1) % len(images.classes)
@@ -180,7 +210,7 @@ def test_planted_changes_are_caught_and_named(measure, first, monkeypatch):
         "weights rounded per tensor": (lambda: run(scheme="int8-per-tensor"), "weights"),
         "a rounding rule": (lambda: run(kernels="builtin", said="xnnpack"), "rounding"),
         "other kernels": (lambda: run(kernels="builtin"), "kernel path"),
-        "a slower path": (lambda: run(slow=3.5), "speed"),
+        "a slower path": (lambda: run(opened=on_plain_kernels), "speed"),
         "a swapped label": (lambda: run(shown=replace(images, labels=swapped)), "labels"),
     }
     for name, (plant, cause) in plants.items():
@@ -188,9 +218,10 @@ def test_planted_changes_are_caught_and_named(measure, first, monkeypatch):
         assert len(found.table), name
         assert any(f": {cause}" in sentence for sentence in found.causes), (name, found.causes, found.table)
     with monkeypatch.context() as patch:  # the tenth: another version of a dependency
-        patch.setattr("effnet_lab.regress.environment.version_of", lambda _name: "9.9.9")
+        patch.syspath_prepend(environment_with(tmp_path, "ai-edge-quantizer", "9.9.9"))
         drifted = run()
-    assert any("version of ai-edge-quantizer was" in sentence for sentence in check(drifted, against=first).drift)
+    (sentence,) = check(drifted, against=first).drift
+    assert re.fullmatch(r"version of ai-edge-quantizer was 0\.\S+, is 9\.9\.9", sentence)
 
 
 # Against another run: the notebooks
@@ -294,8 +325,13 @@ def test_github_gets_one_line_per_annotation(moved):
     found = replace(check(moved[0], against=moved[1]), drift=("numpy was 1, is 2",))
     assert found.github[0] == "::warning title=Environment::numpy was 1, is 2"
     assert found.github[-1].startswith("::error title=accuracy moved::accuracy: micro0 |")
-    assert "%25" in found.github[-1]
     assert all("\n" not in line for line in found.github)
+    kind, properties, text = re.fullmatch(r"::(\w+) ([^:]*)::(.*)", found.github[-1]).groups()
+    assert (kind, properties) == ("error", "title=accuracy moved")
+    for code, sign in (("%0D", "\r"), ("%0A", "\n"), ("%25", "%")):  # in the order of GitHub's own runner
+        text = text.replace(code, sign)
+    assert text == number_line(found.table.iloc[-1])
+    assert "%\n" in text
 
 
 def test_a_blessing_keeps_who_when_and_why(moved, tmp_path):
@@ -371,15 +407,13 @@ def test_bisect_finds_the_commit(history):
         bisect("nothing", commits[0], "python check.py", repo=repo)
 
 
-def wheel(folder: Path, version: str, value: int) -> None:
+def wheel(folder: Path, package: str, version: str, module: str, content: str = "") -> None:
     """A package of one module, as an archive that uv installs."""
-    import zipfile
-
-    name = f"tinypkg-{version}"
+    name = f"{package.replace('-', '_')}-{version}"
     with zipfile.ZipFile(folder / f"{name}-py3-none-any.whl", "w") as archive:
-        archive.writestr("tinypkg.py", f"x = {value}\n")
+        archive.writestr(module, content)
         info = f"{name}.dist-info"
-        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: tinypkg\nVersion: {version}\n")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
         archive.writestr(
             f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )
@@ -390,7 +424,7 @@ def test_bisect_finds_the_version(tmp_path):
     from effnet_lab.regress import bisect
 
     for version, value in (("1.0", 1), ("1.1", 1), ("1.2", 1), ("1.9", 1), ("1.10", 2), ("2.0", 2)):
-        wheel(tmp_path, version, value)
+        wheel(tmp_path, "tinypkg", version, "tinypkg.py", f"x = {value}\n")
     words = "python -c 'import sys, tinypkg; sys.exit(tinypkg.x != 1)'"
     where = {"package": "tinypkg", "repo": tmp_path, "find_links": tmp_path}
     found = bisect("1.0", "2.0", words, **where)
