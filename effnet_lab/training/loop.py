@@ -128,7 +128,7 @@ def _restore(keras: tf_keras.Model, average: MovingAverage | None, done: Progres
 def _board(watch: Listeners) -> list[tf_keras.callbacks.Callback]:
     if watch.logs is None:
         return []
-    return [_Board(watch.logs, watch.before)]
+    return [_TensorBoard(watch.logs, watch.before)]
 
 
 @contextlib.contextmanager
@@ -147,7 +147,7 @@ def _held(keras: tf_keras.Model, settings: Settings) -> Iterator[None]:
             layer.trainable = True
 
 
-class _Board(tf_keras.callbacks.TensorBoard):  # type: ignore[misc]  # Keras has no types
+class _TensorBoard(tf_keras.callbacks.TensorBoard):  # type: ignore[misc]  # Keras has no types
     """TensorBoard's, whose epochs go on through all stages of a run."""
 
     def __init__(self, logs: str, before: int) -> None:
