@@ -42,12 +42,16 @@ def peak_activation_bytes(net: Iterable[Layer], side: Size) -> Size:
     """
     net = tuple(net)
     last_use = {source: i for i, layer in enumerate(net) for source in layer.inputs}
-    alive: dict[str, Size] = {"input": side * side * 3}
+    sizes: dict[str, Size] = {"input": side * side * 3}
+    alive: Size = sizes["input"]
     peak: Size = 0
     for i, layer in enumerate(net):
-        alive[layer.name] = layer.activation_bytes
-        peak = np.maximum(peak, sum(alive.values()))
-        alive = {name: size for name, size in alive.items() if last_use.get(name, -1) > i}
+        sizes[layer.name] = layer.activation_bytes
+        alive = alive + sizes[layer.name]
+        peak = np.maximum(peak, alive)
+        for name in {layer.name, *layer.inputs}:
+            if last_use.get(name, -1) <= i:
+                alive = alive - sizes[name]
     return peak if isinstance(side, np.ndarray) else int(peak)
 
 

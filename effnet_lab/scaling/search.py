@@ -113,6 +113,8 @@ def _fitting(
     spec: NetSpec, base: NetSpec, sides: np.ndarray, budget: Budget, compound: Compound, classes: int
 ) -> np.ndarray:
     """Rows (n, columns of CANDIDATES) of one network at the sizes where it meets the budget."""
+    if not budget.allows(totals(spec, classes, int(sides[0]))):  # nor at a larger size
+        return np.empty((0, len(frames.CANDIDATES.columns)))
     cost = totals(spec, classes, sides)
     phi = compound.phi(spec.width, spec.depth, sides, base)
     columns = (

@@ -13,6 +13,7 @@ from effnet_lab.bench import profile
 from effnet_lab.quantize import export
 from effnet_lab.scaling import layer_counts
 
+_CALIBRATION = 16  # images: the time of an op does not depend on its ranges
 FEATURES = ("calls", "madds", "activation_bytes")  # what the time of an op is a sum of
 
 
@@ -49,7 +50,7 @@ def measure_op_costs(models: Sequence[str], folder: Path | str, *, format: str =
     parts = []
     for name in models:
         model = load_model(name)
-        (file,) = export(model, folder, format=format, backend="ai_edge_quantizer").files
+        (file,) = export(model, folder, format=format, backend="ai_edge_quantizer", limit=_CALIBRATION).files
         timed = profile(file, n_runs).table.groupby("layer", as_index=False)["uninterrupted_ms"].sum()
         counts = layer_counts(model.spec, len(model.classes))
         parts.append(counts.merge(timed, on="layer", validate="one_to_one"))
