@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,7 @@ class Graph:
     ops: tuple[Op, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    n_graphs: int = 1  # of the file: those of loops, branches and further signatures count
 
     @cached_property
     def produced(self) -> dict[str, Op]:
@@ -184,8 +185,13 @@ class Graph:
 
 
 def read_graph(model: Path | str | bytes) -> Graph:
-    """Read a .tflite file, given as a path or as its content."""
-    return graph_of(parse(model), "model" if isinstance(model, bytes) else str(model))
+    """Read a .tflite file, given as a path or as its content; of content that is asked for again and again, once."""
+    return _graph_of_content(model) if isinstance(model, bytes) else graph_of(parse(model), str(model))
+
+
+@lru_cache(maxsize=4)  # a float file is quantized many times in a row
+def _graph_of_content(content: bytes) -> Graph:
+    return graph_of(parse(content))
 
 
 def graph_of(tree: schema.ModelT, name: str = "model") -> Graph:
@@ -199,6 +205,7 @@ def graph_of(tree: schema.ModelT, name: str = "model") -> Graph:
         ops=tuple(_op(i, op, tree) for i, op in enumerate(main.operators)),
         inputs=tuple(int(i) for i in main.inputs),
         outputs=tuple(int(i) for i in main.outputs),
+        n_graphs=len(tree.subgraphs),
     )
 
 

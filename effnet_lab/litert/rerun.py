@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effnet_lab.litert.flatbuffer import FileContent
-from effnet_lab.litert.graph import Op
+from effnet_lab.litert.graph import Graph, Op
 from effnet_lab.litert.runner import KERNELS, DelegateError, invoke, open_interpreter, to_codes
 from effnet_lab.litert.same_values import Mark, value_marks
 from effnet_lab.litert.surgery import Assembly, Source
@@ -29,6 +29,7 @@ class Rerun:
     logits: NDArray[np.float32]  # (samples, values), real
     n_ops: int  # of the file
     n_run: int  # of them, that had to be run
+    graph: Graph
 
 
 class Rerunner:
@@ -87,7 +88,7 @@ class Rerunner:
         tensor = source.graph.tensors[end]
         logits = np.stack([tensor.real(codes).reshape(-1) for codes in self._values(source, marks, end)])
         self._touch(marks.values())
-        return Rerun(logits=logits, n_ops=len(source.graph.ops), n_run=len(ops))
+        return Rerun(logits=logits, n_ops=len(source.graph.ops), n_run=len(ops), graph=source.graph)
 
     def _needed(self, source: Source, marks: dict[int, Mark], end: int) -> tuple[list[Op], list[int]]:
         """The ops to run for the logits, in order, and the tensors whose values are there."""

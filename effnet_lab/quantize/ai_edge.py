@@ -12,7 +12,6 @@ from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
 from ai_edge_quantizer.quantizer import Quantizer
 from ai_edge_quantizer.recipe import AlgorithmName
 
-from effnet_lab.litert.flatbuffer import parse
 from effnet_lab.litert.graph import Graph, read_graph
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.names import UserError, lookup
@@ -59,7 +58,7 @@ def requantize(
     if {scheme.name for scheme in chosen.values()} == {FLOAT32.name}:
         return float_content
     recipe.require_backend(AI_EDGE)
-    if recipe.calibrated and len(parse(float_content).subgraphs) > 1:
+    if recipe.calibrated and graph.n_graphs > 1:
         raise UserError(
             "The file has several graphs (loops, branches or signatures), and only the first was calibrated. Ask for float16 or "
             "dynamic."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,14 +126,18 @@ def quantizer(target: Target, calibration: Samples | Ranging | None = None) -> C
     """A function from a float32 file to the quantized one with its metadata, by the AI Edge Quantizer."""
 
     def quantize(content: bytes) -> bytes:
-        ranging, given = _ranging(calibration), float_file(content)
-        (job,) = _jobs(given.info.model, [target], "")
+        ranging, origin = _ranging(calibration), _origin_of_content(content)
+        (job,) = _jobs(origin.info.model, [target], "")
         _check([job], ranging, None)
-        origin = Origin(content=with_unique_names(content), info=given.info)
         ((quantized, _remarks),) = _contents(origin, [job], ranging, None, None)
         return quantized
 
     return quantize
+
+
+@lru_cache(maxsize=2)  # the same file is quantized again and again
+def _origin_of_content(content: bytes) -> Origin:
+    return Origin(content=with_unique_names(content), info=float_file(content).info)
 
 
 def _with_input(model: LoadedModel, preprocess: Stated, wanted: Sequence[Target]) -> LoadedModel:

@@ -226,7 +226,7 @@ class WhatIf:
             recipe=recipe, content=content, n_images=len(b), size_bytes=len(content), n_ops=found.n_ops, n_run=found.n_run,
             sqnr_db=decibels(float(np.square(a).sum()), float(np.square(a - b).sum())),
             agreement=float(same.mean()) if a.shape[1] > 1 else _NAN,
-            arena_bytes=estimated_arena(read_graph(content)).total_bytes,
+            arena_bytes=estimated_arena(found.graph).total_bytes,
             top1=top1["top1"], top1_lo=top1["top1_lo"], top1_hi=top1["top1_hi"],
         )  # fmt: skip
 
