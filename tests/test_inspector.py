@@ -16,10 +16,15 @@ import portpicker
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from lab_driver import CHROMIUM
+from typer.testing import CliRunner
 
 from effnet_lab.analysis import layer_error, verdicts
-from effnet_lab.images import open_images
+from effnet_lab.cli import app
+from effnet_lab.images import StatedInput, open_images
 from effnet_lab.names import UserError
+from effnet_lab.paths import notebooks_dir
+from effnet_lab.regress import own_file
+from effnet_lab.regress.parameters import read_parameters
 from effnet_lab.studies.inspection import inspection
 from effnet_lab.studies.inspection.look import error_map
 from effnet_lab.view.inspector import error_data, inspector_page, verdict_data
@@ -83,12 +88,39 @@ def test_more_than_four_files_are_refused(files):
         inspection([files[INT8]] * 5, "scenes")
 
 
+@pytest.mark.parametrize("asked", ["report", "page"])
+def test_what_is_said_of_the_files_is_handed_on(monkeypatch, tmp_path, asked):
+    """What the input is, and that a float model of another network is wanted: as the notebook takes it, and the page."""
+    seen, file = {}, tmp_path / "model.tflite"
+    file.touch()
+    monkeypatch.setattr(own_file, "execute_notebooks", lambda *_, parameters, **__: seen.update(parameters))
+    monkeypatch.setattr(own_file, "write_report", lambda folder: folder / "report.html")
+    monkeypatch.setattr("effnet_lab.studies.inspection.inspection", lambda *_, **given: seen.update(given) or {})
+    monkeypatch.setattr("effnet_lab.view.inspector.inspector_page", lambda *_, **__: "")
+    words = ["inspect", str(file), "--images", "scenes", "--anyway", "--mean", "0", "--std", "1,2,3", "--crop", "none"]
+    words += ["--no-open", *(["--html", str(tmp_path / "page.html")] if asked == "page" else ["--out", str(tmp_path)])]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert seen["anyway"] is True
+    if asked == "page":
+        assert seen["preprocess"] == StatedInput(mean="0", std="1,2,3", crop="none")
+    else:
+        read = read_parameters(notebooks_dir() / "02_quantization_error.ipynb")
+        assert seen.keys() <= read.keys()
+        stated = {name: seen[name] for name in ("mean", "std", "crop")}
+        assert stated == {"mean": "0", "std": "1,2,3", "crop": "none"}
+        assert "size" not in seen
+        own_file.inspect_file(file, "scenes", preprocess=StatedInput(mean=0.0, std=(1, 2, 3)), out=tmp_path)
+        assert (seen["mean"], seen["std"]) == ("0.0", "1,2,3")
+
+
 @pytest.mark.real
 def test_a_network_that_takes_no_pictures_has_no_map(shared, tmp_path):
     np.save(tmp_path / "mfcc.npy", np.random.default_rng(0).normal(0, 20, (3, 49, 10, 1)).astype(np.float32))
     found = inspection([shared / "fixtures/wild/mlcommons__kws_ref_model.tflite"], tmp_path / "mfcc.npy")
     assert found["files"][0]["pictures"] == []
     assert all(layer["maps"] == [] for layer in found["files"][0]["layers"])
+    assert "over 3 samples" in found["files"][0]["summary"]
 
 
 def test_no_name_ends_the_page(payload):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from effnet_lab.cli.inputs import takes_input
+from effnet_lab.cli.layers import Anyway
 from effnet_lab.cli.saying import say
 from effnet_lab.names import UserError
 
@@ -34,6 +35,7 @@ def inspect(
             help="The float .tflite of a file, once per file; by default one is rebuilt from the quantized weights.",
         ),
     ] = None,
+    anyway: Anyway = False,
     limit: Annotated[
         int | None, typer.Option(help="Use at most this many images; by default 64 for the report, 16 for --html.")
     ] = None,
@@ -64,12 +66,15 @@ def inspect(
     if html is not None or model_explorer is not None:
         found = write_inspector(
             files, images, html or "", model_explorer=model_explorer or "", float_models=floats, limit=limit or 16,
-            preprocess=stated,
+            anyway=anyway, preprocess=stated,
         )  # fmt: skip
     elif len(files) > 1 or len(floats) > 1:
         raise UserError(f"The report covers one file. Got {len(files)}; --html compares several.")
     else:
-        found = inspect_file(files[0], images, float_model=next(iter(floats), ""), limit=limit or 64, out=out or "")
+        found = inspect_file(
+            files[0], images, float_model=next(iter(floats), ""), limit=limit or 64, anyway=anyway, preprocess=stated,
+            out=out or "",
+        )  # fmt: skip
     what = "Inspector" if html is not None else "Node data" if model_explorer is not None else "Report"
     say(f"{what}: {found}")
     if open_report and what != "Node data":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
-from effnet_lab.images import Stated
+from effnet_lab.images import Stated, StatedInput
 from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
 from effnet_lab.regress.notebooks import execute_notebooks
@@ -20,6 +21,8 @@ def inspect_file(
     *,
     float_model: str | Path = "",
     limit: int = 64,
+    anyway: bool = False,
+    preprocess: StatedInput | None = None,
     out: str | Path = "",
     progress: bool = True,
 ) -> Path:
@@ -35,6 +38,10 @@ def inspect_file(
         Its float .tflite; empty: a twin is rebuilt from the dequantized weights.
     limit : int
         At most so many images.
+    anyway : bool
+        Go on with a float model that is not that of the file.
+    preprocess : StatedInput, optional
+        What the user says of the input.
     out : path
         Folder of the results; empty: ``inspected/<file name>``.
     progress : bool
@@ -50,6 +57,7 @@ def inspect_file(
             raise UserError(f"There is no file {path}. Give the path of a .tflite file.")
     folder = Path(out) if str(out) else Path("inspected") / Path(file).stem
     given: dict[str, object] = {"quantized": str(Path(file).resolve()), "images": _absolute(images), "n_images": limit}
+    given |= _stated(preprocess) | ({"anyway": True} if anyway else {})
     if str(float_model):
         given["float_model"] = str(Path(float_model).resolve())
     execute_notebooks([NOTEBOOK], parameters=given, out=folder, progress=progress)
@@ -64,6 +72,7 @@ def write_inspector(
     model_explorer: str | Path = "",
     float_models: Sequence[str | Path] = (),
     limit: int = 16,
+    anyway: bool = False,
     preprocess: Stated = None,
 ) -> Path:
     """The inspector on one to four quantized files as one HTML file, which opens without a server and without a kernel.
@@ -83,6 +92,8 @@ def write_inspector(
         One for all files, or one for each; empty: twins with the files' own weights.
     limit : int
         At most so many images; the most telling of them are shown.
+    anyway : bool
+        Go on with a float model that is not that of its file.
     preprocess : StatedInput or Preprocess, optional
         What the user says of the input.
     """
@@ -97,7 +108,7 @@ def write_inspector(
             raise UserError(f"{option} must end in {suffixes[0]}. Got {str(path)!r}.")
     if not str(html) and not str(model_explorer):
         raise UserError("There is nothing to write. Name a file with --html or --model-explorer.")
-    payload = inspection(files, images, float_models=float_models, limit=limit, preprocess=preprocess)
+    payload = inspection(files, images, float_models=float_models, limit=limit, anyway=anyway, preprocess=preprocess)
     if str(model_explorer):
         write_atomically(Path(model_explorer), error_data(payload).encode())
         write_atomically(Path(model_explorer).with_suffix(".verdicts.json"), verdict_data(payload).encode())
@@ -110,3 +121,19 @@ def write_inspector(
 def _absolute(images: str | Path) -> str:
     """Names stay names; a path holds from wherever the notebook's kernel stands."""
     return str(Path(images).resolve()) if Path(images).exists() else str(images)
+
+
+def _stated(preprocess: StatedInput | None) -> dict[str, object]:
+    """What is stated of the input, as the notebook's parameters take it: numbers and ranges as text."""
+    given = {field.name: getattr(preprocess, field.name, None) for field in fields(StatedInput)}
+    return {
+        name: _written(name, value) for name, value in given.items() if value not in (None, "") and value is not False
+    }
+
+
+def _written(name: str, value: object) -> object:
+    if name in ("size", "guess"):
+        return value
+    if isinstance(value, tuple | list):
+        return (".." if name == "input_range" else ",").join(map(str, value))
+    return str(value)

@@ -61,6 +61,7 @@ def inspected(
     *,
     float_models: Sequence[Path | str | None] = (),
     kernels: str = "builtin",
+    anyway: bool = False,
     preprocess: Stated = None,
     split: str | None = None,
     limit: int | None = 16,
@@ -78,7 +79,7 @@ def inspected(
         What both networks of each pair see. Arrays have no pictures, so there is no error map then.
     float_models : sequence of path or None
         The float network of each file, or one for all; None: a twin with the file's own weights.
-    kernels, preprocess, split, limit, progress
+    kernels, anyway, preprocess, split, limit, progress
         As for `verdicts`.
     known, effects : LayerVerdicts, DataFrame, optional
         What `verdicts` has said of the only file, and a LAYER_ERROR with the effects of its layers: it is not computed again.
@@ -97,7 +98,7 @@ def inspected(
     opened = tuple(
         file
         if isinstance(file, Twins)
-        else Twins(file, given[i if len(given) > 1 else 0], kernels=kernels, preprocess=preprocess)
+        else Twins(file, given[i if len(given) > 1 else 0], kernels=kernels, anyway=anyway, preprocess=preprocess)
         for i, file in enumerate(quantized)
     )
     sources = [file.info.model if isinstance(file, Twins) else file for file in quantized]
