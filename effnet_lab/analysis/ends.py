@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class EndLoss:
     signal: float  # sum of squares of the float logits
     noise: float  # sum of squares of their error
     changed: int  # images whose largest output is another; -1 where a network has one output value
+    counted: str = "images"  # what they are called, "samples" where they are no pictures
 
     @property
     def sqnr_db(self) -> float:
@@ -33,16 +34,16 @@ class EndLoss:
     def __str__(self) -> str:
         """One sentence."""
         answers = f"; the first answer changes on {self.changed} of {self.n_images}" if self.changed >= 0 else ""
-        return f"At the logits {self.sqnr_db:.1f} dB are left over {self.n_images} images{answers}."
+        return f"At the logits {self.sqnr_db:.1f} dB are left over {self.n_images} {self.counted}{answers}."
 
 
 class EndWatcher:
     """Adds up the loss at the end of the whole quantized network. See `error_sums.Watcher`."""
 
-    def __init__(self, twins: Twins) -> None:
+    def __init__(self, twins: Twins, counted: str = "images") -> None:
         logits = twins.steps.logits
         self._logits = next((pair for pair in twins.pairs if pair.reference.index == logits), None)
-        self.kept = EndLoss(n_images=0, signal=0.0, noise=0.0, changed=0)
+        self.kept = EndLoss(n_images=0, signal=0.0, noise=0.0, changed=0, counted=counted)
 
     def see(self, twins: Twins) -> tuple[Ends, Ends]:
         """What the two networks hold at their logits and at their first output."""
@@ -85,7 +86,8 @@ def _ends(graph: SideGraph, twins: Twins, samples: Iterable[Sample]) -> list[tup
 def _add(loss: EndLoss, logits: Ends, outputs: Ends) -> EndLoss:
     a, b = (values.astype(np.float64).reshape(-1) for values in logits)
     one_value = outputs[0].size < 2
-    return EndLoss(
+    return replace(
+        loss,
         n_images=loss.n_images + 1,
         signal=loss.signal + float(a @ a),
         noise=loss.noise + float((a - b) @ (a - b)),

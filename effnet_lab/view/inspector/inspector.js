@@ -213,7 +213,7 @@ class Inspector {
   drawStrips() {
     this.place = this.places();
     const rows = this.data.files.map((file, row) => this.strip(file, row));
-    if (this.data.files.length === 2) rows.push(this.difference());
+    rows.push(...this.data.files.slice(1).map((file, i) => this.difference(file, ["second", "third", "fourth"][i])));
     this.strips.replaceChildren(...rows);
     this.drawCurve();
   }
@@ -272,8 +272,8 @@ class Inspector {
     });
   }
 
-  difference() {
-    const [a, b] = this.data.files, metric = this.metric, half = (metric.high - metric.low) / 2;
+  difference(b, which) { // of a file from the first one
+    const [a] = this.data.files, metric = this.metric, half = (metric.high - metric.low) / 2;
     const cells = this.names.map((name, i) => {
       const values = [a, b].map((file) => number(find(file, name)?.values[metric.id]));
       const gain = (values[1] - values[0]) * (metric.better === "higher" ? 1 : -1), { left, width } = this.place[i];
@@ -282,7 +282,7 @@ class Inspector {
         onclick: () => this.select(name) }, draw("title", {}, `${name}: ${b.label} is ${format(Math.abs(gain), metric.unit)} ${gain >= 0 ? "better" : "worse"}`));
     });
     const svg = draw("svg", { class: "strip thin", viewBox: "0 0 1000 26", preserveAspectRatio: "none", "aria-hidden": "true" }, ...cells);
-    return tag("div", { class: "file" }, tag("span", { class: "name" }, "second less first"), tag("div", { class: "track" }, svg));
+    return tag("div", { class: "file" }, tag("span", { class: "name" }, `${which} less first`), tag("div", { class: "track" }, svg));
   }
 
   // ----------------------------------------------------------------------------------------------------------------- curve
@@ -502,7 +502,7 @@ class Inspector {
     const rows = RESULTS.map(([words, write]) => tag("tr", {}, tag("th", { scope: "row" }, words), ...columns.map(([, one]) => tag("td", {}, write(one)))));
     const times = columns.map(([, one]) => this.times[one.recipe]);
     if (times.some(Boolean)) rows.push(tag("tr", {}, tag("th", { scope: "row" }, "latency"), ...times.map((time) => tag("td", {}, time ? `${format(time.ms, "ms")}, ${time.how}` : ""))));
-    this.result.replaceChildren(tag("caption", {}, `on ${outcome.now.n_images} images`),
+    this.result.replaceChildren(tag("caption", {}, `on ${outcome.now.n_images} ${this.data.files[0].pictures.length ? "images" : "samples"}`),
       tag("thead", {}, tag("tr", {}, tag("td"), ...columns.map(([name]) => tag("th", { scope: "col" }, name)))), tag("tbody", {}, ...rows));
   }
 
@@ -526,7 +526,7 @@ class Inspector {
       state: () => { this.unheard = Math.max(0, this.unheard - 1); this.recipe.value = answer.recipe; this.drawSwitch(); this.drawChips(); },
       progress: () => { this.status.textContent = `Working: ${answer.done} of ${answer.total}.`; },
       outcome: () => { if (this.ask && !this.unheard) this.status.textContent = `${answer.now.n_run} of ${answer.now.n_ops} ops were run again, ${answer.cpu_s.toFixed(2)} s.`; this.drawResult(); },
-      time: () => { this.times[answer.recipe] = answer; this.drawResult(); },
+      time: () => { if (answer.how === "measured" || this.times[answer.recipe]?.how !== "measured") this.times[answer.recipe] = answer; this.drawResult(); },
       refused: () => { this.status.textContent = answer.words; },
       written: () => { this.status.textContent = `${answer.file}. The same file from the shell: ${answer.command}`; },
       steps: () => this.hearSteps(answer),
