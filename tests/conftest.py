@@ -25,7 +25,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 LONG = (  # files that take more than half a minute, the longest first: with several processes, none is left for the end
     "lab_notebooks", "from_weights", "notebooks", "any_network", "qat", "sweep", "training_runs", "weights", "verdicts", "docs",
     "check", "compress", "fuzz", "training", "cli", "scaling_study", "inspector_live", "reference_networks", "measure",
-    "stopping", "inspector", "servers", "rivals", "export", "repair", "integer", "strategies",
+    "mixed_precision", "stopping", "inspector", "servers", "rivals", "export", "repair", "integer", "strategies",
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from effnet_lab.images import open_images
 from effnet_lab.names import UserError
 from effnet_lab.studies.inspection import WhatIf, live_inspection
+from effnet_lab.studies.inspection.blocks import block_of
 from effnet_lab.view import InspectorView
 
 INT8, FLOAT = "static_wi8_ai8 ai_edge_quantizer", "float32 converter"
@@ -109,6 +110,7 @@ def test_three_switches_in_jupyterlab(work, what_if):
                 require_same(hand.result(what_if.flip([layers[index]], format).recipe), what_if.outcome())
             page.get_by_role("button", name="Undo").click()
             require_same(hand.result(what_if.undo().recipe), what_if.outcome())
+            _use_the_other_controls(page, hand, what_if)
             assert hand.box.locator(".chip").all_inner_texts() == ["f", "16"]
             hand.box.locator("button.picture").nth(1).click()
             assert hand.box.locator("button.picture").nth(1).get_attribute("aria-pressed") == "true"
@@ -125,6 +127,29 @@ def test_three_switches_in_jupyterlab(work, what_if):
             assert traffic.foreign == []
     finally:
         lab.stop_server(process)
+
+
+def _use_the_other_controls(page, hand: Hand, what_if) -> None:
+    """Redo, groups of layers, the comparison, the latency measured; then a pasted recipe leads back."""
+    recipe, switches = what_if.switches.recipe.text, what_if.switches
+    page.get_by_role("button", name="Redo").click()
+    require_same(hand.result(what_if.redo().recipe), what_if.outcome())
+    layer = hand.choose(6)
+    groups = {"block": switches.block(layer, block_of), "op": switches.alike(layer), "after": switches.after(layer)}
+    for (scope, group), format in zip(groups.items(), ("float32", "int16x8", "int8"), strict=True):
+        assert len(group) > 1
+        hand.box.locator(".what-if select").select_option(scope)
+        hand.flip(format)
+        require_same(hand.result(what_if.flip(group, format).recipe), what_if.outcome())
+    columns = hand.box.locator(".result thead th")
+    assert columns.all_inner_texts() == ["as given", "before", "now"]
+    page.get_by_role("button", name="Compare with before").click()
+    assert columns.all_inner_texts() == ["as given", "now"]
+    page.get_by_role("button", name="Measure the latency").click()
+    hand.box.locator(".result td", has_text="ms, measured").wait_for()
+    hand.box.locator("textarea").fill(recipe)
+    page.get_by_role("button", name="Apply the text").click()
+    require_same(hand.result(what_if.set(recipe).recipe), what_if.outcome())
 
 
 def _click_the_map(hand: Hand) -> None:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from logits import logits
+from typer.testing import CliRunner
 
 from effnet_lab import frames
 from effnet_lab.analysis.precision import (
@@ -22,6 +28,7 @@ from effnet_lab.analysis.precision import (
     rank_agreement,
     sensitivities,
 )
+from effnet_lab.cli import app
 from effnet_lab.images import open_images
 from effnet_lab.litert import allocate, read_graph, read_info
 from effnet_lab.names import UserError
@@ -32,6 +39,7 @@ from effnet_lab.studies import mixed_precision, mixed_run
 
 FLOAT_FILE = "float32 converter"
 INT8, PER_TENSOR, INT4, INT16 = PRECISIONS[:4]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +213,57 @@ def test_stopped_it_leaves_a_file_and_goes_on(searched, tmp_path, monkeypatch):
         patched.setattr("effnet_lab.studies.mixed_trials.sensitivities", stop)  # kept from the run before
         assert searched(out, max_drop=20.0).met
     assert read_graph(out).scheme != "float32"
+
+
+KILLED = """
+import os, signal
+from effnet_lab import paths
+from effnet_lab.studies import mixed_run
+
+def kill(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+{patch}
+from effnet_lab.cli import main
+main()
+"""
+AT = {
+    "while a file is tested": "mixed_run.paired_difference = kill",
+    "while a file is being written": "keep = paths.os.replace\npaths.os.replace = lambda a, b: "
+    "kill() if str(b).endswith('mixed.tflite') and os.path.exists(b) else keep(a, b)",
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize("when", AT)
+def test_killed_it_leaves_the_best_file_so_far_and_goes_on(files, tmp_path, when):
+    out, int8 = tmp_path / "mixed.tflite", files["static_wi8_ai8 ai_edge_quantizer"].stat().st_size
+    asked = ["--max-drop", "20"] if when == "while a file is tested" else ["--max-bytes", str(int(0.9 * int8))]
+    words = [
+        "mixed-precision",
+        "--weights",
+        str(files[FLOAT_FILE]),
+        "--data",
+        "scenes",
+        "--limit-data",
+        "60",
+        "--workers",
+        "1",
+    ]
+    words += ["--limit", "20", *asked, "--out", str(out)]  # fmt: skip
+    code = KILLED.format(patch=AT[when])
+    died = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, env=ENVIRONMENT)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    first = out.read_bytes()
+    if when == "while a file is tested":
+        assert read_graph(first).scheme == "float32", "the file that keeps to any drop"
+    else:
+        assert len(first) <= 0.9 * int8, "the smallest, which is tried first"
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert out.read_bytes() != first
+    assert read_graph(out).scheme != "float32"
+    assert when == "while a file is tested" or len(first) <= out.stat().st_size <= 0.9 * int8
 
 
 @pytest.mark.parametrize(

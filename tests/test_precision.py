@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from effnet_lab.analysis.precision import Program, Resource, choose_precisions
+from effnet_lab.analysis.precision import LOSS, Program, Resource, choose_precisions
 from effnet_lab.names import UserError
 
 KINDS = (0, 0, 1, 2)  # int8, int4 weights, int16 activations, float
@@ -55,6 +55,47 @@ def test_the_choice_is_the_best_of_all(seed, moments):
             continue
         choice = choose_precisions(program, limits, minimise=minimise)
         assert program.use(choice.precisions, minimise) == pytest.approx(best, abs=1e-6)
+        assert all(program.use(choice.precisions, name) <= limit + 1e-6 for name, limit in limits.items())
+
+
+def used_by_all(program, choices, name):
+    """What each of many choices uses, without the program's own sum."""
+    if name == LOSS:
+        used = sum(program.loss[layer, column] for layer, column in enumerate(choices))
+        for (a, p, b, q), value in program.pairs.items():
+            used = used + value * ((choices[a] == p) & (choices[b] == q))
+        return used
+    resource, kinds = program.resources[name], np.asarray(program.kinds)
+    used = np.max(
+        [sum(moment[layer, column] for layer, column in enumerate(choices)) for moment in resource.moments], 0
+    )
+    for edge, (a, b) in enumerate(program.edges if resource.switches is not None else ()):
+        used = used + resource.switches[edge][kinds[choices[a]], kinds[choices[b]]]
+    return used
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_with_twelve_layers_too_the_choice_is_the_best_of_all(seed):
+    """Each layer can have three of the four precisions: 531,441 networks, all of them tried."""
+    program, rng = random_program(seed, layers=12, moments=2), np.random.default_rng(seed + 100)
+    columns = [np.delete(np.arange(len(KINDS)), rng.integers(1, len(KINDS))) for _ in range(12)]
+    for layer, allowed in enumerate(columns):
+        program.loss[layer, np.setdiff1d(np.arange(len(KINDS)), allowed)] = np.inf
+    choices = [grid.ravel() for grid in np.meshgrid(*columns, indexing="ij")]
+    assert len(choices[0]) == 3**12
+    used = {name: used_by_all(program, choices, name) for name in (LOSS, "bytes", "ram")}
+    some = tuple(int(column[12345]) for column in choices)
+    assert all(used[name][12345] == pytest.approx(program.use(some, name)) for name in used)
+    for limits, minimise in (
+        ({"bytes": float(np.quantile(used["bytes"], 0.01))}, LOSS),
+        ({LOSS: float(np.quantile(used[LOSS], 0.02))}, "bytes"),
+        ({"ram": float(np.quantile(used["ram"], 0.05)), "bytes": float(np.median(used["bytes"]))}, LOSS),
+        ({LOSS: float(np.median(used[LOSS]))}, "ram"),
+    ):
+        keeps = np.all([used[name] <= limit + 1e-9 for name, limit in limits.items()], axis=0)
+        assert 0 < keeps.sum() < keeps.size
+        choice = choose_precisions(program, limits, minimise=minimise)
+        assert program.use(choice.precisions, minimise) == pytest.approx(used[minimise][keeps].min(), abs=1e-6)
         assert all(program.use(choice.precisions, name) <= limit + 1e-6 for name, limit in limits.items())
 
 

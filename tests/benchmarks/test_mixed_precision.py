@@ -44,10 +44,8 @@ CASES = [(name, share) for name in OWN for share in SHARES] + [(name, SHARES[0])
 def pictures(name: str) -> tuple[ImageSet, ImageSet]:
     """What calibrates, and what judges."""
     data = ELSEWHERE[name][1] if name in ELSEWHERE else "scenes"
-    if data == "scenes":
-        return open_images(data, split="calibration", limit=CALIBRATION), open_images(data, limit=IMAGES)
-    chosen = np.random.default_rng(0).permutation(len(images := open_images(data)))
-    return images.pick(chosen[:CALIBRATION]), images.pick(chosen[CALIBRATION:][:IMAGES])
+    judging = open_images(data, split="evaluation", limit=IMAGES)
+    return open_images(data, split="calibration", limit=CALIBRATION), judging
 
 
 def network(name: str) -> FloatFile:
