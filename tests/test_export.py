@@ -339,7 +339,7 @@ def test_a_network_that_takes_no_pictures_is_calibrated_on_arrays(shared, tmp_pa
     kept = calibrate(source, inputs, out=tmp_path / "angles.npz")
     again = export(source, tmp_path / "again", statistics=kept.statistics)
     assert read_graph(again.files[0]).tensors[0].scale == read_graph(done.files[0]).tensors[0].scale
-    with pytest.raises(UserError, match="which is not a picture"):
+    with pytest.raises(UserError, match="not one picture of a known size"):
         export(source, tmp_path / "no", calibration="scenes")
 
 

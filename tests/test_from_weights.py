@@ -218,6 +218,34 @@ def test_weights_from_everywhere_are_not_forgotten(scenes, tmp_path, origin):
     assert np.square(found - expected).sum() < 0.01 * np.square(expected).sum()
 
 
+STAGES = {  # besides the whole network, all at no learning rate
+    "qat": {"qat": True}, "prune": {"prune": 0.02}, "cluster": {"cluster": 128}, "new head": {"new_head": True},
+    "frozen": {"batch_norm": "frozen"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("origin", "stage"),
+    [
+        ("module", "qat"), ("module", "cluster"), ("timm", "new head"), ("tf1", "prune"), ("keras", "frozen"),
+    ],
+)  # fmt: skip
+def test_every_stage_keeps_what_weights_from_everywhere_know(tmp_path, origin, stage):
+    """By the call of the command: the written file computes the features that came in."""
+    write, name = ORIGINS[origin]
+    path = write(load_model("micro0"), tmp_path / name)
+    out = tmp_path / "mine.safetensors"
+    done = train(
+        "micro0", "scenes?n=60&side_px=32", out, start=path, epochs=1, batch=16, learning_rate=1e-7, **STAGES[stage]
+    )
+    start, found = load_model(path, "micro0"), strip_fake_quant(load_model(out))
+    assert (found.name, found.classes) == ("mine", open_images("scenes").classes)
+    assert str(path) in done.card["command"]
+    batch = next(open_images("scenes", limit=16).batches(start.preprocess, 16))[0]
+    before, after = (np.asarray(features_model(each)(batch)) for each in (start, found))
+    assert np.square(after - before).sum() < 0.01 * np.square(before).sum()
+
+
 def test_a_head_without_names_or_in_another_order_is_kept(scenes, caplog):
     shown, held_out, evaluation = scenes
     known = load_model("micro0")

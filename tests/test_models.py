@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from effnet_lab.cli.saying import refuse
 from effnet_lab.images import Preprocess
 from effnet_lab.models.build import build_model
 from effnet_lab.models.loaded import LoadedModel
@@ -141,6 +142,19 @@ def test_other_files_are_refused(tiny, tmp_path):
         load_model(mine, variant="lite0")
     with pytest.raises(UserError, match=r"Unknown model 'micro9'"):
         load_model("micro9")
+
+
+@pytest.mark.parametrize(
+    "name", ["micro9", "flowers128", "micro1_swish_se_2", "photos/mine.tflite", "a_folder/of_mine/" * 6]
+)
+def test_an_unknown_model_is_refused_in_a_sentence_that_is_printed_whole(name, capsys):
+    """With every name that comes with the package, and what else can be given."""
+    with pytest.raises(UserError) as raised:
+        load_model(name)
+    refuse(str(raised.value), 2)
+    said = capsys.readouterr().err
+    assert "…" not in said
+    assert all(known in said for known in (*embedded_models(), "imagenet"))
 
 
 def test_interrupted_writes_leave_nothing(tiny, tmp_path, monkeypatch):

@@ -13,13 +13,16 @@ from effnet_lab.analysis.lint import lint
 from effnet_lab.bench import bench
 from effnet_lab.board import ethosu
 from effnet_lab.evaluate import classify, evaluate
+from effnet_lab.evaluate.file_features import file_features
 from effnet_lab.images.stated import StatedInput
-from effnet_lab.litert import Runner, read_graph
+from effnet_lab.litert import Runner, allocate, read_graph
 from effnet_lab.litert.flatbuffer import pack, parse
 from effnet_lab.litert.layer_names import layer_names
+from effnet_lab.litert.profiler import profile_nodes
 from effnet_lab.names import UserError
 
-OPS |= {"div": ("DIV", "DivOptions", 2), "minimum": ("MINIMUM", "MaximumMinimumOptions", 2)}
+OPS |= {"div": ("DIV", "DivOptions", 2), "minimum": ("MINIMUM", "MaximumMinimumOptions", 2),
+        "gather": ("GATHER", "GatherOptions", 1), "rfft2d": ("RFFT2D", "Rfft2dOptions", 1)}  # fmt: skip
 
 
 @pytest.fixture
@@ -104,6 +107,35 @@ def test_an_input_of_open_size_is_named_as_the_cause(tmp_path):
     np.save(arrays, np.zeros((2, 8, 8, 4), np.float32))
     with pytest.raises(UserError, match="leaves"):
         evaluate(path, arrays, against=path)
+
+
+def test_several_pictures_at_a_time_are_not_called_no_pictures(tmp_path):
+    path, guess = stored(tmp_path, picture_network(4)), StatedInput(guess=True)
+    with pytest.raises(
+        UserError, match=r"takes no single pictures: its input is \(4, 32, 32, 3\)\. So there are no feat"
+    ):
+        file_features(path, "conv", lambda _: None, 0, pooled="pooled", preprocess=guess)
+    with pytest.raises(UserError, match=r"takes \(4, 32, 32, 3\): not one picture of a known size, and scenes holds"):
+        verdicts(path, "scenes", preprocess=guess)
+
+
+def test_numbers_of_words_are_profiled_at_zero(tmp_path):
+    """What stood in memory before would be places outside of the table."""
+    file = File()
+    ids, table = file.tensor("ids", (1, 3), "int32"), file.tensor("table", (5, 4), "float32", data=np.ones((5, 4)))
+    words = file.tensor("words", (1, 3, 4), "float32")
+    file.op("gather", [table, ids], words, axis=0)
+    profiled = profile_nodes(stored(tmp_path, file.done([ids], words)), n_runs=3)
+    assert [node.name for node in profiled.nodes] == ["GATHER"]
+
+
+def test_where_a_board_has_no_kernel_int8_is_not_called_the_way_out(tmp_path):
+    file = File()
+    x, size = file.tensor("x", (1, 1, 8), "float32"), file.tensor("size", (2,), "int32", data=[1, 8])
+    y = file.tensor("y", (1, 1, 5), "float32")
+    file.op("rfft2d", [x, size], y)
+    with pytest.raises(UserError, match=r"has no kernel for RFFT2D, in any kind of numbers\.$"):
+        allocate(stored(tmp_path, file.done([x], y)))
 
 
 @pytest.mark.parametrize(

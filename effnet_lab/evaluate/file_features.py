@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from effnet_lab.images import Stated
 from effnet_lab.litert import Graph, Runner, Tensor, read_info, say_defaults, settle
+from effnet_lab.litert.input_values import taken
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.names import UserError, lookup
 
@@ -40,7 +41,10 @@ def file_features(
     """
     info = settle(read_info(path), preprocess)
     if (prepare := info.preprocess) is None:
-        raise UserError(f"{info.model} takes no pictures, so there are no features of pictures.")
+        takes = taken(Runner(path).inputs)
+        raise UserError(
+            f"{info.model} takes no single pictures: its input is {takes}. So there are no features of pictures."
+        )
     say_defaults(info)
     runner = Runner(path, keep_all=True)
     tensor = _endpoint(runner.graph, endpoint, pooled)

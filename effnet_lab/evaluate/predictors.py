@@ -15,6 +15,7 @@ from effnet_lab.images.imageset import digest
 from effnet_lab.images.stated import stated_side
 from effnet_lab.litert import ModelInfo, Runner, fit_samples, read_info, settle, settle_pair, tell_apart
 from effnet_lab.litert.flatbuffer import read_bytes
+from effnet_lab.litert.input_values import taken
 from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError
 from effnet_lab.workers import workers_for
@@ -138,8 +139,9 @@ def require_ranking(predictor: Predictor) -> None:
         return
     name, runner = predictor.info.model, predictor.runner
     if predictor.info.preprocess is None:
-        shapes = ", ".join(str(tensor.shape) for tensor in runner.inputs)
-        raise UserError(f"{name} takes no single pictures: its input is {shapes}. `evaluate --inputs` feeds it arrays.")
+        raise UserError(
+            f"{name} takes no single pictures: its input is {taken(runner.inputs)}. `evaluate --inputs` feeds it arrays."
+        )
     if int(np.prod(runner.output.shape[:-1], dtype=np.int64)) > 1:
         raise UserError(
             f"{name} gives no ranking of classes: its output is {runner.output.shape}, numbers for each position. "

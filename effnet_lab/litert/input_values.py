@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,11 @@ def input_slots(graph: Graph, signature: tuple[str, ...] = ()) -> list[InputSlot
         scale, zero = (float(tensor.scale[0]), int(tensor.zero_point[0])) if tensor.quantized else (0.0, 0)
         slots.append(InputSlot(tuple(names), tensor.shape, tensor.dtype, scale, zero, tensor.open_size))
     return slots
+
+
+def taken(tensors: Sequence[Tensor]) -> str:
+    """Shapes of inputs in words; the file may leave a size open."""
+    return ", ".join(f"{each.shape}{' as a stand-in for any size' * each.open_size}" for each in tensors)
 
 
 def find_preprocess(graph: Graph, standard: bytes) -> Preprocess | None:

@@ -120,7 +120,7 @@ def _refusal(said: str, code: int, graph: Graph) -> str:
     runtime = "TensorFlow Lite Micro"
     advice = "LiteRT may run it." if graph.scheme.startswith("static_wi8") else "Export the network as int8."
     if missing := _NO_KERNEL.findall(said):
-        return f"{runtime} has no kernel for {', '.join(dict.fromkeys(missing))}. {advice}"
+        return f"{runtime} has no kernel for {', '.join(dict.fromkeys(missing))}, in any kind of numbers."
     if found := _NOT_PREPARED.search(said):
         why, kind, number = found.groups()
         why = re.sub(r"^\S+\.(?:cc|h):?(?:\d+)?\s*", "", (why or "").strip()).rstrip(".") or "it does not say why"

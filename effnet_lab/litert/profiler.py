@@ -26,6 +26,7 @@ from effnet_lab.names import UserError
 N_WARMUP = 5
 PAUSE_S = 0.002  # who comes from a pause is not interrupted soon, and not always in the same operator
 _CPU = 1
+_UNSUPPORTED = 5  # kLiteRtStatusErrorUnsupported. Source: google-ai-edge/LiteRT, litert/c/litert_common.h
 _SHAPE = slice(2, 10)
 _PLAIN, _DELEGATED = 2, 8  # types of events: an op of the graph, an operator inside a delegate
 
@@ -66,7 +67,10 @@ def profile_nodes(model: Path | str, n_runs: int = 30) -> Profiled:
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         said = [line for line in lines if "ERROR" in line] or lines or [f"exit code {done.returncode}"]
-        raise UserError(f"LiteRT cannot profile {str(model)!r} on an input of zeros: {said[-1].strip()[:160]}")
+        why = said[-1].strip().removeprefix("ERROR: ")[:160]
+        raise UserError(
+            f"LiteRT cannot profile {str(model)!r} on an input of zeros: {why}. `bench` without --profile times it as a whole."
+        )
     answer = json.loads(done.stdout)
     nodes = (
         ProfiledOp(name=node["name"], delegated=node["delegated"], ms=np.array(node["ms"])) for node in answer["nodes"]
@@ -86,7 +90,8 @@ class _Library:
 
         def call(*args: object) -> None:
             if status := function(*args):
-                sys.exit(f"ERROR: LiteRt{name} gave status {status}")
+                what = "not supported there" if status == _UNSUPPORTED else f"status {status}"
+                sys.exit(f"ERROR: LiteRt{name}: {what}")
 
         return call
 
@@ -134,6 +139,7 @@ def _compile(library: _Library, path: str) -> tuple[ctypes.c_void_p, tuple[objec
             kind[_SHAPE] = [abs(n) for n in kind[_SHAPE]]  # an open batch, -1, is 1
             needs = library.make(f"GetCompiledModel{end}BufferRequirements", compiled, first, place)
             made = library.make("CreateManagedTensorBufferFromRequirements", environment, kind, needs)
+            library.ClearTensorBuffer(made)
             buffers[i] = made.value
         ends += [count, buffers]
     return compiled, tuple(ends)
@@ -155,6 +161,9 @@ def _events(library: _Library, profiler: ctypes.c_void_p) -> list[tuple[str, boo
 def _main(path: str, n_runs: int) -> None:
     library, plain = _Library(), Interpreter(path, num_threads=1)
     plain.allocate_tensors()
+    for given in plain.get_input_details():
+        if given["dtype"] != np.bytes_:
+            plain.set_tensor(given["index"], np.zeros(given["shape"], given["dtype"]))
     compiled, ends = _compile(library, path)
     profiler = library.make("CompiledModelGetProfiler", compiled)
 

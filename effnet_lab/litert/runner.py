@@ -201,10 +201,10 @@ class Runner:
     def _reading(self, tensor: Tensor) -> Iterator[None]:
         try:
             yield
-        except ValueError:  # of what nobody reads, no memory is kept
-            raise UserError(
-                f"{self._name!r} keeps no values of {tensor.name[:60]!r}: nothing in the file reads them."
-            ) from None
+        except ValueError:  # there is no memory for it
+            shape = self.shapes()[tensor.index]
+            why = f"on this input its shape is {shape}" if 0 in shape else "nothing in the file reads them"
+            raise UserError(f"{self._name!r} keeps no values of {tensor.name[:60]!r}: {why}.") from None
 
     def _require_numbers(self, tensor: Tensor) -> None:
         if tensor.dtype == OPAQUE:  # LiteRT would follow a pointer that is none

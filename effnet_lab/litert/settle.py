@@ -9,7 +9,7 @@ from effnet_lab.images.inputs import ArraySet
 from effnet_lab.images.preprocess import FRAMINGS, ORIGINS, Preprocess
 from effnet_lab.images.stated import Stated, StatedInput, tell
 from effnet_lab.litert.graph import Graph
-from effnet_lab.litert.input_values import input_slots
+from effnet_lab.litert.input_values import input_slots, taken
 from effnet_lab.litert.metadata import ModelInfo
 from effnet_lab.names import UserError
 
@@ -104,10 +104,10 @@ def fit_samples(samples: ImageSet | ArraySet, graph: Graph, info: ModelInfo) -> 
     if not len(samples):
         raise UserError(f"{samples.name} has no image in it. Give another source.")
     if info.preprocess is None:
-        takes = ", ".join(str(graph.tensors[index].shape) for index in graph.inputs)
+        takes = taken([graph.tensors[index] for index in graph.inputs])
         raise UserError(
-            f"{info.model} takes {takes}, which is not a picture, and {samples.name} holds pictures. Give its inputs as an .npy "
-            "or .npz file with --inputs."
+            f"{info.model} takes {takes}: not one picture of a known size, and {samples.name} holds pictures. Give its inputs as "
+            "an .npy or .npz file with --inputs."
         )
     say_defaults(info)
     height, width = samples.read(0).shape[:2]

@@ -9,7 +9,7 @@ from effnet_lab.paths import data_dir
 
 IMAGENET = "imagenet"  # source: the official weights of the given variant
 OFFICIAL = tuple(f"{IMAGENET}-lite{number}" for number in range(5))  # the same in one word
-KINDS = "a .safetensors, .keras, .h5, .weights.h5, .tflite or .tar.gz file, a TF1 checkpoint, or a SavedModel folder"
+KINDS = ".safetensors, .keras, .h5, .tflite, .tar.gz, TF1 checkpoint or SavedModel"
 
 
 def embedded_models() -> dict[str, Path]:
@@ -21,7 +21,11 @@ def require_source(source: object) -> None:
     """Refuse a name or path that leads nowhere, before anything slow is loaded; what is no name and no path passes."""
     if not isinstance(source, str | Path) or str(source) in (IMAGENET, *OFFICIAL):
         return
-    path, embedded = Path(source), embedded_models()
-    if str(source) in embedded or path.exists() or path.with_name(f"{path.name}.index").is_file():
+    path, names = Path(source), [*embedded_models(), IMAGENET]
+    if str(source) in names or path.exists() or path.with_name(f"{path.name}.index").is_file():
         return
-    raise UserError(f"{suggest('model', str(source), [*embedded, IMAGENET])} Or give the path of {KINDS}.")
+    if path.suffix or len(path.parts) > 1:
+        raise UserError(
+            f"Unknown model {str(source)!r}: no such file. Correct the path, or name one of {', '.join(names)}."
+        )
+    raise UserError(f"{suggest('model', str(source), names)} Or give a path: {KINDS}.")

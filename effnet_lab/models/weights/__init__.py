@@ -116,7 +116,7 @@ def _open_file(path: Path, variant: str | None) -> LoadedModel:
         return _open_archive(path, variant)
     if ".ckpt" in path.name:  # a checkpoint of the first format is one file
         return checkpoint.load(path, variant)
-    raise UserError(f"{path} is not a known kind of weights. Give {KINDS}.")
+    raise UserError(f"{path} is not a known kind of weights. Known: {KINDS}.")
 
 
 def _open_archive(path: Path, variant: str | None) -> LoadedModel:
