@@ -151,6 +151,9 @@ class DeadChannels:
             return self if self.n_values else other
         if not other.channels.size:
             return other
+        if np.array_equal(self.channels, other.channels):  # as after most images
+            same = self.codes == other.codes
+            return DeadChannels(self.channels[same], self.codes[same], self.n_values + other.n_values)
         _, mine, theirs = np.intersect1d(self.channels, other.channels, assume_unique=True, return_indices=True)
         same = self.codes[mine] == other.codes[theirs]
         return DeadChannels(self.channels[mine][same], self.codes[mine][same], self.n_values + other.n_values)

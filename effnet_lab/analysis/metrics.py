@@ -223,8 +223,9 @@ def weight_sqnr_db(reference: Tensor, quantized: Tensor, axis: int) -> tuple[flo
         raise ValueError("Both kernels must be stored.")
     codes = quantized.data.astype(np.int8) if quantized.dtype.name == "int4" else quantized.data
     signal, noise = _channel_sums(reference.real(reference.data), codes, scale, zero_point, axis)
-    worst = min(decibels(*pair) for pair in zip(signal, noise, strict=True))
-    return decibels(float(signal.sum()), float(noise.sum())), worst
+    with np.errstate(divide="ignore", invalid="ignore"):
+        worst = int(np.where(noise == 0, np.inf, signal / noise).argmin())
+    return decibels(float(signal.sum()), float(noise.sum())), decibels(signal[worst], noise[worst])
 
 
 def _channel_sums(reference: Array, codes: Array, scale: Array, zero_point: Array, axis: int) -> tuple[Array, Array]:

@@ -126,7 +126,7 @@ class Twins:
         """The quantized file's card; a float file may know better what both are fed with."""
         sources = self.reference_source, self.quantized_source
         reference, quantized = (
-            info_of(source.tree, "model" if isinstance(model, bytes) else model, source.content)
+            info_of(source.tree, "model" if isinstance(model, bytes) else model, source.content, source.graph)
             for source, model in zip(sources, self._models, strict=True)
         )
         reference = quantized if self.is_own_twin else reference
@@ -249,7 +249,7 @@ class Twins:
         """The interpreter of the float (0) or the quantized file (1), opened when it is first needed."""
         source = (self.reference_source, self.quantized_source)[which]
         return self._opened(
-            which, lambda: Runner(self._models[which], kernels=self.kernels, keep_all=True, graph=source.graph)
+            which, lambda: Runner(source.content, kernels=self.kernels, keep_all=True, graph=source.graph)
         )
 
     def _beside(self, local: str) -> Any:

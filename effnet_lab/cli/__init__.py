@@ -33,10 +33,17 @@ from effnet_lab.cli import (
 from effnet_lab.cli.output import as_command
 from effnet_lab.cli.saying import HUNG_UP, STOPPED, flush_or_drop, open_streams, refuse
 from effnet_lab.late import load_when_used
+from effnet_lab.litert.trial_process import trial_process
 from effnet_lab.names import UserError
 from effnet_lab.paths import remove_left_behind
 
 WITHOUT_PANDAS = ("variants", "lint")  # commands that print rows; it takes longer to load than they take to answer
+TRIES_FILES = (
+    "lint",
+    "verdicts",
+    "layer-error",
+    "explain",
+)  # whose child process starts beside what they load themselves
 
 app = typer.Typer(
     name="effnet-lab",
@@ -102,6 +109,8 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded: it reads it once
     if sys.argv[1:2] and sys.argv[1] in WITHOUT_PANDAS:
         load_when_used("pandas")
+    if sys.argv[1:2] and sys.argv[1] in TRIES_FILES:
+        trial_process()
     open_streams()
     remove_left_behind()
     try:

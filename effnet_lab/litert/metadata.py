@@ -14,7 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 from effnet_lab.frames import MODEL_FILE
 from effnet_lab.images.preprocess import Preprocess
 from effnet_lab.litert.flatbuffer import decode, pack, parse, read_bytes
-from effnet_lab.litert.graph import graph_of
+from effnet_lab.litert.graph import Graph, graph_of
 from effnet_lab.litert.input_values import find_preprocess
 from effnet_lab.litert.standard_metadata import ENTRY, Standard, append_labels, read_labels, write_standard
 from effnet_lab.names import UserError
@@ -104,8 +104,10 @@ def entries_of(tree: schema.ModelT) -> dict[str, bytes]:
     return {name: b"" if data is None else bytes(data) for name, data in found.items()}
 
 
-def info_of(tree: schema.ModelT, model: Path | str, content: bytes | None = None) -> ModelInfo:
-    """The same for a file that has been parsed; with `content`, `model` is only what it is called."""
+def info_of(
+    tree: schema.ModelT, model: Path | str, content: bytes | None = None, graph: Graph | None = None
+) -> ModelInfo:
+    """The same for a file that has been parsed; with `content`, `model` is only what it is called; `graph` as of `graph_of`."""
     entries = entries_of(tree)
     if KEY in entries:
         try:
@@ -114,7 +116,7 @@ def info_of(tree: schema.ModelT, model: Path | str, content: bytes | None = None
             raise UserError(
                 f"The {KEY!r} metadata of {str(model)!r} is damaged: {str(error) or type(error).__name__}. Export it again."
             ) from None
-    graph = graph_of(tree, str(model))
+    graph = graph or graph_of(tree, str(model))
     types = {graph.tensors[i].dtype.name for i in (*graph.inputs, *graph.outputs)}
     return ModelInfo(
         model=Path(model).stem,

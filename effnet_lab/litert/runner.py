@@ -98,8 +98,8 @@ class Runner:
         if threads < 1:
             raise UserError(f"threads must be >= 1. Got {threads}.")
         self.graph: Graph = graph or read_graph(model)
-        self._name = "model" if isinstance(model, bytes) else str(model)
         content = read_bytes(model)
+        self._name = content.path if isinstance(content, FileContent) else "model"
         resolver = lookup("kernels", kernels, KERNELS)
         if isinstance(content, FileContent):
             require_survival(content, kernels=resolver.name, keep_all=keep_all, madds=self.graph.madds)

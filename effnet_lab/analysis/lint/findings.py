@@ -53,7 +53,7 @@ def findings_of(model: Path) -> Findings:
     tree = parse(content, str(model))
     network = Network.of(tree)
     asked = FileTrial(content, kernels="AUTO", madds=network.graph.madds) if isinstance(content, FileContent) else None
-    info = info_of(tree, model)
+    info = info_of(tree, model, content, network.graph)
     found = [
         *xnnpack.check(network),
         *values.check(network),
