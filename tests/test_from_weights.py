@@ -219,15 +219,15 @@ def test_weights_from_everywhere_are_not_forgotten(scenes, tmp_path, origin):
 
 
 STAGES = {  # besides the whole network, all at no learning rate
-    "qat": {"qat": True}, "prune": {"prune": 0.02}, "cluster": {"cluster": 128}, "new head": {"new_head": True},
-    "frozen": {"batch_norm": "frozen"},
+    "new head, qat": {"new_head": True, "qat": True}, "prune": {"prune": 0.02}, "cluster": {"cluster": 128},
+    "new head": {"new_head": True}, "frozen": {"batch_norm": "frozen"},
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("origin", "stage"),
     [
-        ("module", "qat"), ("module", "cluster"), ("timm", "new head"), ("tf1", "prune"), ("keras", "frozen"),
+        ("module", "new head, qat"), ("module", "cluster"), ("timm", "new head"), ("tf1", "prune"), ("keras", "frozen"),
     ],
 )  # fmt: skip
 def test_every_stage_keeps_what_weights_from_everywhere_know(tmp_path, origin, stage):
@@ -244,6 +244,18 @@ def test_every_stage_keeps_what_weights_from_everywhere_know(tmp_path, origin, s
     batch = next(open_images("scenes", limit=16).batches(start.preprocess, 16))[0]
     before, after = (np.asarray(features_model(each)(batch)) for each in (start, found))
     assert np.square(after - before).sum() < 0.01 * np.square(before).sum()
+    assert "new_head" not in STAGES[stage] or done.card["top1"] > 0.3  # fitted, not random
+
+
+@pytest.mark.parametrize("way", [{"qat": True}, {"prune": 0.5}, {"cluster": 16}], ids=lambda way: next(iter(way)))
+def test_what_a_way_of_training_would_leave_undone_is_refused(way):
+    undone = {"qat_epochs": 1}
+    if "qat" not in way:
+        undone |= {"new_head": True, "freeze_epochs": 1, "teacher": "micro1", "patience": 2, "average": 0.9}
+        undone |= {"precision": "bfloat16", "logs": "logs", "strategy": "mirrored"}
+    for name, value in undone.items():
+        with pytest.raises(UserError, match=f"does not go with --{name.replace('_', '-')}"):
+            train(start="micro0", **way, **{name: value})
 
 
 def test_a_head_without_names_or_in_another_order_is_kept(scenes, caplog):

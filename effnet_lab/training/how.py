@@ -22,6 +22,9 @@ STRATEGIES = {
     "multiworker": "one process per machine, named by TF_CONFIG",
     "tpu": "the TPU of this machine, or the one that TPU_NAME names",
 }
+_NOT_WITH_TOOLKIT = (  # of pruning and clustering, which are one stage in this process
+    "new_head", "freeze_epochs", "teacher", "patience", "average", "precision", "logs", "strategy",
+)  # fmt: skip
 RECIPE_NAMES = ("small", "original", "modern")  # see `recipes.NAMED`
 
 
@@ -105,6 +108,7 @@ class How:
             raise UserError("--inherit and --from exclude each other. Leave one of them out.")
         if len(asked) > 1:
             raise UserError(f"{' and '.join(asked)} cannot be combined in one run. Run them one after the other.")
+        self._refuse_what_is_left_undone(asked)
         if self.qat_layers and not (self.qat or self.qat_epochs):
             raise UserError("--qat-layers needs --qat or --qat-epochs.")
         if resume and (self.prune is not None or self.cluster is not None):
@@ -118,6 +122,18 @@ class How:
         ):
             if value is not None:
                 lookup(kind, value, dict.fromkeys(known))
+
+    def _refuse_what_is_left_undone(self, asked: list[str]) -> None:
+        """What these ways of training do not do must not be asked of them."""
+        if not asked:
+            return
+        undone = ("qat_epochs", *(() if self.qat else _NOT_WITH_TOOLKIT))
+        names = [name for name in undone if getattr(self, name) not in (None, False, "one")]
+        if names:
+            first = f"--{names[0].replace('_', '-')}"
+            raise UserError(
+                f"{asked[0]} does not go with {first}. Leave it out, or do one after the other in two runs."
+            )
 
     def command(self, network: dict[str, Any], data: str, out: Path | None) -> str:
         """The command that does the same."""

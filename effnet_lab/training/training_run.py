@@ -242,19 +242,13 @@ def _trained(
 
     values = settings_of(how) | how.chosen("batch_norm")
     values = {"epochs": EPOCHS, "seed": SEED} | values
-    if (how.prune is not None or how.cluster is not None) and around["teacher"]:
-        raise UserError("--teacher does not go with --prune and --cluster. Leave it out.")
     few = {name: around[name] for name in ("validation", "progress")}
     if how.prune is not None:
         return prune(start, shown, sparsity=how.prune, **few, **values)
     if how.cluster is not None:
         return cluster(start, shown, clusters=how.cluster, **few, **values)
+    stages: dict[str, Any] = {"new_head": how.new_head, "freeze_epochs": how.freeze_epochs or 0, "layers": how.layers}
     if how.qat:
-        return train_qat(start, shown, layers=how.layers, out=out, **around, **values)
-    stages: dict[str, Any] = {
-        "new_head": how.new_head,
-        "freeze_epochs": how.freeze_epochs or 0,
-        "qat_epochs": how.qat_epochs or 0,
-        "layers": how.layers,
-    }
+        return train_qat(start, shown, out=out, **stages, **around, **values)
+    stages["qat_epochs"] = how.qat_epochs or 0
     return fine_tune(start, shown, out=out, **stages, **around, **values)
