@@ -17,14 +17,15 @@ import tf_keras
 from effnet_lab.images import open_images
 from effnet_lab.models import load_model
 from effnet_lab.models.fake_quant import strip_fake_quant
+from effnet_lab.training.augment import parse_augment
 from effnet_lab.training.pipeline import training_data
 from effnet_lab.training.settings import Settings
 
 EPOCHS, BATCH = int(os.environ.get("EPOCHS", "5")), 64
 PICTURES = {
     "as they are": {},
-    "views": {"augment": ("crop=0.2", "flip", "colour=0.35", "mixup=0.2"), "views": 1},
-    "augmented anew": {"augment": ("crop=0.2", "flip")},
+    "views": {"augment": parse_augment("crop=0.2,flip,colour=0.35,mixup=0.2"), "views": 1},
+    "augmented anew": {"augment": parse_augment("crop=0.2,flip")},
 }
 
 
@@ -52,4 +53,5 @@ def test_beside_batches_in_memory(flowers_cache, how):
         f"\n{len(images) / wall[1]:.0f} images/s here, {len(images) / wall[0]:.0f} in memory: {wall[0] / wall[1]:.2f} of the "
         f"rate, {cpu[0] / cpu[1]:.2f} by CPU time; load {os.getloadavg()[0]:.1f}"
     )
-    assert max(wall[0] / wall[1], cpu[0] / cpu[1]) >= 0.9
+    if os.getloadavg()[0] < 2.5:
+        assert wall[0] / wall[1] >= 0.9
