@@ -55,7 +55,7 @@ _NETWORK = (  # from the specification
     _count("classes"), _cost("params", "parameters"), _cost("madds", "MAdds per image"),
     _cost("published_params", "parameters, published"), _cost("published_madds", "MAdds, published"),
     _bytes("activation_bytes", "output in int8"), _bytes("peak_activation_bytes", "peak activations in int8"),
-    _bytes("weight_bytes", "int8 weights"), _bytes("flash_bytes", "int8 weights"), _bytes("size_bytes", "file size"),
+    _bytes("weight_bytes", "int8 weights"), _bytes("flash_bytes", "flash"), _bytes("size_bytes", "file size"),
 )  # fmt: skip
 _LAYER_ERROR = (
     _decibel("sqnr_accumulated_db", "accumulated SQNR"), _decibel("sqnr_local_db", "local SQNR"),
