@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from xml.etree import ElementTree as Xml
+from xml.etree import ElementTree as Xml  # nosec B405  # written, never read
 
 from effnet_lab.paths import write_atomically
 from effnet_lab.regress.checked import Checked, number_line

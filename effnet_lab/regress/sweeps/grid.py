@@ -187,7 +187,7 @@ def _read(path: Path) -> Any:
             raise UserError(
                 f"{path} has {len(data):,} bytes; a grid has at most {MOST_BYTES:,}. Use a range or a sample."
             )
-        return yaml.load(data, PlainLoader)
+        return yaml.load(data, PlainLoader)  # nosec B506  # a SafeLoader
     except OSError as error:
         raise UserError(f"Cannot read the grid {path}: {error.strerror}. Give the path of a YAML file.") from None
     except (yaml.YAMLError, UnicodeError, ValueError, RecursionError) as error:
