@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import io
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,14 @@ def test_two_minutes_of_damaged_files(fuzz, tmp_path):
     outcomes = sum(attack.counts.values(), start=type(attack.counts["lint"])())
     assert outcomes["refused"] > 20
     assert outcomes["done"] > 5
+
+
+def test_a_door_that_got_no_time_has_a_row(fuzz):
+    attack = fuzz.Attack(seed=0, counts={"lint": Counter(done=2, refused=1), "png": Counter()}, slowest={"lint": 0.25})
+    assert attack.table().splitlines()[2:] == [
+        "| lint | tflite | 3 | 2 | 1 | 0 | 0.2 |",
+        "| png | png | 0 | 0 | 0 | 0 | 0.0 |",
+    ]
 
 
 def test_a_fault_is_noticed(fuzz, tmp_path):

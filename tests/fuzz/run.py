@@ -150,6 +150,7 @@ class Attack:
                 for place, door in enumerate(doors):
                     until = time.monotonic() + (deadline - time.monotonic()) / (len(doors) - place)
                     attacked = self._door(door, contents[DOORS[door][0]], attacked, home, share, until)
+                    print(door, dict(self.counts[door]), flush=True)  # what is stopped has said how far it came
             finally:
                 attacked.close()
 
@@ -202,7 +203,7 @@ class Attack:
             lines.append(
                 f"| {door} | {DOORS[door][0]} | "
                 + " | ".join(f"{n:,}" for n in numbers)
-                + f" | {self.slowest[door]:.1f} |"
+                + f" | {self.slowest.get(door, 0.0):.1f} |"
             )
         return "\n".join(lines)
 
