@@ -136,7 +136,7 @@ def _summary(out: Path) -> str:
         return ""
     several = [extra for extra in ("data", "threads") if len(rows[extra].dropna().unique()) > 1]
     once = rows.drop_duplicates([*MODEL_FILE, *several])
-    filled = [name for name in (*COLUMNS, *several) if once[name].notna().any()]
+    filled = [name for name in (*COLUMNS, *several) if (once[name].notna() & once[name].ne("")).any()]
     shown = once.rename(columns=_WORST).assign(
         **{_WORST["worst_layer"]: once["worst_layer"].map(short_layer, na_action="ignore")}
     )
