@@ -109,11 +109,11 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded: it reads it once
     if sys.argv[1:2] and sys.argv[1] in WITHOUT_PANDAS:
         load_when_used("pandas")
-    if sys.argv[1:2] and sys.argv[1] in TRIES_FILES:
-        trial_process()
     open_streams()
     remove_left_behind()
     try:
+        if sys.argv[1:2] and sys.argv[1] in TRIES_FILES:
+            trial_process()
         code = _answer(sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
