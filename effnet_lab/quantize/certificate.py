@@ -26,6 +26,7 @@ from effnet_lab.quantize.schemes import Scheme
 DRAWS = 30  # calibrations that are drawn anew
 SHOWN = 24  # images that each of their files is run on
 FEWEST = 4  # images of a calibration that can be drawn anew
+UNSEEN = 1.5  # how much wider than the draws fresh calibrations lie, on micro0 to micro3: a fresh set has extremes of its own
 HELPS_DB = 0.5  # of median SQNR: what twice as many images must bring to be advised
 _TINY = 1e-9  # of rounding, where whole images are counted
 Array = NDArray[np.float64]
@@ -72,8 +73,8 @@ def certify(
     The float network is not run again but for the images that are shown: ranges follow from the statistics. Images are drawn
     with replacement, and half as many without: a set drawn with replacement repeats images, and so is as narrow as one of
     about 63 % of the size, while a fresh set would also hold values that none of these images has. The interval therefore
-    spans both kinds of draws on both sides of the file itself, by Student's t; that of the agreement also reaches to what
-    noise at the low end would change.
+    spans both kinds of draws on both sides of the file itself, by Student's t, and `UNSEEN` times as wide, for no draw has
+    the extremes of images that are not here; that of the agreement also reaches to what noise at the low end would change.
 
     Parameters
     ----------
@@ -131,7 +132,7 @@ def _interval(values: Array, itself: float) -> tuple[float, float]:
     from scipy.stats import t
 
     spread = float(np.sqrt(np.mean(np.square(values - itself)) + np.var(values)))
-    reach = float(t.ppf((1 + LEVEL) / 2, len(values) - 1)) * spread
+    reach = UNSEEN * float(t.ppf((1 + LEVEL) / 2, len(values) - 1)) * spread
     return min(itself - reach, float(values.min())), max(itself + reach, float(values.max()))
 
 
