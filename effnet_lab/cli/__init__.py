@@ -38,12 +38,8 @@ from effnet_lab.names import UserError
 from effnet_lab.paths import remove_left_behind
 
 WITHOUT_PANDAS = ("variants", "lint")  # commands that print rows; it takes longer to load than they take to answer
-TRIES_FILES = (
-    "lint",
-    "verdicts",
-    "layer-error",
-    "explain",
-)  # whose child process starts beside what they load themselves
+# Their child process starts beside what they load themselves.
+TRIES_FILES = ("lint", "verdicts", "layer-error", "explain")
 
 app = typer.Typer(
     name="effnet-lab",
