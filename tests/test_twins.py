@@ -166,7 +166,7 @@ def test_inputs_that_are_no_pictures(shared, tmp_path, name, shape):
     assert table[["sqnr_accumulated_db", "sqnr_local_db", "sqnr_effect_db"]].notna().all(axis=None)
     assert table["effect_changed_top1"].isna().all() == (name == "tensorflow__hello_world_int8")  # it has no classes
     assert "At the logits" in verdicts(path, values).closing[-1]
-    with pytest.raises(UserError, match=r"is not a picture.*--inputs"):
+    with pytest.raises(UserError, match=r"not one picture of a known size.*--inputs"):
         layer_error(path, "scenes")
 
 
