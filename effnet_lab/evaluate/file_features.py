@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effnet_lab.images import Stated
-from effnet_lab.litert import Graph, Runner, Tensor, read_info, say_defaults, settle
+from effnet_lab.litert import Graph, Runner, Tensor, read_graph, read_info, say_defaults, settle
 from effnet_lab.litert.input_values import taken
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.names import UserError, lookup
@@ -41,7 +41,7 @@ def file_features(
     """
     info = settle(read_info(path), preprocess)
     if (prepare := info.preprocess) is None:
-        takes = taken(Runner(path).inputs)
+        takes = taken(read_graph(path))
         raise UserError(
             f"{info.model} takes no single pictures: its input is {takes}. So there are no features of pictures."
         )

@@ -140,7 +140,7 @@ def require_ranking(predictor: Predictor) -> None:
     name, runner = predictor.info.model, predictor.runner
     if predictor.info.preprocess is None:
         raise UserError(
-            f"{name} takes no single pictures: its input is {taken(runner.inputs)}. `evaluate --inputs` feeds it arrays."
+            f"{name} takes no single pictures: its input is {taken(runner.graph)}. `evaluate --inputs` feeds it arrays."
         )
     if int(np.prod(runner.output.shape[:-1], dtype=np.int64)) > 1:
         raise UserError(

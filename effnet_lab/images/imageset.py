@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ SPLITS = ("train", "calibration", "evaluation")  # disjoint: calibration is neve
 class ImageSet:
     """Images of one split of one source; nothing is decoded or rendered before `read` is called."""
 
+    counted: ClassVar[str] = "images"  # what a sentence calls them
     name: str
     split: str
     classes: tuple[str, ...]  # empty: nobody has said what the images show

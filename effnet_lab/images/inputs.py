@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ class InputSlot(NamedTuple):
 class ArraySet:
     """Samples from arrays: the first axis counts them. Offers what `ImageSet` does, for networks that take no pictures."""
 
+    counted: ClassVar[str] = "samples"  # what a sentence calls them
     name: str
     arrays: Mapping[str, NDArray[Any]]  # (n, ...) each, by name; "" where the file names none
     fingerprint: str

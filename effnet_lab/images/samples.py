@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -13,6 +13,8 @@ from effnet_lab.images.preprocess import Preprocess
 @runtime_checkable
 class Samples(Protocol):
     """Samples of one split of one source, read one at a time. `ImageSet` and `ArraySet` are the two kinds."""
+
+    counted: ClassVar[str]  # what a sentence calls them
 
     @property
     def name(self) -> str: ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,8 +35,9 @@ def input_slots(graph: Graph, signature: tuple[str, ...] = ()) -> list[InputSlot
     return slots
 
 
-def taken(tensors: Sequence[Tensor]) -> str:
-    """Shapes of inputs in words; the file may leave a size open."""
+def taken(graph: Graph) -> str:
+    """Shapes of its inputs in words; the file may leave a size open."""
+    tensors = (graph.tensors[index] for index in graph.inputs)
     return ", ".join(f"{each.shape}{' as a stand-in for any size' * each.open_size}" for each in tensors)
 
 

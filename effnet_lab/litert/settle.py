@@ -104,10 +104,9 @@ def fit_samples(samples: ImageSet | ArraySet, graph: Graph, info: ModelInfo) -> 
     if not len(samples):
         raise UserError(f"{samples.name} has no image in it. Give another source.")
     if info.preprocess is None:
-        takes = taken([graph.tensors[index] for index in graph.inputs])
         raise UserError(
-            f"{info.model} takes {takes}: not one picture of a known size, and {samples.name} holds pictures. Give its inputs as "
-            "an .npy or .npz file with --inputs."
+            f"{info.model} takes {taken(graph)}: not one picture of a known size, and {samples.name} holds pictures. Give its "
+            "inputs as an .npy or .npz file with --inputs."
         )
     say_defaults(info)
     height, width = samples.read(0).shape[:2]

@@ -105,11 +105,8 @@ def export(
     ranging = asked.ranging(calibration, split, limit, statistics, method)
     files, folders, notes = asked.write(Path(out), calibration=ranging, io=io, preprocess=preprocess, progress=progress)
     if (images := ranging.images) is not None:
-        from effnet_lab.images import ArraySet
-
-        what = "samples" if isinstance(images, ArraySet) else "images"
         few = f" Fewer than {FEW_IMAGES}: ranges depend on which ones; give more." if len(images) < FEW_IMAGES else ""
-        notes.append(f"Calibrated on {len(images):,} {what} of {images.name}, split {images.split}.{few}")
+        notes.append(f"Calibrated on {len(images):,} {images.counted} of {images.name}, split {images.split}.{few}")
     found = asked.certificates(ranging, preprocess, progress) if certificate else []
     return Exported(
         table=_table(files), files=tuple(files), folders=tuple(folders),
