@@ -12,7 +12,7 @@ from signals import stopped_at_line
 from effnet_lab.analysis import Twins, op_by_op
 from effnet_lab.analysis import layer_error as measure
 from effnet_lab.analysis.ends import EndWatcher, losses_of
-from effnet_lab.analysis.error_sums import DeadChannels, LogitErrors
+from effnet_lab.analysis.error_sums import DeadChannels, LogitErrors, end_of
 from effnet_lab.analysis.match import match_ops
 from effnet_lab.analysis.measuring import Measuring
 from effnet_lab.analysis.metrics import ErrorSums
@@ -151,7 +151,7 @@ def test_chunks_of_logits_add_up():
     key, chunks = (7, WHOLE), [LogitErrors([(7, WHOLE)]) for _ in range(3)]
     moved = [[3.0, 4.0], [13.0, 12.0], [3.0, 4.5]]
     for chunk, truth, other in zip(chunks, [[3.0, 4.0], [0.0, 12.0], [3.0, 4.0]], moved, strict=True):
-        chunk.see_end(key, np.float32(other), np.float32(other))
+        chunk.see_end(key, end_of(np.float32(other), np.float32(other)))
         chunk.close([np.float32(truth)], [np.float32(truth)])
     whole = chunks[0] + chunks[1] + chunks[2]
     assert whole.n_images == 3

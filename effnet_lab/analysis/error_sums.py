@@ -17,6 +17,7 @@ from effnet_lab.analysis.twins import Twins
 from effnet_lab.names import UserError
 
 _NAN = float("nan")
+End = tuple[Array, int]  # of one image: logits, float64, and first class
 
 
 class Watcher(Protocol):
@@ -164,6 +165,11 @@ class DeadChannels:
         return float(self.channels.size) if self.n_values != 1 else _NAN
 
 
+def end_of(logits: Array, output: Array) -> End:
+    """What is kept of the end of one image; neither is a view of what is given."""
+    return logits.astype(np.float64).reshape(-1), int(output.argmax())
+
+
 class LogitErrors:
     """Error of the logits per variant; adding two of them joins their images."""
 
@@ -173,7 +179,7 @@ class LogitErrors:
         self.noise: dict[Variant, float] = defaultdict(float)
         self.changed: dict[Variant, int] = defaultdict(int)  # images whose first class is another
         self.followed = set(followed)
-        self._ends: dict[Variant, list[tuple[Array, int]]] = defaultdict(list)  # logits and first class of each image
+        self._ends: dict[Variant, list[End]] = defaultdict(list)  # of each image
 
     def __add__(self, other: LogitErrors) -> LogitErrors:
         out = LogitErrors(self.followed | other.followed)
@@ -183,13 +189,13 @@ class LogitErrors:
             out.changed[variant] = self.changed[variant] + other.changed[variant]
         return out
 
-    def see_end(self, variant: Variant, logits: Array, output: Array) -> None:
+    def see_end(self, variant: Variant, end: End) -> None:
         """Where the next image ends when some of one op is quantized."""
-        self._ends[variant].append((logits.astype(np.float64).reshape(-1), int(output.argmax())))
+        self._ends[variant].append(end)
 
     def close(self, logits: Sequence[Array], outputs: Sequence[Array]) -> None:
         """Compare all ends with those of the float network, one per image; without ends, nothing."""
-        ends = [(a.astype(np.float64).reshape(-1), int(b.argmax())) for a, b in zip(logits, outputs, strict=True)]
+        ends = [end_of(a, b) for a, b in zip(logits, outputs, strict=True)]
         self.signal = float(sum(values @ values for values, _ in ends))
         self.n_images = len(ends)
         for variant, several in self._ends.items():

@@ -95,7 +95,7 @@ class Measuring:
         while chunk := [sample for _, sample in zip(range(self._chunk), samples, strict=False)]:
             ends, seen = LogitErrors(self._followed), list[list[Any]]()
             calls: list[Callable[[], None]] = [partial(self._look, chunk, seen)] if self._watchers else []
-            walk = OpWalk(self._plan, chunk, self._twins.kernels, ends) if self._plan else None
+            walk = OpWalk(self._plan, chunk, self._twins.kernels, ends, self._workers) if self._plan else None
             calls += walk if walk is not None else []
             yield from calls[:-1]
             yield partial(self._finish, calls[-1], walk, ends, seen)

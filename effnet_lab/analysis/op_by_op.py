@@ -3,25 +3,30 @@
 The float network is run op by op, all images of a chunk through one op before the next, so that at any time few small
 interpreters are open and only the tensors between two ops wait in memory. To follow the error of one op to the end, what
 comes after it is run twice as two files: the rest of its segment of the network, and all segments behind, which the ops of
-one segment share. So nothing before the quantized op is computed again, and few large files are built.
+one segment share. So nothing before the quantized op is computed again, and few large files are built. The images of a
+chunk are shared out over workers, each with interpreters of its own over the same files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Self
 
 import numpy as np
 
+from effnet_lab.analysis.error_sums import End, LogitErrors, end_of
 from effnet_lab.analysis.metrics import Array
 from effnet_lab.analysis.plan import ACTIVATIONS, WEIGHTS, WHOLE, OpStep, Plan, Variant, first_output
 from effnet_lab.litert.runner import fed, invoke, open_interpreter
 from effnet_lab.litert.surgery import Assembly
+from effnet_lab.workers import in_order, workers_for
 
 CHUNK_BYTES = 112 << 20  # of the values that wait between two ops, over all images of a chunk
 MOST_IMAGES = 16  # of a chunk: what an interrupt can cost
 SEGMENT = 12  # ops: how many share the files behind them; few large files are to be built, and few tensors handed on
+_COPIES = 3  # of the weights behind a step, at most, that a worker holds: file, packed, and those of the step
 Values = dict[int, Array]  # of one image, by index of the float tensor
 
 
@@ -30,14 +35,25 @@ def chunk_size(plan: Plan) -> int:
     return int(np.clip(CHUNK_BYTES // plan.bytes_per_image(), 1, MOST_IMAGES))
 
 
-class Sums(Protocol):
-    """Where the errors go."""
+class Part:
+    """Some of a network in an interpreter."""
 
-    def see_end(self, variant: Variant, logits: Array, output: Array) -> None:
-        """Where one image ends when some of one op is quantized."""
+    _interpreter: Any = None
+
+    def _open(self, content: bytes, kernels: str) -> None:
+        self._file = content, kernels
+        self._interpreter = open_interpreter(content, threads=1, kernels=kernels, keep_all=False)
+
+    def team(self, n: int) -> list[Self]:
+        """Itself, and others over the same file: n in all."""
+        others = [copy(self) for _ in range(n - 1)]
+        for other in others:
+            if self._interpreter is not None:
+                other._open(*self._file)
+        return [self, *others]
 
 
-class Piece:
+class Piece(Part):
     """The steps from `first` up to `last`, without it, of the float network in one interpreter."""
 
     def __init__(self, plan: Plan, first: int, last: int, kernels: str) -> None:
@@ -55,11 +71,8 @@ class Piece:
             assembly.op(source, step.op, [inside[i] for i in stored], [inside[i] for i in step.op.outputs])
         made = {i for step in steps for i in step.op.outputs}
         self._outputs = {i: inside[i] for i in sorted(made & plan.alive[last])}
-        self._interpreter: Any = None
         if self._outputs:
-            self._interpreter = open_step(
-                assembly.content([*self._inputs.values()], [*self._outputs.values()]), kernels
-            )
+            self._open(assembly.content([*self._inputs.values()], [*self._outputs.values()]), kernels)
 
     def run(self, values: Values) -> Values:
         """What later steps take of this piece, as views: let go of them before the next run."""
@@ -71,7 +84,7 @@ class Piece:
         return {i: self._interpreter.tensor(place)() for i, place in self._outputs.items()}
 
 
-class StepRunner:
+class StepRunner(Part):
     """The small interpreter of one step: the float op, and whatever is quantized of it; of several outputs, the first."""
 
     def __init__(self, plan: Plan, step: OpStep, kernels: str) -> None:
@@ -88,8 +101,7 @@ class StepRunner:
         for part in step.parts:
             self._parts[part] = add[part](assembly)
         outputs = [*self._outputs.values(), *self._parts.values()]
-        content = assembly.content([*self._inputs.values()], list(dict.fromkeys(outputs)))
-        self._interpreter = open_step(content, kernels)
+        self._open(assembly.content([*self._inputs.values()], list(dict.fromkeys(outputs))), kernels)
 
     def _add_whole(self, assembly: Assembly) -> int:
         """The op in integers."""
@@ -115,20 +127,21 @@ class StepRunner:
         out = first_output(assembly, source, step.op, inside)
         return assembly.convert(assembly.convert(out, theirs[step.pair.quantized.index]), None)
 
-    def run(self, values: Values, sums: Sums, *behind: Piece) -> Values:
-        """Measure one image, following each part through the pieces `behind`; the outputs of the step, for the next ones."""
+    def run(self, values: Values, behind: Sequence[Piece]) -> tuple[Values, list[tuple[Variant, End]]]:
+        """One image: the outputs of the step, for the next ones, and where each part ends after the pieces `behind`."""
         step, interpreter = self._step, self._interpreter
         for i, place in self._inputs.items():
             interpreter.set_tensor(place, values[i])
         invoke(interpreter)
         made = {i: interpreter.get_tensor(place) for i, place in self._outputs.items()}
+        ends = []
         for part in step.parts:
             changed = values | made | {step.op.outputs[0]: interpreter.tensor(self._parts[part])()}
             for piece in behind:
                 changed |= piece.run(changed)
-            sums.see_end((step.op.index, part), changed[self._plan.logits], changed[self._plan.outputs[0]])
+            ends.append(((step.op.index, part), end_of(changed[self._plan.logits], changed[self._plan.outputs[0]])))
             del changed  # views into interpreters that run again
-        return made
+        return made, ends
 
 
 class OpWalk:
@@ -141,12 +154,23 @@ class OpWalk:
         Of each sample an array per input of the network, without the batch.
     kernels : str
         See `litert.KERNELS`.
-    sums : Sums
+    sums : LogitErrors
+        Where the ends go.
+    workers : int, optional
+        That share the samples, see `workers_for`; the sums are the same to the bit.
     """
 
-    def __init__(self, plan: Plan, samples: Sequence[Sequence[Array]], kernels: str, sums: Sums) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        samples: Sequence[Sequence[Array]],
+        kernels: str,
+        sums: LogitErrors,
+        workers: int | None = None,
+    ) -> None:
         self.plan, self._kernels, self._sums = plan, kernels, sums
-        self._far: Piece | None = None
+        self._n_workers = workers_for(workers, len(samples), _COPIES * len(plan.reference.content))
+        self._far: list[Piece] = []
         inputs, tensors = plan.reference.graph.inputs, plan.reference.graph.tensors
         self.states: list[Values] = [
             {i: fed(array, tensors[i]) for i, array in zip(inputs, sample, strict=True)} for sample in samples
@@ -157,19 +181,17 @@ class OpWalk:
         return (partial(self._take, n) for n in range(len(self.plan.steps)))
 
     def _take(self, n: int) -> None:
-        plan = self.plan
-        runner = StepRunner(plan, plan.steps[n], self._kernels)
+        plan, n_workers = self.plan, self._n_workers if self.plan.steps[n].parts else 1
         end = min((n // SEGMENT + 1) * SEGMENT, len(plan.steps))
-        near = Piece(plan, n + 1, end, self._kernels)
-        if n % SEGMENT == 0 or self._far is None:
-            self._far = None  # never two of them in memory
-            self._far = Piece(plan, end, len(plan.steps), self._kernels)
-        for state in self.states:
-            state |= runner.run(state, self._sums, near, self._far)
+        if n % SEGMENT == 0 or not self._far:
+            self._far = []  # never two of them in memory
+            self._far = Piece(plan, end, len(plan.steps), self._kernels).team(self._n_workers)
+        runners = StepRunner(plan, plan.steps[n], self._kernels).team(n_workers)
+        near = Piece(plan, n + 1, end, self._kernels).team(n_workers)
+        calls = [partial(runner.run, behind=behind) for runner, *behind in zip(runners, near, self._far, strict=False)]
+        for state, (made, ends) in zip(self.states, in_order(calls, self.states), strict=True):
+            state |= made
+            for variant, where in ends:
+                self._sums.see_end(variant, where)
             for index in state.keys() - plan.alive[n + 1]:
                 del state[index]
-
-
-def open_step(content: bytes, kernels: str) -> Any:
-    """An interpreter of a part of a network."""
-    return open_interpreter(content, threads=1, kernels=kernels, keep_all=False)
