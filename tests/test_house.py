@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "effnet_lab"
 FLOOR = {
     "names": -1,  # errors: what every room may raise
     "frames": 0, "paths": 0, "quiet": 0, "intervals": 0, "progress": 0, "versions": 0, "workers": 0, "late": 0,
+    "notebook_format": 0,
     "scaling": 1, "images": 1,
     "litert": 2,
     "models": 3,  # a .tflite file is one of the origins of weights
@@ -27,7 +28,7 @@ FLOOR = {
     "cli": 9,
 }  # fmt: skip
 ONLY = {  # what a room may import of the package although others stand on lower floors, too
-    "view": {"names", "frames", "late"},
+    "view": {"names", "frames", "late", "notebook_format"},
     "scaling": {"names", "frames", "paths", "late"},
     "bench": {"names", "frames", "paths", "progress", "quiet", "intervals", "scaling", "images", "litert"},
     "board": {"names", "frames", "paths", "quiet", "intervals", "scaling", "images", "litert"},

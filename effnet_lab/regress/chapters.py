@@ -10,7 +10,7 @@ from effnet_lab.regress.manifest import FIGURE, SENTENCE, TABLE, Item, Manifest,
 from effnet_lab.regress.text import inline, prose, split_heading
 
 if TYPE_CHECKING:
-    import nbformat
+    from effnet_lab.notebook_format import nbformat
 
 PROSE = "prose"
 
@@ -78,7 +78,7 @@ def _chapter(out: Path, name: str, manifest: Manifest | None, executed: Path | N
     items = list(manifest.items) if manifest else []
     if executed is None:
         return Chapter(name=name, title=name, blocks=[_block(out, item) for item in items])
-    import nbformat
+    from effnet_lab.notebook_format import nbformat
 
     notebook = nbformat.read(executed, as_version=4)
     title, blocks = _walk(out, notebook, items)

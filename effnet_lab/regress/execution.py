@@ -105,6 +105,7 @@ def execute(
 def _papermill(
     source: Path, draft: Path, values: Mapping[str, object], cell_s: float | None, bar: str, manager: type
 ) -> None:
+    import effnet_lab.notebook_format  # noqa: F401, I001  before papermill imports it in its own way
     import papermill
 
     papermill.execute_notebook(
@@ -201,7 +202,7 @@ def _cell_of(error: Exception, draft: Path) -> tuple[int, int | None]:
 
     A cell that gave no reply has no number; it is the last one that began.
     """
-    import nbformat
+    from effnet_lab.notebook_format import nbformat
 
     try:
         cells = nbformat.read(draft, as_version=4).cells

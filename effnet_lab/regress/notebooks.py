@@ -133,7 +133,7 @@ def _run(source: Path, values: Mapping[str, object], target: Path, timeout_s: in
 
 def save_notebook(draft: Path, target: Path, name: str) -> None:
     """Clean the draft (no paths of this machine, no broken widgets), and put it in place."""
-    import nbformat
+    from effnet_lab.notebook_format import nbformat
 
     if not draft.exists():  # the kernel never started
         return
@@ -145,8 +145,9 @@ def save_notebook(draft: Path, target: Path, name: str) -> None:
 
 def _trust(path: Path) -> None:
     """Sign a notebook executed here, as JupyterLab signs what it executes: without, it hides the saved widgets."""
-    import nbformat
     from nbformat.sign import NotebookNotary
+
+    from effnet_lab.notebook_format import nbformat
 
     if not path.exists():
         return
@@ -158,7 +159,7 @@ def _trust(path: Path) -> None:
 
 def where(failure: Failure, executed: Path) -> str:
     """Notebook, cell and the last line of what went wrong."""
-    import nbformat
+    from effnet_lab.notebook_format import nbformat
 
     if failure.number is not None:
         return f"Notebook {executed.stem}, cell [{failure.number}]: {failure.name}: {failure.message}"

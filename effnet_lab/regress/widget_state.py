@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from effnet_lab.regress.nested import texts_in
 
 if TYPE_CHECKING:
-    import nbformat
+    from effnet_lab.notebook_format import nbformat
 
 STATE = "application/vnd.jupyter.widget-state+json"
 VIEW = "application/vnd.jupyter.widget-view+json"

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import plotly.graph_objects as go
 
+import effnet_lab.notebook_format  # noqa: F401  plotly imports nbformat where it shows a figure
+
 T = TypeVar("T")
 
 # Distinguishable with every common colour blindness. Source: Okabe and Ito, "Color Universal Design", 2008; their

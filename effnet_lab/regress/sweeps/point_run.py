@@ -22,7 +22,7 @@ from effnet_lab.regress.sweeps.ledger import SweepFolder
 from effnet_lab.regress.sweeps.results import check_frames, write_part
 
 if TYPE_CHECKING:
-    import nbformat
+    from effnet_lab.notebook_format import nbformat
 
 FINISHED, FAILED = "finished", "failed"
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -125,7 +125,7 @@ def _run(task: PointTask, draft: Path, started: Callable[[int], object]) -> Fail
 
 def _settle(executed: Path, draft: Path, home: Path, failure: Failure | None) -> None:
     """Name the folder where the notebook will lie, and put what failed on top."""
-    import nbformat
+    from effnet_lab.notebook_format import nbformat
 
     text = executed.read_text(encoding="utf-8")
     text = text.replace(json.dumps(str(draft))[1:-1], json.dumps(str(home))[1:-1])
@@ -137,7 +137,7 @@ def _settle(executed: Path, draft: Path, home: Path, failure: Failure | None) ->
 
 def _put_on_top(notebook: nbformat.NotebookNode, failure: Failure) -> None:
     """Say what failed, then show the cell with its output; it stays where it was, too."""
-    import nbformat
+    from effnet_lab.notebook_format import nbformat
 
     place = "" if failure.number is None else f" in cell [{failure.number}]"
     words = nbformat.v4.new_markdown_cell(
