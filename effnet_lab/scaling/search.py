@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,6 +29,7 @@ class Grid:
 
 
 GRID = Grid()
+_NONE = np.empty((0, len(frames.CANDIDATES.columns)))
 EVENNESS, ACCURACY = ORDERS = ("evenness", "accuracy")
 
 
@@ -84,11 +86,9 @@ def search(
     budget = Budget(params=max_params, madds=max_madds, peak_activation_bytes=max_arena, flash_bytes=max_flash)
     start = replace(get_spec(base) if isinstance(base, str) else base, fixed_ends=not scale_ends)
     sides = np.array(sorted(grid.resolutions), dtype=np.int64)
-    found = [
-        _fitting(replace(start, width=w, depth=d), start, sides, budget, compound, classes)
-        for w, d in _distinct(start, grid)
-    ]
-    table = pd.DataFrame(np.concatenate(found), columns=list(frames.CANDIDATES.columns))
+    within = _within(start, grid, budget, classes, int(sides[0]))
+    found = [_rows(spec, start, sides, budget, compound, classes) for spec in within]
+    table = pd.DataFrame(np.concatenate([_NONE, *found]), columns=list(frames.CANDIDATES.columns))
     if table.empty:
         raise UserError("No network of the grid fits the budget. Raise a limit, or count with fewer classes.")
     whole = [name for name in table if frames.column(str(name)).kind == "count"]
@@ -109,12 +109,30 @@ def _features(table: pd.DataFrame, start: NetSpec) -> np.ndarray:
     return np.stack([np.asarray(part, float) for part in parts], axis=1)
 
 
-def _fitting(
+def _within(start: NetSpec, grid: Grid, budget: Budget, classes: int, side: int) -> list[NetSpec]:
+    """Networks of the grid that meet the budget at their smallest size, the largest first.
+
+    Nobody counts a network with no fewer channels and repeats than one whose weights or MAdds are too many.
+    """
+    growing, too_large = replace(budget, peak_activation_bytes=None), np.empty((0, 2 * len(start.stages) + 2))
+    found = []
+    for width, depth in _distinct(start, grid):
+        spec = replace(start, width=width, depth=depth)
+        size = np.array([*scaled_channels(spec), *scaled_repeats(spec)])
+        if (too_large <= size).all(axis=1).any():
+            continue
+        cost = totals(spec, classes, side)
+        if budget.allows(cost):
+            found.append(spec)
+        elif not growing.allows(cost):
+            too_large = np.vstack([too_large, size])
+    return found[::-1]
+
+
+def _rows(
     spec: NetSpec, base: NetSpec, sides: np.ndarray, budget: Budget, compound: Compound, classes: int
 ) -> np.ndarray:
     """Rows (n, columns of CANDIDATES) of one network at the sizes where it meets the budget."""
-    if not budget.allows(totals(spec, classes, int(sides[0]))):  # nor at a larger size
-        return np.empty((0, len(frames.CANDIDATES.columns)))
     cost = totals(spec, classes, sides)
     phi = compound.phi(spec.width, spec.depth, sides, base)
     columns = (
@@ -131,10 +149,7 @@ def _fitting(
 
 
 def _distinct(base: NetSpec, grid: Grid) -> list[tuple[float, float]]:
-    """(width, depth) pairs, one per network that differs after rounding."""
-    seen: dict[tuple[object, ...], tuple[float, float]] = {}
-    for width in sorted(grid.widths, reverse=True):
-        for depth in sorted(grid.depths, reverse=True):
-            spec = replace(base, width=width, depth=depth)
-            seen.setdefault((scaled_channels(spec), scaled_repeats(spec)), (width, depth))
-    return list(seen.values())
+    """(width, depth) pairs, smallest first: of those that round to the same network the largest."""
+    widths = {scaled_channels(replace(base, width=width)): width for width in sorted(grid.widths)}
+    depths = {scaled_repeats(replace(base, depth=depth)): depth for depth in sorted(grid.depths)}
+    return list(itertools.product(widths.values(), depths.values()))
