@@ -14,8 +14,8 @@ from hand_made import tensor
 from effnet_lab import frames
 from effnet_lab.bench import latency, machine
 from effnet_lab.bench.compare import judge
-from effnet_lab.bench.latency import Runs, host, measure_latency
-from effnet_lab.bench.machine import Machine, Watch
+from effnet_lab.bench.latency import Runs, measure_latency
+from effnet_lab.bench.machine import Machine, Watch, host
 from effnet_lab.images import Preprocess
 from effnet_lab.intervals import quantile_interval
 from effnet_lab.litert import ModelInfo

@@ -366,6 +366,8 @@ def test_a_killed_sweep_leaves_no_process_and_is_resumed(tmp_path):
 def test_a_killed_worker_is_replaced(tmp_path):
     drill = Drill(tmp_path, 3, "--workers", "2", wait_s=1.0)
     run = drill.start()
+    drill.wait_for(lambda: drill.processes("spawn_main"), run)
+    drill.processes("spawn_main")[0].kill()  # before it is up
     drill.wait_for(lambda: drill.processes("ipykernel_launcher"), run)
     assert drill.kill_one("spawn_main", random.Random(0), run)
     out, err = run.communicate(timeout=PATIENCE_S)

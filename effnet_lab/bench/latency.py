@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from effnet_lab import frames
 from effnet_lab.bench.compare import judge
-from effnet_lab.bench.machine import Machine, Watch
+from effnet_lab.bench.machine import Machine, Watch, host
 from effnet_lab.intervals import quantile_interval
 from effnet_lab.litert import Runner, Tensor, delegate_of, read_info, tell_apart
 from effnet_lab.names import UserError
@@ -179,17 +178,3 @@ def _percentiles(ns: NDArray[np.float64], prefix: str) -> dict[str, float]:
         row |= {f"{prefix}p{p}_ms": float(np.percentile(ns, p)) / 1e6}
         row |= {f"{prefix}p{p}_lo_ms": low / 1e6, f"{prefix}p{p}_hi_ms": high / 1e6}
     return row
-
-
-def host() -> str:
-    """What a latency has to be read with: processor and operating system."""
-    names = {platform.machine(), platform.system()}
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = (
-            line.split(":", 1)[1].strip()
-            for line in cpuinfo.read_text(encoding="utf-8").splitlines()
-            if line.startswith("model name")
-        )
-        return f"{next(lines, platform.processor())} ({' '.join(sorted(names))})"
-    return f"{platform.processor()} ({' '.join(sorted(names))})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -82,3 +83,17 @@ class Watch:
         if abs(drift) > DRIFT:
             return f"drift: CPU times changed by {drift:+.0%} while it ran (temperature, or the clock's frequency)"
         return "quiet"
+
+
+def host() -> str:
+    """What a latency has to be read with: processor and operating system."""
+    names = {platform.machine(), platform.system()}
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = (
+            line.split(":", 1)[1].strip()
+            for line in cpuinfo.read_text(encoding="utf-8").splitlines()
+            if line.startswith("model name")
+        )
+        return f"{next(lines, platform.processor())} ({' '.join(sorted(names))})"
+    return f"{platform.processor()} ({' '.join(sorted(names))})"

@@ -48,6 +48,22 @@ def test_some_are_killed(tmp_path, words, times, seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_workers_are_killed_before_they_are_up(tmp_path, seed):
+    """The sweep goes on with those that take their place."""
+    rng, drill = random.Random(seed), Drill(tmp_path, N, "--workers", "2", wait_s=0.1)
+    run = drill.start()
+    for _ in range(3):
+        drill.wait_for(lambda: drill.processes("spawn_main"), run)
+        time.sleep(rng.uniform(0, 0.8))
+        for process in drill.processes("spawn_main"):
+            process.kill()
+    out, err = run.communicate(timeout=PATIENCE_S)
+    assert run.returncode == 0, out + err
+    drill.assert_whole(finished=N)
+    drill.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_the_scheduler_is_killed(tmp_path, seed):
     rng, drill = random.Random(seed), Drill(tmp_path, N, wait_s=0.3)
     with dask_processes(drill, workers=2) as (address, scheduler):

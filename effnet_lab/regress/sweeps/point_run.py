@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from effnet_lab.bench.latency import host
+from effnet_lab.bench.machine import host
 from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
 from effnet_lab.regress.execution import CELL, DISK, USER, Failure, Limits, execute, is_disk_full

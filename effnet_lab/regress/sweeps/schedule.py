@@ -12,10 +12,11 @@ from effnet_lab.regress.execution import CELL, WORKER
 from effnet_lab.regress.sweeps.point_run import FAILED, PointOutcome, PointTask, run_point
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 LOST_WORKERS = 2  # after so many deaths of its worker, a point is listed as failed
 SCHEDULER_S = 10  # a scheduler that does not answer for so long is gone
+LOOK_S = 2  # how often workers are looked for that Dask could not start again
 _LOOPBACK = "127.0.0.1"
 
 
@@ -132,15 +133,44 @@ def runner(workers: int, cluster: str) -> Iterator[Runner]:
         yield OnDask(client)
 
 
-def _local(workers: int) -> Any:
+@contextlib.contextmanager
+def _local(workers: int) -> Iterator[LocalCluster]:
+    """Processes on this machine, which begin to come up; one that dies before it is up is replaced, too."""
     from distributed import LocalCluster
+    from tornado.ioloop import PeriodicCallback
 
-    return LocalCluster(
-        n_workers=workers,
+    with LocalCluster(
+        n_workers=0,
         threads_per_worker=1,
         processes=True,
         host=_LOOPBACK,
         dashboard_address=f"{_LOOPBACK}:0",
         memory_limit=0,  # the memory is that of the kernels, which Dask does not see
         silence_logs=logging.CRITICAL,
-    )
+    ) as cluster:
+        cluster.scale(workers)
+        patience = iter(range(workers * LOST_WORKERS * 2))
+
+        def replace() -> None:
+            for name in _given_up(cluster):
+                if next(patience, None) is None:
+                    look.stop()
+                    cluster.scheduler.loop.add_callback(cluster.scheduler.close)
+                    return
+                del cluster.worker_spec[name]
+                cluster.scale(workers)
+
+        look = PeriodicCallback(replace, LOOK_S * 1000)
+        cluster.loop.add_callback(look.start)
+        try:
+            yield cluster
+        finally:
+            cluster.loop.add_callback(look.stop)
+
+
+def _given_up(cluster: LocalCluster) -> list[object]:
+    """Workers that Dask has tried to start, and will not again."""
+    ended = {"failed", "closed"}
+    return [
+        name for name, worker in cluster.workers.items() if worker.status.name in ended and name in cluster.worker_spec
+    ]
