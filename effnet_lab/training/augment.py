@@ -77,8 +77,8 @@ def view(
 
     Parameters
     ----------
-    picture : Tensor, float32 (height, width, 3)
-        Grey levels; as large as the input, or larger where a part is cut from it.
+    picture : Tensor (height, width, 3)
+        Grey levels, integers or float32; as large as the input, or larger where a part is cut from it.
     aspect : Tensor, float32 ()
         Width / height of the photograph, 1 where the picture was not squashed, or is to be shown squashed.
     seed : Tensor, int64 (2,)
@@ -98,9 +98,10 @@ def view(
     seeds = {name: tf.random.experimental.stateless_fold_in(seed, i) for i, name in enumerate(AUGMENTATIONS)}
     if CROP in augment:
         picture = _part(picture, aspect, seeds[CROP], side, augment[CROP])
+    picture = tf.cast(picture, tf.float32)
     if FLIP in augment:
-        turned = tf.random.stateless_uniform((), seeds[FLIP]) < augment[FLIP]
-        picture = tf.where(turned, picture[:, ::-1], picture)
+        turned, upright = tf.random.stateless_uniform((), seeds[FLIP]) < augment[FLIP], picture
+        picture = tf.cond(turned, lambda: tf.reverse(upright, [1]), lambda: upright)
     if RANDAUGMENT in augment:
         picture = randaugment(picture, seeds[RANDAUGMENT], augment[RANDAUGMENT])
     if COLOUR in augment:
@@ -177,4 +178,6 @@ def _with_hole(picture: tf.Tensor, seed: tf.Tensor, strength: float, grey: float
     half = strength / 2 * tf.minimum(height, width)
     down = tf.abs(tf.range(height) + 0.5 - centre[0]) < half
     across = tf.abs(tf.range(width) + 0.5 - centre[1]) < half
-    return tf.where((down[:, tf.newaxis] & across)[..., tf.newaxis], grey, picture)
+    hole = tf.cast(down, tf.float32)[:, tf.newaxis] * tf.cast(tf.repeat(across, 3), tf.float32)
+    rows = tf.reshape(picture, tf.shape(hole))  # channels side by side: nothing is broadcast to three of them, which is slow
+    return tf.reshape(rows * (1 - hole) + grey * hole, tf.shape(picture))

@@ -111,14 +111,15 @@ def training_data(
         round_: tf.Tensor, indices: tf.Tensor, pictures: tf.Tensor, aspects: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The view of each picture at the network's size, and what the teacher says of it."""
-        seen = tf.cast(pictures, tf.float32)
         if augment.keys() - {MIXUP}:
             aspects = tf.ones_like(aspects) if preprocess.crop is None else aspects
             grey = float(np.mean(preprocess.mean))
             seen = tf.map_fn(
                 lambda one: view(one[0], one[1], seed_of(settings.seed, round_, one[2]), work.size, augment, grey),
-                (seen, aspects, indices), fn_output_signature=tf.float32,
+                (pictures, aspects, indices), fn_output_signature=tf.float32,
             )  # fmt: skip
+        else:
+            seen = tf.cast(pictures, tf.float32)
         answers = tf.zeros((tf.shape(seen)[0], 0)) if teacher is None else teacher.answers(seen)
         return resized(seen, preprocess.size), answers
 
