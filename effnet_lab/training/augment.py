@@ -178,6 +178,7 @@ def _with_hole(picture: tf.Tensor, seed: tf.Tensor, strength: float, grey: float
     half = strength / 2 * tf.minimum(height, width)
     down = tf.abs(tf.range(height) + 0.5 - centre[0]) < half
     across = tf.abs(tf.range(width) + 0.5 - centre[1]) < half
+    # channels side by side: to broadcast to three of them is slow
     hole = tf.cast(down, tf.float32)[:, tf.newaxis] * tf.cast(tf.repeat(across, 3), tf.float32)
-    rows = tf.reshape(picture, tf.shape(hole))  # channels side by side: nothing is broadcast to three of them, which is slow
+    rows = tf.reshape(picture, tf.shape(hole))
     return tf.reshape(rows * (1 - hole) + grey * hole, tf.shape(picture))
