@@ -30,7 +30,7 @@ FLOOR = {
 ONLY = {  # what a room may import of the package although others stand on lower floors, too
     "view": {"names", "frames", "late", "notebook_format"},
     "scaling": {"names", "frames", "paths", "late"},
-    "bench": {"names", "frames", "paths", "progress", "quiet", "intervals", "scaling", "images", "litert"},
+    "bench": {"names", "frames", "paths", "late", "progress", "quiet", "intervals", "scaling", "images", "litert"},
     "board": {"names", "frames", "paths", "quiet", "intervals", "scaling", "images", "litert"},
 }
 HEAVY = {  # libraries that only some rooms may load
