@@ -73,12 +73,37 @@ def test_columns_share_the_width(monkeypatch, capsys, width):
     monkeypatch.setenv("COLUMNS", str(width))
     words = "a sentence of several words that is far longer than any column may be in a terminal of this width"
     table = pd.DataFrame({"layer": [words, "short"], "op": ["conv", words], "params": [1, 1234567]})
-    print_table(table.to_dict("records"), list(table), wide=False)
+    print_table(table.to_dict("records"), list(table))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= width
     assert (
         " ".join(" ".join(line[: lines[0].find("op")].split()) for line in lines[1:]).split()[:3] == words.split()[:3]
     )
+
+
+@pytest.mark.parametrize("width", [40, 80, 132])
+def test_sentences_share_the_width(monkeypatch, capsys, width):
+    from effnet_lab.cli.saying import WIDE, say, write
+
+    monkeypatch.setenv("COLUMNS", str(width))
+    name = ";".join(f"network/blocks_{i}/conv2d/BiasAdd" for i in range(9))
+    text = (
+        f"  {name} is at fault, as its range ends far below the largest of its values. Give it a wider range.\nShort."
+    )
+    say(text, hang=2)
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= width
+    assert {len(line) - len(line.lstrip()) for line in lines[1:-1]} == {4}
+    assert "".join(out.split()) == "".join(text.split())  # nothing is lost
+    assert all(part == "" or part[-1] in "/;_" for part in [line.strip() for line in lines if "/" in line][:-1])
+    say(text, err=True)
+    write(text)
+    WIDE.set(True)
+    say(text)
+    WIDE.set(False)
+    said = capsys.readouterr()
+    assert said.err == said.out[: len(said.out) // 2] == said.out[len(said.out) // 2 :] == f"{text}\n"
 
 
 # ---- bars

@@ -9,7 +9,7 @@ import typer
 
 from effnet_lab.cli.inputs import takes_input
 from effnet_lab.cli.layers import Anyway
-from effnet_lab.cli.saying import say
+from effnet_lab.cli.saying import write
 from effnet_lab.names import UserError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def inspect(
             out=out or "",
         )  # fmt: skip
     what = "Inspector" if html is not None else "Node data" if model_explorer is not None else "Report"
-    say(f"{what}: {found}")
+    write(f"{what}: {found}")
     if open_report and what != "Node data":
         typer.launch(found.resolve().as_uri())
 

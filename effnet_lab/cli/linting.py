@@ -46,7 +46,7 @@ def lint(
     if json:
         show(found.table, json)
     for line in [] if json else found.lines(each=each):
-        say(line)
+        say(line, hang=2)
     say(", ".join(f"{count} {name}" for name, count in found.counts().items()), err=True)
     if len(found.at_least(fail_on)):
         raise typer.Exit(1)

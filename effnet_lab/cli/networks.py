@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from effnet_lab.cli.output import show, show_rows
-from effnet_lab.cli.saying import say
+from effnet_lab.cli.saying import say, write
 from effnet_lab.names import UserError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON with the column names of the frame.")]
@@ -113,7 +113,7 @@ def fetch(
     for name in names:
         lookup("file", name, REMOTE)
     for name in names:
-        say(download(name))
+        write(download(name))
 
 
 COMMANDS = (variants, search, fetch)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from effnet_lab.cli.output import show
-from effnet_lab.cli.saying import say
+from effnet_lab.cli.saying import say, write
 from effnet_lab.names import UserError
 
 Results = Annotated[Path, typer.Option(help="Folder that `effnet-lab run` wrote.")]
@@ -45,11 +45,11 @@ def run(
     try:
         done = regress.run_notebooks(notebooks, profile=profile, parameters=given, out=out)
     except regress.NotebookError as error:
-        say(f"effnet-lab: {error}", err=True)
+        write(f"effnet-lab: {error}", err=True)
         return 1
     if not done.table.empty:
         show(done.table, as_json=False)
-    say(f"\nReport: {done.report}")
+    write(f"\nReport: {done.report}")
     return 0
 
 
@@ -80,7 +80,7 @@ def check(
     for sentence in found.drift:
         say(f"environment: {sentence}", err=True)
     for line in found.github if github else ():
-        say(line)
+        write(line)
     if found.notebooks is not None and len(found.notebooks):
         show(found.notebooks, as_json=False)
     if found.table.empty:
@@ -108,7 +108,7 @@ def bless(
 
     changed = regress.bless(results, baselines, complete=complete, why=why)
     for path in changed:
-        say(f"changed: {path}")
+        write(f"changed: {path}")
     say(f"bless: {len(changed)} baseline files changed.")
 
 

@@ -7,26 +7,24 @@ import inspect
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from effnet_lab.cli.saying import say
+from effnet_lab.cli.saying import WIDE, say, write
 from effnet_lab.cli.tables import print_table
 from effnet_lab.paths import require_room
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Wide = Annotated[bool, typer.Option("--wide", help="All columns of a table, however long its lines get.")]
+Wide = Annotated[bool, typer.Option("--wide", help="All columns of a table, and no line broken, however long it gets.")]
 _WRITES = (
     "out",
     "resume",
     "html",
 )  # options that name a place to write to; a full disk is found before the work is done
-_WIDE: ContextVar[bool] = ContextVar("wide", default=False)
 
 
 def as_command(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,7 +35,7 @@ def as_command(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def run(*args: Any, **options: Any) -> Any:
-        _WIDE.set(options.pop("wide") if shows else False)
+        WIDE.set(options.pop("wide") if shows else False)
         for place in (options.get(name) for name in _WRITES):
             if isinstance(place, str | Path):
                 require_room(Path(place))
@@ -67,9 +65,9 @@ def show(table: pd.DataFrame, as_json: bool, columns: Iterable[str] | None = Non
 def show_rows(rows: Sequence[Mapping[Any, object]], columns: Iterable[str], as_json: bool) -> None:
     """Print the rows of a table, likewise."""
     if as_json:
-        say(json.dumps([_plain(row) for row in rows], indent=2))
+        write(json.dumps([_plain(row) for row in rows], indent=2))
         return
-    print_table(rows, list(columns), wide=_WIDE.get())
+    print_table(rows, list(columns))
 
 
 def show_all(tables: Mapping[str, pd.DataFrame], as_json: bool) -> None:
@@ -80,7 +78,7 @@ def show_all(tables: Mapping[str, pd.DataFrame], as_json: bool) -> None:
                 say()
             show(table, as_json)
         return
-    say(json.dumps({name: [_plain(row) for row in t.to_dict("records")] for name, t in tables.items()}, indent=2))
+    write(json.dumps({name: [_plain(row) for row in t.to_dict("records")] for name, t in tables.items()}, indent=2))
 
 
 def save(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import shutil
 import sys
 import warnings
+from contextvars import ContextVar
 
 import typer
 
@@ -14,11 +17,39 @@ from effnet_lab.names import printable
 LONGEST = 300  # characters of an error
 STOPPED = 130  # exit code after Ctrl-C
 HUNG_UP = 141  # exit code after the reader of standard output went away: 128 + SIGPIPE, as other programs
+WIDE: ContextVar[bool] = ContextVar("wide", default=False)  # whether lines may get as long as they like
 
 
-def say(text: object = "", *, err: bool = False) -> None:
-    """Print one or more lines; names in them may come from anybody's file."""
+def write(text: object = "", *, err: bool = False) -> None:
+    """Print one or more lines as they are; names in them may come from anybody's file."""
     typer.echo(printable(str(text)), err=err)
+
+
+def say(text: object = "", *, err: bool = False, hang: int = 0) -> None:
+    """Print sentences in lines that fit; a note on standard error stays one line where a program reads it.
+
+    From its second line on, a sentence stands `hang` characters further to the right.
+    """
+    fits = not err or sys.stderr.isatty()
+    lines = str(text).split("\n")
+    write("\n".join(part for line in lines for part in (broken(line, hang=hang) if fits else [line])), err=err)
+
+
+def line_width() -> int:
+    """Characters in a line: $COLUMNS, or what the terminal says, or 80, as through a pipe; with --wide no limit."""
+    return 1_000_000 if WIDE.get() else max(40, shutil.get_terminal_size(fallback=(80, 24)).columns)
+
+
+def broken(line: str, width: int | None = None, hang: int = 0) -> list[str]:
+    """One line as several that fit, indented alike, broken between words; a longer name, behind its slashes."""
+    import textwrap
+
+    width = line_width() if width is None else width
+    indent = line[: len(line) - len(line.lstrip())] + " " * hang
+    most = max(1, width - len(indent))
+    pieces = re.compile(rf"\S{{1,{most}}}(?:(?<=[/;_,])|$)|\S{{1,{most}}}")
+    words = re.sub(rf"\S{{{most + 1},}}", lambda name: " ".join(pieces.findall(name[0])), line)
+    return textwrap.wrap(words, width, subsequent_indent=indent, break_on_hyphens=False) or [""]
 
 
 def refuse(message: str, code: int) -> int:
@@ -27,7 +58,7 @@ def refuse(message: str, code: int) -> int:
     room = LONGEST - len("effnet-lab: ")
     if len(line) > room:
         line = f"{line[: room - 103].rstrip()} … {line[-100:].lstrip()}"
-    say(f"effnet-lab: {line}", err=True)
+    write(f"effnet-lab: {line}", err=True)
     return code
 
 

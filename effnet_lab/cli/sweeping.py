@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from effnet_lab.cli.output import show
-from effnet_lab.cli.saying import say
+from effnet_lab.cli.saying import say, write
 
 
 def sweep(
@@ -43,7 +43,7 @@ def sweep(
     from effnet_lab import regress
 
     if snakemake:
-        say(f"Written: {regress.write_snakefile(notebook, grid, out=out, profile=profile)}")
+        write(f"Written: {regress.write_snakefile(notebook, grid, out=out, profile=profile)}")
         return 0
     with _Bar() as bar:
         try:
@@ -52,7 +52,7 @@ def sweep(
                 only=point or (), watch=bar, tell=lambda sentence: say(sentence, err=True),
             )  # fmt: skip
         except regress.SweepStoppedError as error:
-            say(f"effnet-lab: {error}", err=True)
+            write(f"effnet-lab: {error}", err=True)
             return 1
     failed = done.table[done.table["status"] == "failed"]
     show(done.table if json else failed, json) if json or len(failed) else None
@@ -89,7 +89,7 @@ def report(
     """
     from effnet_lab import regress
 
-    say(regress.report_on(results))
+    write(regress.report_on(results))
 
 
 COMMANDS = (sweep, report)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from effnet_lab.cli.saying import say
+from effnet_lab.cli.saying import broken, line_width, say, write
 
 TEXT_WIDTH = 30  # characters that a column of text gets at least when it has to be wrapped
 MISSING = "-"
@@ -16,8 +14,8 @@ MISSING = "-"
 Rows = Sequence[Mapping[Any, object]]
 
 
-def print_table(rows: Rows, names: Sequence[str], *, wide: bool) -> None:
-    """Several rows as columns that fit, one row as a list of all its values."""
+def print_table(rows: Rows, names: Sequence[str]) -> None:
+    """Several rows as columns that fit, one row as a list of what it says."""
     from effnet_lab.frames import column
 
     present = [name for name in names if not rows or name in rows[0]]
@@ -26,17 +24,12 @@ def print_table(rows: Rows, names: Sequence[str], *, wide: bool) -> None:
     names = sorted(names, key=lambda name: _says_nothing(rows, name))  # stable: the order of importance is kept
     cells = {name: [_cell(row, name) for row in rows] for name in names}
     if len(rows) == 1:
-        say(_as_list({name: cells[name][0] for name in names}, None if wide else terminal_width()))
+        write(_as_list({name: cells[name][0] for name in names if cells[name][0]}, line_width()))
         return
-    chosen = names if wide else _fitting(cells, terminal_width())
-    _print_columns({name: cells[name] for name in chosen}, 10_000 if wide else terminal_width())
+    chosen = _fitting(cells, line_width())
+    _print_columns({name: cells[name] for name in chosen}, line_width())
     if left_out := len(names) - len(chosen):
         say(f"{left_out} more column{'s' * (left_out != 1)} with --wide.", err=True)
-
-
-def terminal_width() -> int:
-    """Characters in a line: $COLUMNS, or what the terminal says, or 80."""
-    return max(40, shutil.get_terminal_size(fallback=(80, 24)).columns)
 
 
 def _says_nothing(rows: Rows, name: str) -> bool:
@@ -62,13 +55,13 @@ def _cell(row: Mapping[Any, object], name: str) -> str:
     return f"{write(name)} ({low} to {high})"
 
 
-def _as_list(cells: dict[str, str], width: int | None) -> str:
+def _as_list(cells: dict[str, str], width: int) -> str:
     """One ``name  value`` per line, long values wrapped below themselves."""
     left = max(map(len, cells), default=0) + 2
     lines = []
     for name, cell in cells.items():
-        parts = textwrap.wrap(cell, max(20, width - left)) if width else [cell]
-        lines += [f"{name if i == 0 else '':<{left}}{part}" for i, part in enumerate(parts or [""])]
+        parts = broken(cell, max(20, width - left))
+        lines += [f"{name if i == 0 else '':<{left}}{part}" for i, part in enumerate(parts)]
     return "\n".join(lines)
 
 
@@ -98,8 +91,8 @@ def _print_columns(cells: dict[str, list[str]], width: int) -> None:
         widths[name], over = widths[name] - cut, over - cut
     rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
     for row in [{name: name for name in cells}, *rows]:
-        parts = {name: textwrap.wrap(row[name], widths[name]) or [""] for name in cells}
+        parts = {name: broken(row[name], widths[name]) for name in cells}
         for line in range(max(map(len, parts.values()))):
             shown = [(part[line] if line < len(part) else "", name) for name, part in parts.items()]
             pieces = (f"{cell:<{widths[name]}}" if name in text else f"{cell:>{widths[name]}}" for cell, name in shown)
-            say("  ".join(pieces).rstrip())
+            write("  ".join(pieces).rstrip())

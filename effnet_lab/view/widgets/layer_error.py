@@ -67,8 +67,8 @@ class LayerErrorView(ipw.VBox):
 
     @property
     def figures(self) -> dict[str, go.Figure]:
-        """What is on show, by the names under which it is recorded."""
-        return {"opened_file": self.figure, "opened_layer": self.detail}
+        """What is recorded: the values of the chosen layer. The curve of the file is that of the notebook's own figure."""
+        return {"opened_layer": self.detail}
 
     @property
     def figure(self) -> go.Figure:
