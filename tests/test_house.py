@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import graphlib
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -272,3 +273,12 @@ def test_a_room_with_the_name_of_a_question_stays_a_function(imports, room, modu
     check = f"import inspect; assert inspect.isfunction(el.{room}), el.{room}; assert inspect.isfunction({inside})"
     code = f"{imports.format(room=room, module=module, inside=inside)}; {check}"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_tensorflow_is_loaded_without_its_greeting():
+    """Whichever module comes first: models and quantize take it from `quiet_tensorflow`, training's door loads that."""
+    loud = re.compile(r"^(?:import (?:tensorflow|tf_keras)|from (?:tensorflow|tf_keras)\b)", re.MULTILINE)
+    rooms = {
+        path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py") if loud.search(path.read_text("utf-8"))
+    }
+    assert rooms <= {"training"}

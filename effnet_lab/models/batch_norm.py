@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import tf_keras
 from numpy.typing import NDArray
 
 from effnet_lab.models.build import network
 from effnet_lab.models.conv_layers import BN_EPSILON
 from effnet_lab.models.loaded import LoadedModel
+from effnet_lab.models.quiet_tensorflow import tf_keras
 from effnet_lab.models.variables import assign, variables
 
 _KERNELS = ("{}/kernel", "{}/depthwise_kernel")

@@ -5,11 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Literal
 
-import tensorflow as tf
-import tf_keras
-from tf_keras import layers
-
 from effnet_lab.models.conv_layers import conv, dense_initializer, depthwise, squeeze_excite
+from effnet_lab.models.quiet_tensorflow import tf, tf_keras
 from effnet_lab.names import UserError
 from effnet_lab.scaling.layers import Block, blocks
 from effnet_lab.scaling.rounding import scaled_channels, scaled_repeats
@@ -52,17 +49,17 @@ def build_model(
     deep = 1000 + 40 * sum(scaled_repeats(spec))  # Keras walks a network by recursion
     sys.setrecursionlimit(max(sys.getrecursionlimit(), deep))
     stem, *_stages, head = scaled_channels(spec)
-    image = layers.Input((spec.resolution, spec.resolution, 3), name="input")
+    image = tf_keras.layers.Input((spec.resolution, spec.resolution, 3), name="input")
     x = conv(image, "stem_conv", stem, spec.activation, kernel=3, stride=2)
     for block in blocks(spec):
         x = _block(x, block, spec.activation)
     x = conv(x, "head_conv", head, spec.activation)
-    x = layers.GlobalAveragePooling2D(name="head_pool")(x)
+    x = tf_keras.layers.GlobalAveragePooling2D(name="head_pool")(x)
     if top != "features":
-        x = layers.Dropout(spec.dropout, name="head_dropout")(x)
-        x = layers.Dense(classes, kernel_initializer=dense_initializer(), name="head_dense")(x)
+        x = tf_keras.layers.Dropout(spec.dropout, name="head_dropout")(x)
+        x = tf_keras.layers.Dense(classes, kernel_initializer=dense_initializer(), name="head_dense")(x)
     if top == "softmax":
-        x = layers.Softmax(name="head_softmax")(x)
+        x = tf_keras.layers.Softmax(name="head_softmax")(x)
     return tf_keras.Model(image, x, name=spec.name)
 
 
@@ -83,5 +80,5 @@ def _block(x: tf.Tensor, block: Block, activation: str) -> tf.Tensor:
     if not block.skip:
         return x
     if block.survival < 1.0:
-        x = layers.Dropout(1.0 - block.survival, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")(x)
-    return layers.Add(name=f"{name}_add")([x, entry])
+        x = tf_keras.layers.Dropout(1.0 - block.survival, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")(x)
+    return tf_keras.layers.Add(name=f"{name}_add")([x, entry])

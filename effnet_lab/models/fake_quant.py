@@ -13,12 +13,11 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-import tf_keras
 from numpy.typing import NDArray
 
 from effnet_lab.models.build import network
 from effnet_lab.models.loaded import LoadedModel
+from effnet_lab.models.quiet_tensorflow import tf, tf_keras
 from effnet_lab.models.tfmot import tfmot
 from effnet_lab.models.variables import assign, variables
 from effnet_lab.names import UserError

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import tf_keras
-
 from effnet_lab.models.loaded import LoadedModel
+from effnet_lab.models.quiet_tensorflow import tf_keras
 from effnet_lab.names import UserError, lookup
 from effnet_lab.scaling import NetSpec
 from effnet_lab.scaling.layers import blocks

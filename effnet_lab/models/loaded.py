@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import tf_keras
-
 from effnet_lab.images.preprocess import Preprocess
+from effnet_lab.models.quiet_tensorflow import tf_keras
 from effnet_lab.names import UserError
 from effnet_lab.scaling.specs import NetSpec
 

@@ -1,8 +1,14 @@
-"""TensorFlow without its greeting: it writes to stderr before it reads its log level, and again when it looks for a GPU."""
+"""TensorFlow without its greeting: it writes to stderr before it reads its log level, and again when it looks for a GPU.
+
+Whatever may be the first to need TensorFlow or Keras takes them from here.
+"""
 
 from effnet_lab.quiet import quiet
 
 with quiet():
-    import tensorflow
+    import tensorflow as tf
+    import tf_keras
 
-    tensorflow.config.list_physical_devices()
+    tf.config.list_physical_devices()
+
+__all__ = ["tf", "tf_keras"]

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import tensorflow as tf
-import tf_keras
-from tf_keras import applications, layers
-
 from effnet_lab.images.preprocess import Preprocess
 from effnet_lab.models.conv_layers import conv, depthwise, squeeze_excite
 from effnet_lab.models.loaded import LoadedModel
+from effnet_lab.models.quiet_tensorflow import tf, tf_keras
 from effnet_lab.names import lookup
 from effnet_lab.scaling.layers import Block
 
@@ -69,13 +66,13 @@ def st_blocks() -> tuple[Block, ...]:
 
 def _st_lc_v1(size_px: int, classes: int) -> tf_keras.Model:
     """EfficientNet LC v1: ReLU6, and squeeze-and-excitation with a gate that is clipped before its sigmoid."""
-    image = layers.Input((size_px, size_px, 3), name="input")
+    image = tf_keras.layers.Input((size_px, size_px, 3), name="input")
     x = conv(image, "stem_conv", _ST_STEM, "relu6", kernel=3, stride=2)
     for block in st_blocks():
         x = _st_block(x, block)
     x = conv(x, "head_conv", _ST_HEAD, "relu6")
-    x = layers.GlobalAveragePooling2D(name="head_pool")(x)
-    return tf_keras.Model(image, layers.Dense(classes, name="head_dense")(x), name="st_lc_v1")
+    x = tf_keras.layers.GlobalAveragePooling2D(name="head_pool")(x)
+    return tf_keras.Model(image, tf_keras.layers.Dense(classes, name="head_dense")(x), name="st_lc_v1")
 
 
 def _st_block(x: tf.Tensor, block: Block) -> tf.Tensor:
@@ -85,7 +82,7 @@ def _st_block(x: tf.Tensor, block: Block) -> tf.Tensor:
     x = depthwise(x, block, "relu6")
     x = squeeze_excite(x, block, "relu6", _clipped_sigmoid)
     x = conv(x, f"{name}_project", block.out_channels, None)
-    return layers.Add(name=f"{name}_add")([x, entry]) if block.skip else x
+    return tf_keras.layers.Add(name=f"{name}_add")([x, entry]) if block.skip else x
 
 
 def _clipped_sigmoid(x: tf.Tensor) -> tf.Tensor:
@@ -95,9 +92,9 @@ def _clipped_sigmoid(x: tf.Tensor) -> tf.Tensor:
 REFERENCE_NETWORKS = {
     # the normalisation is part of the name: Keras's ResNet-50 subtracts a mean per channel from BGR instead, which moves
     # its accuracy, not its latency or size
-    "mobilenet_v2": ReferenceNetwork(build=_application(applications.MobileNetV2), size_px=224),
-    "resnet50": ReferenceNetwork(build=_application(applications.ResNet50), size_px=224),
-    "inception_v3": ReferenceNetwork(build=_application(applications.InceptionV3), size_px=299),
+    "mobilenet_v2": ReferenceNetwork(build=_application(tf_keras.applications.MobileNetV2), size_px=224),
+    "resnet50": ReferenceNetwork(build=_application(tf_keras.applications.ResNet50), size_px=224),
+    "inception_v3": ReferenceNetwork(build=_application(tf_keras.applications.InceptionV3), size_px=299),
     "st_lc_v1_128": ReferenceNetwork(build=_st_lc_v1, size_px=128, classes=FLOWERS, mean=0.0, std=255.0),
     "st_lc_v1_224": ReferenceNetwork(build=_st_lc_v1, size_px=224, classes=FLOWERS, mean=0.0, std=255.0),
 }

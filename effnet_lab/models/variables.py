@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import tensorflow as tf
-import tf_keras
 from numpy.typing import NDArray
 
+from effnet_lab.models.quiet_tensorflow import tf, tf_keras
 from effnet_lab.names import UserError
 
 

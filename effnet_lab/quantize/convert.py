@@ -8,11 +8,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import tensorflow as tf
-import tf_keras
-
 from effnet_lab.images import Samples
 from effnet_lab.models.loaded import LoadedModel
+from effnet_lab.models.quiet_tensorflow import tf, tf_keras
 from effnet_lab.names import UserError
 from effnet_lab.paths import scratch_folder
 from effnet_lab.quantize.schemes import Scheme

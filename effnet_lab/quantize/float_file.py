@@ -149,7 +149,7 @@ def _convert_keras(network: tf_keras.Model) -> bytes:
         raise UserError(f"A network is a name, a path, a LoadedModel or a Keras model. Got {type(network).__name__}.")
     if len(network.inputs) != 1 or None in network.inputs[0].shape[1:]:
         raise UserError("The Keras model needs one input of fixed size. Build it with Input(shape=(height, width, 3)).")
-    import tensorflow as tf
+    from effnet_lab.models.quiet_tensorflow import tf
 
     given = tf.TensorSpec((1, *network.inputs[0].shape[1:]), tf.float32, name="images")
     module = tf.Module()

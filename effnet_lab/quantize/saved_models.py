@@ -8,13 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-import tf_keras
-
 from effnet_lab.images.preprocess import Preprocess
 from effnet_lab.models.fake_quant import strip_fake_quant
 from effnet_lab.models.features import features_model
 from effnet_lab.models.loaded import LoadedModel
+from effnet_lab.models.quiet_tensorflow import tf, tf_keras
 from effnet_lab.models.weights.saved_model import write_about
 from effnet_lab.names import UserError, lookup
 from effnet_lab.quantize.convert import cannot_write

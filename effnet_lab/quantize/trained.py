@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import tensorflow as tf
-
 from effnet_lab.litert.io_types import with_io
 from effnet_lab.models.loaded import LoadedModel
+from effnet_lab.models.quiet_tensorflow import tf
 from effnet_lab.quantize.convert import saved_model
 from effnet_lab.quantize.recipes import Recipe
 from effnet_lab.quantize.schemes import INT8

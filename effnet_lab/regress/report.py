@@ -127,15 +127,15 @@ def _figures(out: Path, chapters: list[Chapter]) -> dict[str, dict[str, Any]]:
 
 
 def _summary(out: Path) -> str:
-    """The summary as HTML; a file whose latency was measured against several references stands there once."""
+    """The summary of several files as HTML; one whose latency was measured against several references stands there once."""
     from effnet_lab.view.table import table
     from effnet_lab.view.text import short_layer
 
     rows = summary(out)
-    if rows.empty:
-        return ""
     several = [extra for extra in ("data", "threads") if len(rows[extra].dropna().unique()) > 1]
     once = rows.drop_duplicates([*MODEL_FILE, *several])
+    if len(once) < 2:
+        return ""
     filled = [name for name in (*COLUMNS, *several) if (once[name].notna() & once[name].ne("")).any()]
     shown = once.rename(columns=_WORST).assign(
         **{_WORST["worst_layer"]: once["worst_layer"].map(short_layer, na_action="ignore")}

@@ -24,7 +24,7 @@ _NAMES = ("layer", "culprit", "worst_layer", "widest_layer")  # columns with nam
 _ATTRIBUTES = re.compile(r' (?:id|headers|rowspan|aria-labelledby|data-quarto-[\w-]+)="[^"]*"')
 _STYLE = re.compile(r"<style>.*?</style>", re.DOTALL)
 _PAGE_STYLE = """
-.effnet-table { --ink: #1F2933; --soft: #5B6470; --line: #DFE3E8; --ground: #fff; max-height: 72vh; overflow: auto;
+.effnet-table { --ink: #1F2933; --soft: #5B6470; --line: #DFE3E8; --ground: #fff; max-height: max(72vh, 48rem); overflow: auto;
   margin: .5rem 0; color: var(--ink); }
 .effnet-table table { border-collapse: collapse; width: auto; margin: 0; font-size: 13px; line-height: 1.4;
   font-variant-numeric: tabular-nums; text-align: left; background: transparent; color: inherit; }
@@ -38,6 +38,9 @@ _PAGE_STYLE = """
 .effnet-table i { color: var(--soft); font-style: normal; }
 .effnet-table caption, .effnet-table .gt_title { text-align: left; font-weight: 600; padding: 2px 10px; }
 .effnet-table th[aria-sort=ascending]::after { content: " ▲"; } .effnet-table th[aria-sort=descending]::after { content: " ▼"; }
+@media (max-width: 40rem) { .effnet-table table { font-size: 12px; }
+  .effnet-table td, .effnet-table th { padding: 3px 4px !important; }
+  .effnet-table td.gt_left { overflow-wrap: anywhere; } .effnet-table td .long { min-width: 8rem; } }
 @media print { .effnet-table { max-height: none; overflow: visible; } }
 """
 _DARK = ".effnet-table { --ink: #E4E7EB; --soft: #A9B4C0; --line: #3A4654; --ground: #111; }"

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from effnet_lab.models.loaded import LoadedModel
+from effnet_lab.models.quiet_tensorflow import tf
 from effnet_lab.models.weights import origins
 from effnet_lab.models.weights.assemble import assemble
 from effnet_lab.models.weights.mapping import BN_VARIABLES, HEAD, fit, reason

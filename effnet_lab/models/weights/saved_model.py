@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from tensorflow.core.protobuf import saved_model_pb2, trackable_object_graph_pb2
 
 from effnet_lab.models.loaded import LoadedModel
+from effnet_lab.models.quiet_tensorflow import tf
 from effnet_lab.models.weights import about, checkpoint, origins
 from effnet_lab.models.weights.assemble import assemble
 from effnet_lab.models.weights.mapping import fit, reason, variable_shapes
@@ -82,6 +81,8 @@ def _without_scope(named: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]
 
 def _object_graph(prefix: Path) -> dict[str, str] | None:
     """{name that a variable was made with: its key in a TF2 checkpoint}; None for a TF1 checkpoint."""
+    from tensorflow.core.protobuf import trackable_object_graph_pb2
+
     graph = trackable_object_graph_pb2.TrackableObjectGraph()
     try:
         reader = tf.train.load_checkpoint(str(prefix))
@@ -95,6 +96,8 @@ def _object_graph(prefix: Path) -> dict[str, str] | None:
 
 def _signatures(path: Path) -> dict[str, int | None]:
     """Signatures, and the side of the square images that each takes, px; None where it takes any."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
     model = saved_model_pb2.SavedModel()
     try:
         model.ParseFromString((path / "saved_model.pb").read_bytes())
