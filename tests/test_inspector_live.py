@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 import re
+from pathlib import Path
 
 import lab_driver as lab
 import nbformat
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from nbformat.sign import NotebookNotary
 from PIL import Image
 
 from effnet_lab.images import open_images
 from effnet_lab.names import UserError
+from effnet_lab.regress.widget_state import replace_widgets
 from effnet_lab.studies.inspection import WhatIf, live_inspection
 from effnet_lab.studies.inspection.blocks import block_of
 from effnet_lab.view import InspectorView
@@ -123,6 +126,8 @@ def test_three_switches_in_jupyterlab(work, what_if):
             page.wait_for_selector(".effnet-inspector .status:has-text('effnet-lab export')")
             assert (work / "written" / "quantized.tflite").read_bytes() == what_if.outcome().content
             _reload(page, hand, what_if.switches.recipe.text)
+            _reopen_without_its_kernel(page, url, hand, what_if.switches.recipe.text)
+            _reopen_executed(page, url, work)
             assert traffic.errors == []
             assert traffic.foreign == []
     finally:
@@ -181,6 +186,40 @@ def _reload(page, hand: Hand, recipe: str) -> None:
     page.wait_for_selector(".effnet-inspector .precisions input")
     assert hand.box.locator("textarea").input_value() == recipe
     assert hand.box.locator(".chip").all_inner_texts() == ["f", "16"]
+
+
+def _reopen_without_its_kernel(page, url: str, hand: Hand, recipe: str) -> None:
+    """Another day there is nobody who answers: the state is there to be read, and nothing waits for an answer."""
+    for session in lab.ask(url, "api/sessions", "GET", None):
+        lab.ask(url, f"api/sessions/{session['id']}", "DELETE", None)
+    page.reload()
+    hand.box.locator("textarea").wait_for()
+    page.wait_for_selector("#jp-main-statusbar :text('| Idle')")
+    assert hand.box.locator("textarea").input_value() == recipe
+    assert "in a live notebook they can be set" in hand.box.locator(".status").inner_text()
+    assert hand.box.locator(".precisions").count() == 0
+
+
+def _reopen_executed(page, url: str, work: Path) -> None:
+    """What a run writes: shown by no kernel and no widget; where it is not trusted, a sentence says what to do."""
+    notebook = nbformat.read(work / "inspector.ipynb", as_version=4)
+    replace_widgets(notebook)
+    for name in ("executed", "unsigned"):
+        nbformat.write(notebook, work / f"{name}.ipynb")
+        notebook.metadata["title"] = "another, for a signature is of the content"
+    notary = NotebookNotary(data_dir=str(work.with_name(f"{work.name}.home") / "data"))
+    notary.sign(nbformat.read(work / "executed.ipynb", as_version=4))
+    notary.store.close()
+    page.add_init_script(
+        "new MutationObserver(() => { if (document.body?.textContent.includes('Loading widget')) window.waited = true; })"
+        ".observe(document, { childList: true, subtree: true, characterData: true });"
+    )
+    page.goto(lab.address(url, "lab/tree/executed.ipynb?reset"))
+    assert page.frame_locator("iframe").locator("section.layer h2").inner_text()
+    assert page.evaluate("() => window.waited") is None
+    page.goto(lab.address(url, "lab/tree/unsigned.ipynb?reset"))
+    page.get_by_text("Trust Notebook").wait_for()
+    assert page.locator("iframe").count() == 0
 
 
 @pytest.mark.browser

@@ -13,7 +13,7 @@ from effnet_lab.regress.execution import DISK, USER, Failure, Limits, execute
 from effnet_lab.regress.manifest import forget_shown
 from effnet_lab.regress.parameters import Parameter, check_parameters, read_parameters
 from effnet_lab.regress.recording import forget
-from effnet_lab.regress.widget_state import keep_valid_widgets
+from effnet_lab.regress.widget_state import replace_widgets
 
 PROFILES = {  # profile -> seconds that one cell may take; None: as long as it needs
     "smoke": 900,
@@ -132,26 +132,26 @@ def _run(source: Path, values: Mapping[str, object], target: Path, timeout_s: in
 
 
 def save_notebook(draft: Path, target: Path, name: str) -> None:
-    """Clean the draft (no paths of this machine, no broken widgets), and put it in place."""
+    """Clean the draft (no paths of this machine, plain outputs for widgets), and put it in place."""
     from effnet_lab.notebook_format import nbformat
 
     if not draft.exists():  # the kernel never started
         return
     notebook = nbformat.read(draft, as_version=4)
-    keep_valid_widgets(notebook)
+    replace_widgets(notebook)
     notebook.metadata.papermill.update(input_path=name, output_path=name)
     write_atomically(target, nbformat.writes(notebook).encode())
 
 
 def _trust(path: Path) -> None:
-    """Sign a notebook executed here, as JupyterLab signs what it executes: without, it hides the saved widgets."""
+    """Sign a notebook executed here, as JupyterLab signs what it executes: without, it shows no inspector."""
     from nbformat.sign import NotebookNotary
 
     from effnet_lab.notebook_format import nbformat
 
     if not path.exists():
         return
-    with suppress(OSError):  # a home that cannot be written to: the notebook shows text in place of widgets
+    with suppress(OSError):  # a home that cannot be written to: the notebook says how to trust it
         notary = NotebookNotary()
         notary.sign(nbformat.read(path, as_version=4))
         notary.store.close()

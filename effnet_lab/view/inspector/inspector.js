@@ -31,17 +31,17 @@ export function mount(root, data, ask = null) {
 
 export default {
   render({ model, el }) {
-    const live = model.get("live"); // false in a notebook that is only read: nobody would answer
-    const inspector = mount(el, model.get("payload"), live ? (question) => model.send(question) : null);
+    const read = () => ({ ...model.get("payload"), answers: model.get("answers") }); // and what was said before this view was there
+    const inspector = mount(el, read()); // to be read, until somebody says that he is here: a saved notebook has no kernel
     const move = () => inspector.move(Object.fromEntries(STATE.map((name) => [name, model.get(name)])));
-    const listen = (answer) => inspector.hear(answer);
+    const meet = () => { inspector.ask = (question) => model.send(question); inspector.load(read()); move(); };
+    const listen = (answer) => (answer.kind === "here" ? meet() : inspector.hear(answer));
     inspector.onmove = (name, value) => { model.set(name, value); model.save_changes(); };
-    model.on("change:payload", () => inspector.load(model.get("payload")));
+    model.on("change:payload", () => inspector.load(read()));
     for (const name of STATE) model.on(`change:${name}`, move);
     model.on("msg:custom", listen);
     move();
-    Object.values(model.get("answers")).forEach(listen); // what was said before this view was there
-    if (live) model.send({ kind: "open" });
+    if (model.get("live")) model.send({ kind: "open" });
     return () => { for (const event of ["change:payload", ...STATE.map((name) => `change:${name}`), "msg:custom"]) model.off(event); inspector.close(); };
   },
 };
@@ -595,9 +595,11 @@ function aligned(files) { // the layers of the first file, and what the others h
   return names;
 }
 
+const BY_NAME = new WeakMap(); // beside the files: what is put into them is saved with the notebook
+
 function find(file, name) {
-  file.byName ??= new Map(file.layers.map((layer) => [layer.name, layer]));
-  return file.byName.get(name);
+  if (!BY_NAME.has(file)) BY_NAME.set(file, new Map(file.layers.map((layer) => [layer.name, layer])));
+  return BY_NAME.get(file).get(name);
 }
 
 function share(value) {

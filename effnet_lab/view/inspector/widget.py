@@ -15,6 +15,10 @@ from effnet_lab.view.inspector.page import front_end, inspector_page, plain
 Message = dict[str, Any]
 Tell = Callable[[Message], None]
 _KEPT = ("switches", "state", "outcome", "time")  # kinds of answers that a notebook keeps when it is saved
+_UNTRUSTED = (
+    "The inspector is a page with a script, which is shown in notebooks that you trust: View, Activate Command Palette, "
+    "Trust Notebook."
+)
 _STATE = ("layer", "picture", "channel", "metric", "opacity")
 
 
@@ -91,9 +95,11 @@ class InspectorView(anywidget.AnyWidget):
         return {}
 
     def ask(self, question: Message) -> None:
-        """Put a question, as the browser does."""
+        """Put a question, as the browser does. That somebody is here is said at once: a page may be older than its kernel."""
         if self._open is None:
             raise UserError("This inspector has nobody who answers. Give it a desk.")
+        if question["kind"] == "open":
+            self.send({"kind": "here"})
         if self._desk is None:
             self._desk = self._open(self._tell)
         self._desk.ask(question)
@@ -119,5 +125,6 @@ class InspectorView(anywidget.AnyWidget):
 
 
 def framed(page: str) -> str:
-    """A page inside another one."""
-    return f'<iframe title="inspector" style="width: 100%; height: 900px; border: 0" srcdoc="{html.escape(page)}"></iframe>'
+    """A page inside another one; its text is what JupyterLab leaves of it in a notebook that it does not trust."""
+    style = "width: 100%; height: 900px; border: 0"
+    return f'<iframe title="inspector" style="{style}" srcdoc="{html.escape(page)}">{_UNTRUSTED}</iframe>'
