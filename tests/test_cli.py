@@ -152,6 +152,7 @@ def test_train(call, tmp_path):
     card = json.loads(out.with_suffix(".json").read_text())
     assert card["recipe"]["epochs"] == 1
     assert f"{card['top1']:.4f}" in said
+    assert f"Next: effnet-lab export --weights {out} --format int8 --calibration 'scenes?n=200'" in err
     assert out.exists()
 
 

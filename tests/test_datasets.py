@@ -490,7 +490,7 @@ def test_what_is_wrong_with_a_data_set_is_found(tmp_path):
     assert (table.loc["copy", "file"], table.loc["copy", "twin"]) == ("many/again.jpg", "train: many/1.png")
     assert table.loc["rare class", "label"] == "few"
     assert len(table) == 3
-    assert found.sentence.startswith("44 images: 1 damaged, 1 in two splits, 1 classes")
+    assert found.sentence.startswith("44 images: 1 damaged, 1 in two splits, 1 class with")
     with pytest.raises(UserError, match=r"many/2.png cannot be decoded"):
         train("micro0", tmp_path / "set")
     assert check_data(open_images("digits", limit=30)).sentence.startswith("30 images: all can be read")

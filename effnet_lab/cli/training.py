@@ -114,6 +114,7 @@ def train(
     Example: effnet-lab train --from micro1 --qat --epochs 2 --out q.safetensors
     """
     from dataclasses import replace
+    from shlex import quote
 
     size = None if from_ else stated.size
     if not from_ and replace(stated, size=None):
@@ -137,6 +138,8 @@ def train(
     say(
         f"{out}: top-1 {card['top1']:.4f} ({card['top1_lo']:.4f} to {card['top1_hi']:.4f}) on {card['n_images']:,} images"
     )
+    calibration = "" if done.model.fake_quantized else f" --calibration {quote(data)}"
+    say(f"Next: effnet-lab export --weights {quote(str(out))} --format int8{calibration} --out files", err=True)
     if "deflated_bytes" in card:
         say(
             f"compressed: {card['deflated_bytes']:,} of {card['size_bytes']:,} bytes; before "

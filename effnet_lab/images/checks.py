@@ -152,7 +152,8 @@ def _sentence(rows: list[dict[str, Any]], total: int) -> str:
     counts = {kind: sum(row["problem"] == kind for row in rows) for kind in (DAMAGED, COPY, RARE)}
     if not any(counts.values()):
         return f"{total:,} images: all can be read, no copies across splits, no class is rare."
+    classes = "class" if counts[RARE] == 1 else "classes"
     return (
-        f"{total:,} images: {counts[DAMAGED]:,} damaged, {counts[COPY]:,} in two splits, {counts[RARE]:,} classes with less "
+        f"{total:,} images: {counts[DAMAGED]:,} damaged, {counts[COPY]:,} in two splits, {counts[RARE]:,} {classes} with less "
         f"than a tenth of the images of the largest."
     )
