@@ -3,23 +3,59 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from effnet_lab.images import Samples
 from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.models.quiet_tensorflow import tf, tf_keras
 from effnet_lab.names import UserError
 from effnet_lab.paths import scratch_folder
-from effnet_lab.quantize.schemes import Scheme
+from effnet_lab.quantize.schemes import FLOAT32, Scheme
 from effnet_lab.quiet import quiet
 
 _INTEGER = {  # op set of a static scheme by the bits of its activations
     8: tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
     16: tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
 }
+
+_KEPT = 4  # float files of the networks that were converted last; the same one is asked many questions
+_FLOAT_FILES: dict[bytes, bytes] = {}
+
+
+@contextlib.contextmanager
+def conversions(model: LoadedModel) -> Iterator[Callable[..., bytes]]:
+    """A function that converts this network as `convert` does, and what it has converted to float32 once, not again."""
+    with contextlib.ExitStack() as stack:
+        folders: list[Path] = []
+
+        def make(scheme: Scheme, **options: Any) -> bytes:
+            key = _digest(model) if scheme is FLOAT32 and model.spec is not None else b""
+            if key in _FLOAT_FILES:
+                return _FLOAT_FILES[key]
+            if not folders:
+                folders.append(stack.enter_context(saved_model(model)))
+            content = convert(folders[0], scheme, model, **options)
+            if key:
+                _FLOAT_FILES[key] = content
+                while len(_FLOAT_FILES) > _KEPT:
+                    _FLOAT_FILES.pop(next(iter(_FLOAT_FILES)))
+            return content
+
+        yield make
+
+
+def _digest(model: LoadedModel) -> bytes:
+    """Of everything that a float file depends on."""
+    about = f"{model.name} {model.preprocess.size_px} {bool(model.classes)} {model.keras.to_json()}"
+    found = hashlib.sha256(about.encode())
+    for variable in model.keras.weights:
+        found.update(variable.numpy().tobytes())
+    return found.digest()
 
 
 @contextlib.contextmanager
@@ -36,21 +72,28 @@ def saved_model(model: LoadedModel) -> Iterator[Path]:
     with scratch_folder() as folder:
         try:
             with quiet():
-                _write(network, side, str(folder))
+                _write(network, (side, side, 3), folder)
         except (OSError, tf.errors.OpError) as error:
             raise cannot_write(tempfile.gettempdir(), error) from None
         yield folder
 
 
-def _write(network: tf_keras.Model, side: int, folder: str) -> None:
+def convert_keras(network: tf_keras.Model) -> bytes:
+    """The float32 .tflite file of any Keras model with one input of fixed size, as it is."""
+    with scratch_folder() as folder, quiet():
+        _write(network, network.inputs[0].shape[1:], folder)
+        return bytes(tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert())
+
+
+def _write(network: tf_keras.Model, shape: Sequence[int], folder: Path) -> None:
     archive = tf_keras.export.ExportArchive()
     archive.track(network)
     archive.add_endpoint(
         name="serve",
         fn=lambda images: network(images, training=False),
-        input_signature=[tf.TensorSpec((1, side, side, 3), tf.float32, name="images")],
+        input_signature=[tf.TensorSpec((1, *shape), tf.float32, name="images")],
     )
-    archive.write_out(folder)
+    archive.write_out(str(folder))
 
 
 def cannot_write(place: Path | str, error: Exception) -> UserError:

@@ -11,9 +11,7 @@ from effnet_lab.litert.flatbuffer import has_mark, parse, read_bytes
 from effnet_lab.litert.metadata import info_of
 from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError
-from effnet_lab.paths import scratch_folder
 from effnet_lab.quantize.schemes import CONVERTER, FLOAT32
-from effnet_lab.quiet import quiet
 
 if TYPE_CHECKING:  # TensorFlow is loaded where a Keras model is converted
     import tf_keras
@@ -136,12 +134,12 @@ def is_tflite(network: object) -> TypeGuard[str | Path]:
 
 def _of_weights(model: LoadedModel) -> FloatFile:
     from effnet_lab.models.fake_quant import strip_fake_quant
-    from effnet_lab.quantize.convert import convert, saved_model
+    from effnet_lab.quantize.convert import conversions
 
     model = strip_fake_quant(model)
     info = info_of_weights(model)
-    with saved_model(model) as folder:
-        return FloatFile(content=embed_info(convert(folder, FLOAT32, model), info), info=info)
+    with conversions(model) as convert:
+        return FloatFile(content=embed_info(convert(FLOAT32), info), info=info)
 
 
 def _convert_keras(network: tf_keras.Model) -> bytes:
@@ -149,12 +147,6 @@ def _convert_keras(network: tf_keras.Model) -> bytes:
         raise UserError(f"A network is a name, a path, a LoadedModel or a Keras model. Got {type(network).__name__}.")
     if len(network.inputs) != 1 or None in network.inputs[0].shape[1:]:
         raise UserError("The Keras model needs one input of fixed size. Build it with Input(shape=(height, width, 3)).")
-    from effnet_lab.models.quiet_tensorflow import tf
+    from effnet_lab.quantize.convert import convert_keras
 
-    given = tf.TensorSpec((1, *network.inputs[0].shape[1:]), tf.float32, name="images")
-    module = tf.Module()
-    module.network = network
-    module.serve = tf.function(lambda images: network(images, training=False), input_signature=[given])
-    with scratch_folder() as folder, quiet():
-        tf.saved_model.save(module, str(folder), signatures=module.serve)
-        return bytes(tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert())
+    return convert_keras(network)

@@ -171,15 +171,15 @@ def _as_trained(model: LoadedModel, target: Target) -> Target:
 def _origin(model: LoadedModel, ranging: Ranging) -> Iterator[Origin]:
     """What files of a Keras network are made from."""
     from effnet_lab.models.fake_quant import strip_fake_quant
-    from effnet_lab.quantize.convert import convert, saved_model
+    from effnet_lab.quantize.convert import conversions
     from effnet_lab.quantize.trained import convert_trained
 
     plain = strip_fake_quant(model)
-    with saved_model(plain) as folder:
+    with conversions(plain) as convert:
         yield Origin(
-            content=convert(folder, FLOAT32, plain),
+            content=convert(FLOAT32),
             info=info_of_weights(plain),
-            reconvert=partial(convert, folder, model=plain, calibration=ranging.images),
+            reconvert=partial(convert, calibration=ranging.images),
             trained=partial(convert_trained, model),
         )
 
