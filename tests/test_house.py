@@ -228,7 +228,7 @@ def loaded_by(statement: str) -> set[str]:
         ("from effnet_lab.evaluate import classify", {"tensorflow", "pandas", "ai_edge_litert"}),
         ("import effnet_lab.view", {"tensorflow", "papermill", "ai_edge_litert"}),
         ("import effnet_lab.litert", {"tensorflow", "tf_keras", "ai_edge_litert", "numpy"}),
-        ("from effnet_lab.analysis.lint import lint", {"ai_edge_litert", "numpy", "pandas"}),
+        ("from effnet_lab.analysis.lint import lint", {"tensorflow", "pandas"}),
         ("import effnet_lab.regress", {"tensorflow", "papermill", "plotly", "distributed", "yaml"}),
     ],
 )

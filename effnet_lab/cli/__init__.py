@@ -37,7 +37,8 @@ from effnet_lab.litert.trial_process import trial_process
 from effnet_lab.names import UserError
 from effnet_lab.paths import remove_left_behind
 
-WITHOUT_PANDAS = ("variants", "lint")  # commands that print rows; it takes longer to load than they take to answer
+# What takes longer to load than these commands take to answer; they print rows.
+SELDOM_USED = {"variants": ("numpy", "pandas"), "lint": ("pandas",)}
 # Their child process starts beside what they load themselves.
 TRIES_FILES = ("lint", "verdicts", "layer-error", "explain")
 
@@ -103,8 +104,8 @@ def start(version: Version = False) -> None:
 def main() -> None:
     """Entry point of ``effnet-lab``."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded: it reads it once
-    if sys.argv[1:2] and sys.argv[1] in WITHOUT_PANDAS:
-        load_when_used("pandas")
+    for package in SELDOM_USED.get("".join(sys.argv[1:2]), ()):
+        load_when_used(package)
     open_streams()
     remove_left_behind()
     try:

@@ -1,14 +1,21 @@
 """Scaling arithmetic: a specification to its layers, parameters, MAdds and memory, without a framework."""
 
-from effnet_lab.scaling.compound import Compound
-from effnet_lab.scaling.counts import layer_counts, totals
-from effnet_lab.scaling.family import count_network, published, variant_rows, variants
-from effnet_lab.scaling.law import fit_law, law_of, law_of_the_published, left_out, study_of
-from effnet_lab.scaling.lean import lean_spec, search_lean
-from effnet_lab.scaling.planner import ArenaEstimate, Buffer, arena_of, estimate_arena, estimate_of, place
-from effnet_lab.scaling.search import Grid, search
-from effnet_lab.scaling.specs import NetSpec, Stage
-from effnet_lab.scaling.variants import LITE, MICRO, STYLES, VARIANTS, get_spec, known_spec, spec_by_numbers
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from effnet_lab.late import offer
+
+if TYPE_CHECKING:
+    from effnet_lab.scaling.compound import Compound
+    from effnet_lab.scaling.counts import layer_counts, totals
+    from effnet_lab.scaling.family import count_network, published, variant_rows, variants
+    from effnet_lab.scaling.law import fit_law, law_of, law_of_the_published, left_out, study_of
+    from effnet_lab.scaling.lean import lean_spec, search_lean
+    from effnet_lab.scaling.planner import ArenaEstimate, Buffer, arena_of, estimate_arena, estimate_of, place
+    from effnet_lab.scaling.search import Grid, search
+    from effnet_lab.scaling.specs import NetSpec, Stage
+    from effnet_lab.scaling.variants import LITE, MICRO, STYLES, VARIANTS, get_spec, known_spec, spec_by_numbers
 
 __all__ = [
     "LITE",
@@ -43,3 +50,55 @@ __all__ = [
     "variant_rows",
     "variants",
 ]  # fmt: skip
+offer(
+    __name__,
+    {
+        "compound": ("Compound",),
+        "counts": (
+            "layer_counts",
+            "totals",
+        ),
+        "family": (
+            "count_network",
+            "published",
+            "variant_rows",
+            "variants",
+        ),
+        "law": (
+            "fit_law",
+            "law_of",
+            "law_of_the_published",
+            "left_out",
+            "study_of",
+        ),
+        "lean": (
+            "lean_spec",
+            "search_lean",
+        ),
+        "planner": (
+            "ArenaEstimate",
+            "Buffer",
+            "arena_of",
+            "estimate_arena",
+            "estimate_of",
+            "place",
+        ),
+        "search": (
+            "Grid",
+            "search",
+        ),
+        "specs": (
+            "NetSpec",
+            "Stage",
+        ),
+        "variants": (
+            "LITE",
+            "MICRO",
+            "STYLES",
+            "VARIANTS",
+            "get_spec",
+            "known_spec",
+            "spec_by_numbers",
+        ),
+    },
+)

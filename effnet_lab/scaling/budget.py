@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from effnet_lab.names import UserError
 from effnet_lab.scaling.counts import Totals
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # As the limits are called where they are asked for.
 _SAID = {

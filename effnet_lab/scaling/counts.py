@@ -45,14 +45,15 @@ def peak_activation_bytes(net: Iterable[Layer], side: Size) -> Size:
     sizes: dict[str, Size] = {"input": side * side * 3}
     alive: Size = sizes["input"]
     peak: Size = 0
+    several = getattr(side, "ndim", 0) > 0
     for i, layer in enumerate(net):
         sizes[layer.name] = layer.activation_bytes
         alive = alive + sizes[layer.name]
-        peak = np.maximum(peak, alive)
+        peak = np.maximum(peak, alive) if several else max(peak, alive)
         for name in {layer.name, *layer.inputs}:
             if last_use.get(name, -1) <= i:
                 alive = alive - sizes[name]
-    return peak if isinstance(side, np.ndarray) else int(peak)
+    return peak if several else int(peak)
 
 
 def layer_counts(spec: NetSpec, classes: int = 1000) -> pd.DataFrame:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING, TypeAlias, Union
 
 from effnet_lab.names import UserError
 from effnet_lab.scaling.rounding import scaled_channels, scaled_repeats
 from effnet_lab.scaling.specs import NetSpec
 
-Size = int | np.ndarray  # one input side, or many at once: every formula below holds for both
+if TYPE_CHECKING:
+    import numpy as np
+
+Size: TypeAlias = Union[int, "np.ndarray"]  # one input side, or many at once: every formula below holds for both
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -28,7 +28,7 @@ _NAME = re.compile(r"lean(\d+)-(\d+)-(\d+)-(\d+)x(\d+)-(\d+)x(\d+)-(\d+)x(\d+)-(
 _KERNELS = (3, 5, 3)  # of the three stages whose channels and expansions the name says
 _LAST = ((1, 1.25), (2, 1.5))  # of the two stages behind them: stride, channels / channels of the third
 _LAST_KERNEL, _LAST_EXPANSION = 5, 4
-_SIDES = np.arange(64, 129, 8)
+_SIDES = range(64, 129, 8)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,7 +122,7 @@ def search_lean(
     candidates: list[tuple[int, int, str, Lean, int]] = []
     for lean, cost in _costs(classes):
         fits = budget.allows(cost)
-        for side, madds in zip(_SIDES[fits], np.asarray(cost.madds)[fits], strict=True):
+        for side, madds in zip(np.array(_SIDES)[fits], np.asarray(cost.madds)[fits], strict=True):
             sized = replace(lean, side=int(side))
             candidates.append((-int(madds), cost.flash_bytes, sized.name, sized, cost.params))
     rows = list(islice(_planned(sorted(candidates, key=lambda row: row[:3]), max_arena, classes), limit))
@@ -134,7 +134,7 @@ def search_lean(
 @lru_cache(maxsize=2)
 def _costs(classes: int) -> tuple[tuple[Lean, Totals], ...]:
     """Every structure that is tried, with what it costs at every side."""
-    return tuple((lean, totals(lean.spec, classes, _SIDES)) for lean in _structures())
+    return tuple((lean, totals(lean.spec, classes, np.array(_SIDES))) for lean in _structures())
 
 
 def _structures() -> Iterator[Lean]:

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 from effnet_lab.late import offer
 
 if TYPE_CHECKING:
-    from effnet_lab.analysis.lint.asking import lint
-    from effnet_lab.analysis.lint.findings import Findings
+    from effnet_lab.analysis.lint.findings import Findings, lint
     from effnet_lab.analysis.lint.rules import RULES, SEVERITIES, Finding, Rule
 
 __all__ = ["RULES", "SEVERITIES", "Finding", "Findings", "Rule", "lint"]
 offer(
     __name__,
-    {"asking": ("lint",), "findings": ("Findings",), "rules": ("RULES", "SEVERITIES", "Finding", "Rule")},
+    {"findings": ("Findings", "lint"), "rules": ("RULES", "SEVERITIES", "Finding", "Rule")},
 )

@@ -1,4 +1,4 @@
-"""All rules over one file."""
+"""The question itself, and all rules over one file."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ from effnet_lab.litert.flatbuffer import FileContent, parse, read_bytes
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.litert.metadata import info_of
 from effnet_lab.litert.trial import FileTrial
+from effnet_lab.quantize.any_network import tflite_file
 
-if TYPE_CHECKING:  # it takes longer to load than the rules take
-    import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd  # it takes longer to load than the rules take
+
+    from effnet_lab.quantize.float_file import Network as AnyNetwork
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,8 +50,30 @@ class Findings:
         return in_words(self.rows, each=each)
 
 
-def findings_of(model: Path) -> Findings:
-    """What all rules say of one .tflite file; see `lint`."""
+def lint(model: AnyNetwork) -> Findings:
+    """Findings about a .tflite file.
+
+    Parameters
+    ----------
+    model : path, name, LoadedModel or Keras model
+        What is no .tflite file is looked at as float32.
+
+    Returns
+    -------
+    Findings
+        `layer` of its table is empty where the whole file is meant. What each id means stands in `RULES`.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read as a .tflite file at all.
+    """
+    with tflite_file(model) as path:
+        return _findings_of(path)
+
+
+def _findings_of(model: Path) -> Findings:
+    """What all rules say of one .tflite file."""
     content = read_bytes(model)
     tree = parse(content, str(model))
     network = Network.of(tree)
