@@ -115,14 +115,16 @@ def test_commands_exist_with_their_options(page):
         known[name].make_context(name, join_pairs(words[n:]))  # raises on an unknown option or a missing one
 
 
-def test_the_tutorial_works_from_its_first_line_to_its_last(tmp_path):
-    env = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+def test_the_tutorial_works_from_its_first_line_to_its_last(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # of the kernels
     lines = shell_lines(PAGES / "tutorial.md")
     assert len(lines) >= 6
     for words in lines:
-        command = [sys.executable, "-c", "from effnet_lab.cli import main; main()", *words]
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
-        assert done.returncode == 0, (words, done.stderr)
+        monkeypatch.setattr(sys, "argv", ["effnet-lab", *words])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert not stop.value.code, (words, capfd.readouterr().err)
     assert (tmp_path / "errors.csv").is_file()
     assert (tmp_path / "mine" / "report.html").is_file()
 

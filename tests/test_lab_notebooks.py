@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from PIL import Image
-from test_notebooks import QUICK
+from test_notebooks import IN_LAB, QUICK, require_recorded
 
 from effnet_lab.paths import notebooks_dir
 
@@ -27,6 +27,11 @@ RESTING = {  # states of QUICK from which a hand below would have nothing to mov
     "03_tradeoffs": {"x": "p50_ms", "max_flash_kib": "0", "min_top1": "0"},
     "06_deploy": {"format": "int8", "device": "nrf52840"},
 }
+
+
+def test_what_runs_here_alone_runs_in_its_quick_state():
+    assert not set(IN_LAB) & RESTING.keys()
+    assert set(IN_LAB) <= QUICK.keys()
 
 
 def make_quick(path: Path) -> None:
@@ -185,6 +190,7 @@ def test_notebook_runs_and_answers_in_jupyterlab(server, browser, name):
     lab.open_notebook(page, url, f"{name}.ipynb")
     lab.run_all(page)
     lab.wait_for_plots(page, 1)
+    require_recorded(folder / "results", name)
     if name in HANDS:
         HANDS[name](page)
     page.screenshot(path=folder.with_name(f"{name}.png"))

@@ -45,6 +45,12 @@ def micro0():
     return train_qat(load_model("micro0"), shown, validation=held_out, epochs=1)[0]
 
 
+@pytest.fixture(scope="module")
+def written(micro0, tmp_path_factory):
+    """Its float and its int8 file."""
+    return write_files(micro0, targets(["float32", "int8"], ["converter"]), tmp_path_factory.mktemp("written"))
+
+
 def calibrated(model, layers=None):
     """With fake quantization and ranges, not trained."""
     quantized, images = fake_quantize(model, layers), open_images("digits", "train", limit=40)
@@ -55,9 +61,9 @@ def calibrated(model, layers=None):
 # --- the file
 
 
-def test_the_int8_file_answers_as_the_fake_quantized_network(micro0, tmp_path):
+def test_the_int8_file_answers_as_the_fake_quantized_network(micro0, written):
     images = open_images("scenes", limit=500)
-    float_file, quantized = write_files(micro0, targets(["float32", "int8"], ["converter"]), tmp_path)
+    float_file, quantized = written
     keras, file = collect_predictions(micro0, images), collect_predictions(quantized, images)
     compared = compare_predictions(file, keras).iloc[0]
     assert compared["difference_lo"] <= 0 <= compared["difference_hi"]
@@ -69,9 +75,8 @@ def test_the_int8_file_answers_as_the_fake_quantized_network(micro0, tmp_path):
     assert not Twins(quantized, float_file).unmatched  # its float twin has the same names
 
 
-def test_the_file_has_the_trained_ranges(micro0, tmp_path):
-    (path,) = write_files(micro0, targets(["int8"], ["converter"]), tmp_path)
-    graph, trained = read_graph(path), variables(micro0.keras)
+def test_the_file_has_the_trained_ranges(micro0, written):
+    graph, trained = read_graph(written[1]), variables(micro0.keras)
     names = {layer: tensor for tensor, layer in layer_names(graph).items()}
     for layer, keras in (("blocks_1_project", "blocks_1_project_bn"), ("blocks_0_add", "blocks_0_add")):
         tensor = graph.tensors[graph.produced[names[layer]].outputs[0]]
@@ -137,8 +142,8 @@ def test_save_and_load_are_exact(tiny, tmp_path, layers):
     assert not (tmp_path / "q.keras").exists()
 
 
-@pytest.mark.parametrize("way", [train_qat, fine_tune], ids=lambda way: way.__name__)
-def test_a_resumed_run_is_the_uninterrupted_one(tiny, digits, tmp_path, way):
+def test_a_resumed_run_is_the_uninterrupted_one(tiny, digits, tmp_path):
+    """With fake quantization, too: test_training_runs kills a run in each stage."""
     shown, held_out = digits
     out = tmp_path / "run.safetensors"
     options = {"validation": held_out, "epochs": 2, "batch": 16, "out": out}
@@ -146,10 +151,10 @@ def test_a_resumed_run_is_the_uninterrupted_one(tiny, digits, tmp_path, way):
     def stop(row):
         raise KeyboardInterrupt
 
-    whole, history = way(tiny, shown, **options)
+    whole, history = fine_tune(tiny, shown, **options)
     assert not state_path(out).exists()
     with pytest.raises(KeyboardInterrupt):
-        way(tiny, shown, progress=stop, **options)
+        fine_tune(tiny, shown, progress=stop, **options)
     with pytest.raises(UserError, match="other images"):
         resume(out, shown.take(60), validation=held_out)
     seen = []

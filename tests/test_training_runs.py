@@ -75,10 +75,16 @@ def killed(options: dict, epochs: int) -> None:
         process.communicate()
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The run from its begin to its end, told to TensorBoard, too."""
+    folder = tmp_path_factory.mktemp("whole")
+    return train(**RUN, out=folder / "whole.safetensors", logs=folder)
+
+
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path):
+def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(whole, tmp_path):
     """Killed in the float stage, gone on with, killed in the quantized stage, gone on with."""
-    whole = train(**RUN, out=tmp_path / "whole.safetensors")
     broken = tmp_path / "broken.safetensors"
     killed({**RUN, "out": str(broken)}, 1)
     assert state_path(broken).exists()
@@ -107,18 +113,17 @@ def test_early_stopping_gives_the_best_epoch(tmp_path):
     assert out.with_suffix(".best.safetensors").read_bytes() == to_bytes(model)
 
 
-def test_tensorboard_shows_the_history_over_all_stages(tmp_path):
+def test_tensorboard_shows_the_history_over_all_stages(whole):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    done = train(**{**RUN, "augment": "none"}, logs=tmp_path)
     for part, columns in {"train": ("loss", "train_top1"), "validation": (None, "validation_top1")}.items():
-        events = EventAccumulator(str(tmp_path / part))
+        events = EventAccumulator(str(whole.file.parent / part))
         events.Reload()
         for tag, column in zip(("epoch_loss", "epoch_top1"), columns, strict=True):
             found = {event.step: float(tf.make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)}
             assert list(found) == [0, 1, 2, 3]
             if column is not None:
-                np.testing.assert_allclose(list(found.values()), done.table[column], rtol=1e-6)
+                np.testing.assert_allclose(list(found.values()), whole.table[column], rtol=1e-6)
 
 
 def test_stages_hold_what_they_should():
