@@ -337,6 +337,9 @@ def test_constant_channels_are_dead_unless_their_inputs_are():
     values = np.random.default_rng(0).uniform(0, 1, (100, 10)) * ([0.0] * 6 + [1.0] * 4)
     one = seen(values, low=0.0, high=1.0)
     assert faults.dead(one, np.zeros(10, bool)).evidence == 0.6
+    assert (
+        faults.dead(replace(one, op="fill"), np.zeros(10, bool)) is None
+    )  # constants that a converter lets the file make
     assert faults.dead(one, np.arange(10) < 3) is None
     assert faults.dead(seen(values[:, 5:], low=0.0, high=1.0), np.zeros(5, bool)) is None
 

@@ -41,24 +41,22 @@ class Accumulated:
     def __init__(self, pairs: Sequence[Pair]) -> None:
         self._rows = {pair.index: row for row, pair in enumerate(pairs)}
         self._layers = [(pair, adder(pair.quantized)) for pair in pairs]
-        channels = {
-            pair.index: DeadChannels.among(pair.quantized.shape[-1])
-            for pair in pairs
-            if pair.quantized.shape and pair.quantized.quantized
-        }
+        channels = {pair.index: DeadChannels.unknown() for pair in pairs if pair.quantized.quantized}
         self.kept = no_sums(len(pairs)), channels
 
     def see(self, twins: Twins) -> tuple[Array, dict[int, DeadChannels]]:
         """See `Watcher`."""
         sums, channels = no_sums(len(self._layers)), {}
         for (pair, add), row in zip(self._layers, sums, strict=True):
-            codes = twins.codes(pair)
-            if codes.shape[-1:] != pair.quantized.shape[-1:] and pair.quantized.shape:
-                raise UserError(f"{pair.layer[:60]!r} makes {codes.shape}, and the file states {pair.quantized.shape}.")
-            add(twins.float_values(pair), codes, row)
-            if (dead := self.kept[1].get(pair.index)) is not None and dead.channels.size:
+            codes, values = twins.codes(pair), twins.float_values(pair)
+            if codes.size != values.size:
+                raise UserError(
+                    f"{pair.layer[:60]!r} makes {codes.shape}, and {values.shape} in float: this is no pair."
+                )
+            add(values, codes, row)
+            if (dead := self.kept[1].get(pair.index)) is not None and codes.shape and codes.size:
                 channels[pair.index] = dead.after(codes)
-            del codes  # a view: with it, the interpreter refuses to run again
+            del codes, values  # views: with them, the interpreter refuses to run again
         require_finite(sums)
         return sums, channels
 
@@ -131,20 +129,22 @@ class DeadChannels:
     n_values: int = 0
 
     @classmethod
-    def among(cls, n: int) -> DeadChannels:
-        """So many channels, of which nothing was seen yet."""
-        return cls(np.arange(n), np.empty(0))
+    def unknown(cls) -> DeadChannels:
+        """Nothing was seen yet; how many channels there are, the first image says, as files may state less."""
+        return cls(np.empty(0, np.int64), np.empty(0))
 
     def after(self, codes: Array) -> DeadChannels:
         """What is left of them on one more image alone; its codes, channels last."""
         from effnet_lab.analysis.error_kernels import still_constant
 
-        if not self.channels.size:
+        if self.n_values and not self.channels.size:
             return self
         rows = codes.reshape(-1, codes.shape[-1])
-        first = rows[0, self.channels]
-        constant = still_constant(rows, self.channels, first)
-        return DeadChannels(self.channels[constant], first[constant], len(rows))
+        channels = self.channels if self.n_values else np.arange(codes.shape[-1])
+        channels = channels[: np.searchsorted(channels, codes.shape[-1])]  # a network may make fewer of another image
+        first = rows[0, channels]
+        constant = still_constant(rows, channels, first)
+        return DeadChannels(channels[constant], first[constant], len(rows))
 
     def join(self, other: DeadChannels) -> DeadChannels:
         """With what `after` found on the next image, whether it knew all that these know or not."""
@@ -162,7 +162,7 @@ class DeadChannels:
     @property
     def count(self) -> float:
         """Channels with one code throughout; NaN while there is only one value of each."""
-        return float(self.channels.size) if self.n_values != 1 else _NAN
+        return float(self.channels.size) if self.n_values > 1 else _NAN
 
 
 def end_of(logits: Array, output: Array) -> End:

@@ -78,8 +78,8 @@ def match_layers(quantized: Graph, reference: Graph) -> Matching:
             reference_op=matched[op.index],
             reference=reference.tensors[matched[op.index].outputs[0]],
             quantized=quantized.tensors[op.outputs[0]],
-            reference_kernel=reference.stored_weights(matched[op.index]),
-            quantized_kernel=quantized.stored_weights(op),
+            reference_kernel=_kernel(reference, matched[op.index]),
+            quantized_kernel=_kernel(quantized, op),
         )
         for i, (tensor_name, op) in enumerate(computing(quantized))
         if op.index in matched and op.outputs[0] in quantized.read and matched[op.index].outputs[0] in reference.read
@@ -90,3 +90,8 @@ def match_layers(quantized: Graph, reference: Graph) -> Matching:
         unmatched=tuple(names[name] for name, op in computing(quantized) if op.index not in matched),
         unmatched_reference=tuple(their_names[name] for name, op in computing(reference) if op.index not in taken),
     )
+
+
+def _kernel(graph: Graph, op: Op) -> Tensor | None:
+    """What the file stores for a layer; for a transposed convolution, too, whose first input is the shape of its output."""
+    return graph.tensors[op.inputs[1]] if op.kind == "transpose_conv" else graph.stored_weights(op)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from effnet_lab.analysis.metrics import Array
 from effnet_lab.analysis.pairs import Pair
-from effnet_lab.litert import Graph, Tensor
+from effnet_lab.litert import Graph, Op, Tensor
 
 PRUNED = 1e-3  # of the largest weight of the layer
 
@@ -83,8 +83,8 @@ def compare_biases(pair: Pair, reference: Graph, quantized: Graph) -> Array | No
     if pair.kernels is None:
         return None
     step = _bias_step(quantized, pair)
-    ours = _bias(quantized, pair.op.inputs, step)
-    theirs = _bias(reference, pair.reference_op.inputs, None)
+    ours = _bias(quantized, pair.op, step)
+    theirs = _bias(reference, pair.reference_op, None)
     if ours is None and theirs is None:
         return None
     zero = np.zeros(1)
@@ -94,14 +94,15 @@ def compare_biases(pair: Pair, reference: Graph, quantized: Graph) -> Array | No
 
 def _bias_step(graph: Graph, pair: Pair) -> Array | None:
     """Of the codes of an integer bias, real units; None where none is taken so."""
-    source, kernel = graph.tensors[pair.op.inputs[0]], pair.quantized_kernel
+    source, kernel = graph.tensors[pair.op.inputs[2 if pair.op.kind == "transpose_conv" else 0]], pair.quantized_kernel
     if kernel is None or not (source.quantized and kernel.quantized):
         return None
     return np.asarray(source.scale[0].astype(np.float64) * kernel.scale.astype(np.float64))
 
 
-def _bias(graph: Graph, inputs: tuple[int, ...], step: Array | None) -> Array | None:
-    tensor = graph.tensors[inputs[2]] if len(inputs) > 2 else None
+def _bias(graph: Graph, op: Op, step: Array | None) -> Array | None:
+    place = 3 if op.kind == "transpose_conv" else 2
+    tensor = graph.tensors[op.inputs[place]] if len(op.inputs) > place else None
     if tensor is None or tensor.data is None:
         return None
     if step is not None and tensor.dtype.kind == "i":

@@ -37,7 +37,7 @@ FIXED = ("softmax", "log_softmax", "logistic", "tanh", "l2_normalization")  # th
 
 def dead(evidence: Evidence, inherited: NDArray[np.bool_]) -> Fault | None:
     """Most channels are constant, and not because those they are made from are (`inherited`), or were pruned in training."""
-    if evidence.op in FIXED or evidence.count <= evidence.channel_max.size:  # one value of each says nothing
+    if evidence.op in (*FIXED, "fill") or evidence.count <= evidence.channel_max.size:  # one value of each says nothing
         return None
     constant = constant_channels(evidence)
     told = inherited | pruned_channels(evidence)
@@ -57,7 +57,7 @@ def dead(evidence: Evidence, inherited: NDArray[np.bool_]) -> Fault | None:
         bits_lost=8 * share,
         evidence=share,
         unit="of the channels are constant",
-        sentence=f"{which} constant on these images: they cost memory and time and tell the next layer nothing.",
+        sentence=f"{which} constant throughout: they cost memory and time and tell the next layer nothing.",
         remedy=remedy,
         channels=frozenset(np.flatnonzero(constant).tolist()),
         margin=8 * (share - DEAD_SHARE),
