@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from effnet_lab.cli.inputs import takes_input
-from effnet_lab.cli.saying import say
+from effnet_lab.cli.saying import say, write
 from effnet_lab.names import UserError
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def train(
         f"{out}: top-1 {card['top1']:.4f} ({card['top1_lo']:.4f} to {card['top1_hi']:.4f}) on {card['n_images']:,} images"
     )
     calibration = "" if done.model.fake_quantized else f" --calibration {quote(data)}"
-    say(f"Next: effnet-lab export --weights {quote(str(out))} --format int8{calibration} --out files", err=True)
+    write(f"Next: effnet-lab export --weights {quote(str(out))} --format int8{calibration} --out files", err=True)
     if "deflated_bytes" in card:
         say(
             f"compressed: {card['deflated_bytes']:,} of {card['size_bytes']:,} bytes; before "
