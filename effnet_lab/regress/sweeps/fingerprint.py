@@ -24,7 +24,10 @@ def surroundings() -> dict[str, str]:
     package = Path(effnet_lab.__file__).parent
     code = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".j2", ".js", ".css"))
     brought = sorted(path for name in ("models", "published", "studies") for path in (data_dir() / name).glob("*.*"))
-    return versions() | {"code": _of_files(code, package), "brought": _of_files(brought, data_dir())}
+    return versions() | {
+        "hash of the code": _of_files(code, package),
+        "hash of its models and data": _of_files(brought, data_dir()),
+    }
 
 
 def notebook_hash(source: bytes) -> str:
