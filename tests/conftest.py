@@ -23,9 +23,10 @@ hypothesis.settings.register_profile("here", deadline=None, suppress_health_chec
 hypothesis.settings.load_profile("here")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 LONG = (  # files that take more than half a minute, the longest first: with several processes, none is left for the end
-    "lab_notebooks", "from_weights", "notebooks", "any_network", "qat", "sweep", "training_runs", "weights", "verdicts", "docs",
-    "check", "compress", "fuzz", "training", "cli", "scaling_study", "inspector_live", "reference_networks", "measure",
-    "mixed_precision", "stopping", "inspector", "servers", "rivals", "export", "repair", "integer", "strategies",
+    "lab_notebooks", "from_weights", "qat", "notebooks", "sweep", "strategies", "integer", "training_runs", "weights", "verdicts",
+    "photographs", "cli", "stopping", "fuzz", "any_network", "inspector_live", "calibration", "docs", "compress",
+    "mixed_precision", "check", "export", "measure", "layer_notions", "report", "scaling_study", "training", "inspector",
+    "repair", "reference_networks", "servers", "rivals",
 )  # fmt: skip
 
 
