@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import shutil
 import tempfile
@@ -140,6 +141,12 @@ def remove_left_behind() -> list[Path]:
             target = part.name[1:].removesuffix(PART).rpartition(".")[0]
             removed += _remove_unlocked(part, _lock_of(part.with_name(target)))
     return removed
+
+
+def remove_parts(target: Path) -> None:
+    """Remove what killed writers of a file left beside it; while a living one is at it, see `only_one`, all stays."""
+    for part in target.parent.glob(f".{glob.escape(target.name[:100])}.*{PART}"):
+        _remove_unlocked(part, _lock_of(target))
 
 
 @contextlib.contextmanager

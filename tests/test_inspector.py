@@ -212,6 +212,12 @@ def test_a_layer_is_chosen_by_click_by_key_and_by_name(page, payload):
 
 
 @pytest.mark.browser
+def test_labels_beside_the_strips_tell_files_apart_where_they_are_cut(page, payload):
+    shown = page.locator(".strips .name.key").all_inner_texts()
+    assert shown == ["…wi8_ai8 ai_edge_quantizer", "…wi4_ai8 ai_edge_quantizer"]
+    assert page.locator(".strips .name.key").first.get_attribute("title") == payload["files"][0]["label"]
+
+
 def test_the_numbers_on_the_screen_are_those_of_the_payload(page, payload):
     layer = payload["files"][0]["layers"][3]
     page.locator('rect[data-layer="3"][data-row="0"]').click()

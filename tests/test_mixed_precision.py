@@ -261,6 +261,7 @@ def test_killed_it_leaves_the_best_file_so_far_and_goes_on(files, tmp_path, when
         assert len(first) <= 0.9 * int8, "the smallest, which is tried first"
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == [], "what the killed one left"
     assert out.read_bytes() != first
     assert read_graph(out).scheme != "float32"
     assert when == "while a file is tested" or len(first) <= out.stat().st_size <= 0.9 * int8

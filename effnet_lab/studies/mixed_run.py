@@ -16,7 +16,7 @@ from effnet_lab.evaluate.compare import paired_difference
 from effnet_lab.images import ImageSet, Source, Stated, open_images
 from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError, lookup
-from effnet_lab.paths import working_folder
+from effnet_lab.paths import only_one, remove_parts, working_folder
 from effnet_lab.quantize.files import store
 from effnet_lab.quantize.ranges import as_taken, calibration_images
 from effnet_lab.quantize.recipes import Recipe
@@ -98,6 +98,8 @@ def mixed_precision(
     limits = _limits({BYTES: max_bytes, MS: max_ms, ARENA: max_arena}, max_drop, minimise)
     if out is not None and Path(out).suffix != ".tflite":
         raise UserError(f"The file must end in .tflite. Got {str(out)!r}.")
+    if out is not None:
+        remove_parts(Path(out))
     require_source(weights)
     images = data if isinstance(data, ImageSet) else open_images(data, limit=limit_data)
     if max_drop is not None and len(images) < ONLY_FEW:
@@ -197,8 +199,7 @@ class _Question:
 
     def result(self, chosen: MixedFile, shown: _Shown, out: Path | None) -> MixedPrecision:
         """The tables, and the file once more: it may be one of an earlier run."""
-        if out is not None:
-            store(out, chosen.path.read_bytes())
+        _keeper(out)(chosen)
         used = ", ".join(f"{name} {chosen.uses(name):,.6g} of {limit:,.6g}" for name, limit in self.limits.items())
         size = "" if used else f"{chosen.path.stat().st_size:,} bytes, float {self._float_size:,}; "
         return MixedPrecision(
@@ -273,6 +274,7 @@ def _split(images: ImageSet) -> tuple[ImageSet, ImageSet]:
 def _keeper(out: Path | str | None) -> Callable[[MixedFile], None]:
     def keep(trial: MixedFile) -> None:
         if out is not None:
-            store(Path(out), trial.path.read_bytes())
+            with only_one(Path(out)):
+                store(Path(out), trial.path.read_bytes())
 
     return keep

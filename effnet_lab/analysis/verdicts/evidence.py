@@ -80,6 +80,7 @@ class Evidence:
     bins: Array = field(default_factory=lambda: np.zeros(BINS, np.int64))  # counts over the grid
     count: int = 0
     images: int = 0
+    counted: str = "images"  # what they are called, "samples" where they are no pictures
     clipped_images: int = 0  # of them, those on which clipping makes more noise than rounding
     outside: int = 0  # elements beyond the grid
     clipped_energy: float = 0.0  # of what clipping cuts off
@@ -211,10 +212,10 @@ class EvidenceWatcher:
     One per layer that both graphs have and that computes numbers, not a shape or an index. See `error_sums.Watcher`.
     """
 
-    def __init__(self, twins: Twins) -> None:
+    def __init__(self, twins: Twins, counted: str = "images") -> None:
         self._pairs = [pair for pair in twins.pairs if pair.reference.dtype == np.float32]
         self._alone = {pair.index for pair in twins.alone}
-        self.kept = self._nothing = _blank(self._pairs, twins)
+        self.kept = self._nothing = _blank(self._pairs, twins, counted)
 
     def see(self, twins: Twins) -> list[Evidence]:
         """What the two networks hold."""
@@ -236,7 +237,7 @@ class EvidenceWatcher:
         return found
 
 
-def _blank(pairs: list[Pair], twins: Twins) -> list[Evidence]:
+def _blank(pairs: list[Pair], twins: Twins, counted: str) -> list[Evidence]:
     """What the files alone say."""
     graph, reference = twins.quantized_source.graph, twins.reference_source.graph
     layers = _layers_of_tensors(pairs, graph)
@@ -246,6 +247,7 @@ def _blank(pairs: list[Pair], twins: Twins) -> list[Evidence]:
             layer_index=pair.index,
             layer=pair.layer,
             op=pair.op.kind,
+            counted=counted,
             grid=CodeGrid.of(pair.quantized),
             parents=tuple(layers[i] for i in pair.op.inputs if i in layers),
             kernel=compare_kernels(pair),

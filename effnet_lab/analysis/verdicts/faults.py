@@ -48,7 +48,7 @@ def dead(evidence: Evidence, inherited: NDArray[np.bool_]) -> Fault | None:
     scale = evidence.grid.scale if evidence.grid else 1.0
     remedy = (
         "Remove these channels, or find out why they never fire (bias, batch-norm statistics, training); look at more "
-        "images first."
+        f"{evidence.counted} first."
     )
     if scale < DEGENERATE:
         remedy += f" XNNPACK may refuse the file: the scale is {scale:.1g}."
@@ -99,11 +99,12 @@ def clipped(evidence: Evidence) -> Fault | None:
         bits_lost=bits,
         evidence=share,
         unit="of the values are out of range",
-        sentence=f"{share:.2%} of the values do not fit, on {evidence.clipped_images} of {evidence.images} images: "
+        sentence=f"{share:.2%} of the values do not fit, on {evidence.clipped_images} of {evidence.images} {evidence.counted}: "
         f"they reach from {evidence.low:.3g} to {evidence.high:.3g}, and the codes from {grid.low:.3g} to {grid.high:.3g}. "
         f"Cutting them off makes {part:.0%} of the error{where}: {times(ratio)} the noise of rounding, which "
         f"costs {bits:.1f} bits.",
-        remedy="Calibrate with the extremes (min-max) instead of an average, or with more images that look like these. "
+        remedy="Calibrate with the extremes (min-max) instead of an average, or with more "
+        f"{evidence.counted} that look like these. "
         "16 bits over the same range would clip equally.",
         channels=frozenset([worst] if where else []),
         margin=float("inf") if usual else 0.0,  # rare: not behind a fault that has changed the values
@@ -125,7 +126,7 @@ def wasted_range(evidence: Evidence) -> Fault | None:
         unit="bits lost by every value",
         sentence=f"The values reach from {evidence.low:.3g} to {evidence.high:.3g} and the codes from {grid.low:.3g} to "
         f"{grid.high:.3g}: they keep {max(8 + grid.spare_bits - bits, 0):.1f} of {8 + grid.spare_bits} bits.",
-        remedy="Calibrate again, with a percentile if a single image has set the range. An input of a concatenation has to "
+        remedy="Calibrate again, with a percentile if an outlier has set the range. An input of a concatenation has to "
         "share the range of the whole; TensorFlow's converter does that to the first input of an addition, too.",
         margin=bits - grid.spare_bits - WASTED_BITS,
     )

@@ -71,13 +71,15 @@ def _notes(case: LayerCase) -> list[str]:
         )
     one = case.evidence
     if not case.findings and one.clipped_energy > one.rounding_energy and one.clipped_images:
-        notes.append(f"On {one.clipped_images} of {one.images} images values pass the ends of the codes by a little.")
+        notes.append(
+            f"On {one.clipped_images} of {one.images} {one.counted} values pass the ends of the codes by a little."
+        )
     grid, reach = case.evidence.grid, case.evidence.reach
     said = any(finding.verdict == "wasted range" for finding in case.findings)
     if grid is None or case.evidence.op in faults.FIXED or not reach or said:
         return notes
     spare = np.log2((grid.high - grid.low) / reach)
-    return notes + [f"On these images the values use 1/{2**spare:.0f} of the range."] * bool(spare >= WIDE_BITS)
+    return notes + [f"On these {one.counted} the values use 1/{2**spare:.0f} of the range."] * bool(spare >= WIDE_BITS)
 
 
 def _size(case: LayerCase) -> str:

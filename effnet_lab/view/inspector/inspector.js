@@ -5,6 +5,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 const STRIP_PX = 44; // height of a strip
 const CURVE_PX = 150;
+const LABEL = 20; // characters of a label beside a strip
 const MANY = 120; // layers: beyond it a cell is narrower than its mark
 const MARKS = { // verdict -> shape over its cell; colour alone is never the message
   clipped: "▲", "wasted range": "▽", "outlier channel": "◆", dead: "✕", bimodal: "◇",
@@ -212,6 +213,7 @@ class Inspector {
 
   drawStrips() {
     this.place = this.places();
+    this.labels = labelsOf(this.data.files);
     const rows = this.data.files.map((file, row) => this.strip(file, row));
     rows.push(...this.data.files.slice(1).map((file, i) => this.difference(file, ["second", "third", "fourth"][i])));
     this.strips.replaceChildren(...rows);
@@ -226,7 +228,7 @@ class Inspector {
     const list = tag("div", { class: "track", role: "slider", tabindex: "0", "aria-label": `layers of ${file.label}`, "aria-valuemin": "0",
       "aria-valuemax": String(this.names.length - 1), "aria-valuenow": "0", "data-row": String(row) }, svg, marks, row === 0 ? tag("div", { class: "chips", "aria-hidden": "true" }, ...this.chips()) : null);
     const key = this.data.files.length > 1 ? `name key line${row}` : "name"; // the colour of its curve
-    return tag("div", { class: "file" }, tag("span", { class: key, title: file.label }, file.label), list);
+    return tag("div", { class: "file" }, tag("span", { class: key, title: file.label }, this.labels[row]), list);
   }
 
   cell(file, row, name, i) {
@@ -593,6 +595,15 @@ function aligned(files) { // the layers of the first file, and what the others h
     });
   }
   return names;
+}
+
+function labelsOf(files) { // beside the strips, where there is room for LABEL characters: what tells them apart
+  const labels = files.map((file) => file.label), [first] = labels;
+  if (labels.length === 1 || labels.every((label) => label.length <= LABEL)) return labels;
+  let same = 0;
+  while (same < first.length && labels.every((label) => label[same] === first[same])) same += 1;
+  while (same && /[\p{L}\p{N}]/u.test(first[same - 1])) same -= 1; // words stay whole
+  return labels.map((label) => (same ? `…${label.slice(same)}` : label));
 }
 
 const BY_NAME = new WeakMap(); // beside the files: what is put into them is saved with the notebook
