@@ -63,6 +63,15 @@ def test_workers_are_killed_before_they_are_up(tmp_path, seed):
     drill.assert_nothing_is_left()
 
 
+def test_workers_that_never_come_up_end_the_sweep(tmp_path):
+    drill = Drill(tmp_path, 2, "--workers", "2")
+    drill.environment["DASK_DISTRIBUTED__WORKER__PRELOAD"] = "no_such_module"
+    out, err = (run := drill.start()).communicate(timeout=PATIENCE_S)
+    assert run.returncode == 1, out + err
+    assert "Workers end again and again before they are up. Stopped after 0 of 2 points" in err.splitlines()[-1]
+    drill.assert_nothing_is_left()
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_scheduler_is_killed(tmp_path, seed):
     rng, drill = random.Random(seed), Drill(tmp_path, N, wait_s=0.3)
@@ -183,7 +192,7 @@ def in_process_workers(workers, _cluster):
     from distributed import Client, LocalCluster
     with LocalCluster(n_workers=workers, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
         with Client(cluster, set_as_default=False) as client:
-            yield schedule.OnDask(client)
+            yield schedule.OnDask(client, "gone")
 
 point_run.execute = quick
 point_run.save_notebook = lambda raw, target, name: (target.parent.mkdir(exist_ok=True), target.write_bytes(raw.read_bytes()))

@@ -46,10 +46,10 @@ class InProcess:
 class OnDask:
     """Points on the workers of a Dask scheduler, one process each."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, gone: str) -> None:
         from distributed import as_completed
 
-        self._client, self._ended = client, as_completed(loop=client.loop)
+        self._client, self._ended, self._gone = client, as_completed(loop=client.loop), gone
         self._tasks: dict[str, PointTask] = {}
         self._tries = 0
         self.dashboard = client.dashboard_link or ""
@@ -79,7 +79,7 @@ class OnDask:
         """
         for future in self._ended:
             if future.status in ("cancelled", "lost"):
-                raise SweepStoppedError("The Dask scheduler is gone")
+                raise SweepStoppedError(self._gone)
             yield self._outcome(future)
 
     def _outcome(self, future: Any) -> PointOutcome:
@@ -130,7 +130,9 @@ def runner(workers: int, cluster: str) -> Iterator[Runner]:
         except (OSError, ValueError, TimeoutError) as error:
             said = str(error).splitlines()[0][:100]
             raise UserError(f"No Dask scheduler answers at {cluster!r} ({said}). Start one: dask scheduler.") from None
-        yield OnDask(client)
+        yield OnDask(
+            client, "The Dask scheduler is gone" if cluster else "Workers end again and again before they are up"
+        )
 
 
 @contextlib.contextmanager
