@@ -25,7 +25,7 @@ def inspect(
     images: Annotated[
         str,
         typer.Option(
-            help="A folder of pictures (one folder per class gives top-1), or scenes, digits; with --html an .npy, too."
+            help="A folder of pictures (one folder per class gives top-1), scenes, digits; or an .npy or .npz of inputs."
         ),
     ],
     float_model: Annotated[

@@ -12,7 +12,7 @@ from effnet_lab.analysis.twins import Twins
 from effnet_lab.evaluate.accuracy import accuracy
 from effnet_lab.evaluate.compare import compare_predictions
 from effnet_lab.evaluate.predictions import collect_predictions
-from effnet_lab.images import ImageSet
+from effnet_lab.images import ArraySet, ImageSet
 from effnet_lab.names import UserError
 from effnet_lab.paths import scratch_folder
 
@@ -26,17 +26,18 @@ class TwinAccuracy:
     reason: str  # why there are no rows; "" if there are
 
 
-def twin_accuracy(twins: Twins, images: ImageSet) -> TwinAccuracy:
+def twin_accuracy(twins: Twins, images: ImageSet | ArraySet) -> TwinAccuracy:
     """Top-1 of a quantized file and of its float twin on the same labelled images, and the difference.
 
     Parameters
     ----------
     twins : Twins
         Two files of one network; both are fed as `twins` feeds them.
-    images : ImageSet
-        Images without labels, or whose classes are not those of the network, give no rows and a reason.
+    images : ImageSet or ArraySet
+        Samples without labels, or whose classes are not those of the network, give no rows and a reason.
     """
-    reason = "" if getattr(images, "labelled", True) else f"{images.name} has no class folders, so there is no top-1."
+    lacks = "labels" if isinstance(images, ArraySet) else "class folders"
+    reason = "" if images.labelled else f"{images.name} has no {lacks}, so there is no top-1."
     with scratch_folder() as folder:
         float_file, quantized = twins.files
         files = [_on_disk(quantized, folder / "quantized.tflite")]

@@ -23,6 +23,7 @@ from effnet_lab.view.text import short_layer
 
 KIB = 1024
 SIGNIFICANT = 0.05  # p-values below it tell two files apart
+MOSTLY_DB = 3.0  # half of an error is the layer's own where its own is no more than this below it
 NOT_AT_FAULT = ("healthy", "upstream")
 
 
@@ -45,9 +46,11 @@ def worst_layer_sentence(verdicts: pd.DataFrame) -> str:
     worst = rows[rows["layer"] == name].iloc[0]
     n_faulty = int((~rows["verdict"].isin(NOT_AT_FAULT)).sum())
     if not n_faulty:
+        own = worst["sqnr_local_db"] - worst["sqnr_accumulated_db"] < MOSTLY_DB
+        by = "by its own rounding" if own else "by roundings that add up"
         return (
             f"No layer of {file} is at fault. The error is largest in {short_layer(name, 60)}, "
-            f"{worst['sqnr_accumulated_db']:.1f} dB, by roundings that add up."
+            f"{worst['sqnr_accumulated_db']:.1f} dB, {by}."
         )
     more = f" {n_faulty - 1} more {_layers(n_faulty - 1)} at fault." if n_faulty > 1 else ""
     return " ".join(f"{short_layer(name, 60)} of {file} is {worst['verdict']}. {worst['sentence']}{more}".split())
