@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from effnet_lab.litert.flatbuffer import decode, pack, parse, read_bytes
 from effnet_lab.litert.graph import graph_of
+
+_CALL = "StatefulPartitionedCall_1"  # what computes the outputs of a SavedModel
 
 
 def with_constants(model: Path | str | bytes, arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -60,4 +63,27 @@ def with_unique_names(model: Path | str | bytes) -> bytes:
         code.builtinCode = code.deprecatedBuiltinCode
     for tensor in named:
         main.tensors[tensor.index].name = tensor.name.encode()
+    return pack(tree)
+
+
+def with_signature(content: bytes, name: str = "images") -> bytes:
+    """The same file with the signature, and the names of its ends, that the converter gives a SavedModel of one input.
+
+    Parameters
+    ----------
+    content : bytes
+        With one input.
+    name : str
+        Of the input in the signature; the outputs are output_0, output_1 and so on.
+    """
+    tree = parse(content)
+    main = tree.subgraphs[0]
+    signature = schema.SignatureDefT(signatureKey="serving_default", inputs=[], outputs=[])
+    (given,) = main.inputs
+    ends = [(signature.inputs, name, given, f"serving_default_{name}:0")]
+    ends += [(signature.outputs, f"output_{n}", index, f"{_CALL}:{n}") for n, index in enumerate(main.outputs)]
+    for side, called, index, tensor in ends:
+        side.append(schema.TensorMapT(name=called, tensorIndex=int(index)))
+        main.tensors[index].name = tensor.encode()
+    tree.signatureDefs = [signature]
     return pack(tree)

@@ -134,12 +134,11 @@ def is_tflite(network: object) -> TypeGuard[str | Path]:
 
 def _of_weights(model: LoadedModel) -> FloatFile:
     from effnet_lab.models.fake_quant import strip_fake_quant
-    from effnet_lab.quantize.convert import conversions
+    from effnet_lab.quantize.convert import convert, trace_model
 
     model = strip_fake_quant(model)
     info = info_of_weights(model)
-    with conversions(model) as convert:
-        return FloatFile(content=embed_info(convert(FLOAT32), info), info=info)
+    return FloatFile(content=embed_info(convert(trace_model(model), FLOAT32, model), info), info=info)
 
 
 def _convert_keras(network: tf_keras.Model) -> bytes:
@@ -147,6 +146,6 @@ def _convert_keras(network: tf_keras.Model) -> bytes:
         raise UserError(f"A network is a name, a path, a LoadedModel or a Keras model. Got {type(network).__name__}.")
     if len(network.inputs) != 1 or None in network.inputs[0].shape[1:]:
         raise UserError("The Keras model needs one input of fixed size. Build it with Input(shape=(height, width, 3)).")
-    from effnet_lab.quantize.convert import convert_keras
+    from effnet_lab.quantize.convert import carry_out, trace
 
-    return convert_keras(network)
+    return carry_out(trace(network, network.inputs[0].shape[1:]).converter().convert)

@@ -15,7 +15,6 @@ from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.models.quiet_tensorflow import tf, tf_keras
 from effnet_lab.models.weights.saved_model import write_about
 from effnet_lab.names import UserError, lookup
-from effnet_lab.quantize.convert import cannot_write
 from effnet_lab.quantize.schemes import KINDS
 from effnet_lab.quiet import quiet
 
@@ -64,7 +63,7 @@ def export_saved_model(model: LoadedModel, folder: Path | str, kind: str = "save
             write_about(model, module)
             os.replace(module, folder)  # also onto an empty folder
     except (OSError, tf.errors.OpError) as error:
-        raise cannot_write(folder, error) from None
+        raise _cannot_write(folder, error) from None
     return folder
 
 
@@ -109,3 +108,9 @@ def _write(
     root.regularization_losses = []
     root.__call__ = call
     tf.saved_model.save(root, str(folder), signatures=serve)
+
+
+def _cannot_write(place: Path | str, error: Exception) -> UserError:
+    """The one line for a full or closed disk, whether Python or TensorFlow has met it."""
+    reason = str(getattr(error, "strerror", None) or getattr(error, "message", None) or error).splitlines()[0]
+    return UserError(f"Cannot write {place}: {reason}. Free some space, or choose another place.")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from effnet_lab.litert.io_types import with_io
 from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.models.quiet_tensorflow import tf
-from effnet_lab.quantize.convert import saved_model
+from effnet_lab.quantize.convert import Traced, carry_out, trace_model
 from effnet_lab.quantize.recipes import Recipe
 from effnet_lab.quantize.schemes import INT8
-from effnet_lab.quiet import quiet
 from effnet_lab.scaling import layer_counts
 
 
@@ -26,16 +23,14 @@ def convert_trained(model: LoadedModel, io: str | None = None) -> bytes:
     Layers that the training left in float stay float32, and then input and output are float32 whatever `io` says.
     """
     whole = trained_recipe(model).base is INT8
-    with saved_model(model) as folder:
-        content = _convert(folder, whole)
+    content = _convert(trace_model(model), whole)
     return with_io(content, io) if whole and io is not None else content
 
 
-def _convert(folder: Path, whole: bool) -> bytes:
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+def _convert(traced: Traced, whole: bool) -> bytes:
+    converter = traced.converter()
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     # no TFLITE_BUILTINS_INT8: with it the converter demands calibration images although every range is in the graph
     if whole:
         converter.inference_input_type = converter.inference_output_type = tf.int8
-    with quiet():
-        return bytes(converter.convert())
+    return carry_out(converter.convert)

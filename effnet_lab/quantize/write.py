@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -103,8 +102,7 @@ def write_each(
         network = _with_input(network, preprocess, wanted)
         jobs = _jobs(network.name, [_as_trained(network, target) for target in wanted], out)
         _check(jobs, ranging, io)
-        with _origin(network, ranging) as origin:
-            return _write_all(origin, jobs, ranging, io, progress)
+        return _write_all(_origin(network, ranging), jobs, ranging, io, progress)
     given = float_file(network, keep_quantized=True)
     if (scheme := read_graph(given.content).scheme) != FLOAT32.name:
         raise UserError(f"{network} is {scheme}. Only a float32 file can be requantized.")
@@ -167,21 +165,20 @@ def _as_trained(model: LoadedModel, target: Target) -> Target:
     return trained_recipe(model), TRAINED
 
 
-@contextmanager
-def _origin(model: LoadedModel, ranging: Ranging) -> Iterator[Origin]:
+def _origin(model: LoadedModel, ranging: Ranging) -> Origin:
     """What files of a Keras network are made from."""
     from effnet_lab.models.fake_quant import strip_fake_quant
-    from effnet_lab.quantize.convert import conversions
+    from effnet_lab.quantize.convert import convert, trace_model
     from effnet_lab.quantize.trained import convert_trained
 
     plain = strip_fake_quant(model)
-    with conversions(plain) as convert:
-        yield Origin(
-            content=convert(FLOAT32),
-            info=info_of_weights(plain),
-            reconvert=partial(convert, calibration=ranging.images),
-            trained=partial(convert_trained, model),
-        )
+    traced = trace_model(plain)
+    return Origin(
+        content=convert(traced, FLOAT32, plain),
+        info=info_of_weights(plain),
+        reconvert=partial(convert, traced, model=plain, calibration=ranging.images),
+        trained=partial(convert_trained, model),
+    )
 
 
 def _ranging(calibration: Samples | Ranging | None) -> Ranging:
