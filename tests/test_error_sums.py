@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hand_made import tensor
 
-from effnet_lab.analysis.error_sums import Accumulated, DeadChannels, Local, LogitErrors
+from effnet_lab.analysis.error_sums import Accumulated, DeadChannels, Local, LogitErrors, end_of
 from effnet_lab.analysis.metrics import (
     IDEAL_RMSE_OVER_SCALE,
     ErrorSums,
@@ -313,8 +313,8 @@ def ended(*images: tuple[float, float], logits, answers) -> LogitErrors:
     """Two images whose float network ends at (3, 4) and (1, 0); op 7 alone in integers ends at `images`."""
     errors = LogitErrors([(7, WHOLE), (7, WEIGHTS)])
     for end in images:
-        errors.see_end((7, WHOLE), np.array([end]), np.array([end]))
-        errors.see_end((7, WEIGHTS), np.array([end]) * 0 + 1, np.array([[1.0, 0.0]]))
+        errors.see_end((7, WHOLE), end_of(np.array([end]), np.array([end])))
+        errors.see_end((7, WEIGHTS), end_of(np.array([end]) * 0 + 1, np.array([[1.0, 0.0]])))
     errors.close([np.array([one]) for one in logits], [np.array([one]) for one in answers])
     return errors
 
@@ -347,14 +347,14 @@ def test_chunks_of_images_are_joined():
 def test_the_class_is_of_the_output_and_not_of_the_logits():
     """A softmax may come between, or the network may end elsewhere."""
     errors = LogitErrors([(7, WHOLE)])
-    errors.see_end((7, WHOLE), np.array([[9.0, 0.0]]), np.array([[0.1, 0.9]]))
+    errors.see_end((7, WHOLE), end_of(np.array([[9.0, 0.0]]), np.array([[0.1, 0.9]])))
     errors.close([np.array([[9.0, 0.0]])], [np.array([[0.2, 0.8]])])
     assert errors.row(pair(0, op=7)) == {"sqnr_effect_db": math.inf, "effect_changed_top1": 0.0}
 
 
 def test_each_image_has_one_end():
     errors = LogitErrors([(7, WHOLE)])
-    errors.see_end((7, WHOLE), np.ones(2), np.ones(2))
+    errors.see_end((7, WHOLE), end_of(np.ones(2), np.ones(2)))
     with pytest.raises(ValueError, match="longer"):
         errors.close(FLOAT_ARRAYS, FLOAT_ARRAYS)
 
@@ -364,8 +364,8 @@ FLOAT_ARRAYS = [np.array([one]) for one in FLOAT]
 
 def test_the_split_of_an_effect():
     errors = LogitErrors([(7, WEIGHTS), (7, ACTIVATIONS)])
-    errors.see_end((7, WEIGHTS), np.array([3.0, 3.0]), np.array([0.0, 1.0]))
-    errors.see_end((7, ACTIVATIONS), np.array([3.0, 4.0]), np.array([0.0, 1.0]))
+    errors.see_end((7, WEIGHTS), end_of(np.array([3.0, 3.0]), np.array([0.0, 1.0])))
+    errors.see_end((7, ACTIVATIONS), end_of(np.array([3.0, 4.0]), np.array([0.0, 1.0])))
     errors.close(FLOAT_ARRAYS[:1], FLOAT_ARRAYS[:1])
     assert errors.row(pair(0, op=7)) == {
         "sqnr_effect_weights_db": pytest.approx(10 * math.log10(25)), "sqnr_effect_activations_db": math.inf,

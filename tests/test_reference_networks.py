@@ -13,14 +13,13 @@ from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.models import build_reference
 from effnet_lab.names import UserError
 from effnet_lab.quantize.ai_edge import requantize
-from effnet_lab.quantize.convert import convert, saved_model
+from effnet_lab.quantize.convert import convert, trace_model
 from effnet_lab.quantize.schemes import get_scheme
 
 
 def int8(model) -> tuple[bytes, bytes]:
     """Float and int8 file; ranges are made up, they change no shape."""
-    with saved_model(model) as folder:
-        content = convert(folder, get_scheme("float32"), model)
+    content = convert(trace_model(model), get_scheme("float32"), model)
     graph = read_graph(content)
     names = [*(graph.tensors[i].name for i in graph.inputs), *layer_names(graph)]
     return content, requantize(content, get_scheme("int8"), dict.fromkeys(names, (-4.0, 4.0)))

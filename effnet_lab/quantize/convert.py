@@ -54,8 +54,11 @@ def trace_model(model: LoadedModel) -> Traced:
 
 
 def carry_out(convert: Callable[[], Any]) -> bytes:
-    """The file that a converter makes, with the signature that it would have by way of a SavedModel."""
-    with quiet():
+    """The file that a converter makes, with the signature that it would have by way of a SavedModel, and in silence."""
+    with quiet(), warnings.catch_warnings():
+        # what is said of a converter that was set up by hand; and the debugger uses an interpreter that is to go
+        warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
+        warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated.*")
         return with_signature(bytes(convert()), _INPUT)
 
 
@@ -103,7 +106,9 @@ def convert(
 def _selective(converter: tf.lite.TFLiteConverter, float_tensors: Sequence[str]) -> bytes:
     """Int8 but for these tensors: the debugger's denylist is the converter's only way."""
     options = tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=list(float_tensors), fully_quantize=True)
-    with quiet(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated.*")  # the debugger uses it
+
+    def convert() -> Any:
         debugger = tf.lite.experimental.QuantizationDebugger(converter=converter, debug_options=options)
-        return carry_out(debugger.get_nondebug_quantized_model)
+        return debugger.get_nondebug_quantized_model()
+
+    return carry_out(convert)

@@ -10,7 +10,7 @@ import numpy as np
 
 from effnet_lab.images import open_images
 from effnet_lab.quantize.calibration import collect
-from effnet_lab.quantize.convert import convert, saved_model
+from effnet_lab.quantize.convert import convert, trace_model
 from effnet_lab.quantize.schemes import get_scheme
 from effnet_lab.quiet import quiet
 from effnet_lab.scaling import get_spec
@@ -30,8 +30,7 @@ def test_collecting_against_the_quantizers_calibration(random_model):
     from ai_edge_quantizer.quantizer import Quantizer
 
     model = random_model(get_spec("lite0"))
-    with saved_model(model) as folder:
-        content = convert(folder, get_scheme("float32"), model)
+    content = convert(trace_model(model), get_scheme("float32"), model)
     images = open_images("scenes?side_px=224", split="calibration", limit=N_IMAGES)
     batches = [batch for batch, _labels in images.batches(model.preprocess, size=1)]
     ready = iter_over(images, batches)

@@ -13,7 +13,7 @@ from effnet_lab.images import open_images
 from effnet_lab.litert import read_graph
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.quantize import parse_recipe, write_files
-from effnet_lab.quantize.convert import convert, saved_model
+from effnet_lab.quantize.convert import convert, trace_model
 from effnet_lab.quantize.ranges import Ranging
 from effnet_lab.quantize.schemes import get_scheme
 from effnet_lab.quiet import quiet
@@ -39,44 +39,45 @@ def test_selective_model_against_reconversion(random_model, tmp_path):
     batch = next(images.batches(model.preprocess, size=N_IMAGES))[0]
     recipe = parse_recipe("int8; " + "; ".join(f"{layer}=float32" for layer in KEPT))
     float_file = tmp_path / "lite0.tflite"
-    with saved_model(model) as folder:
-        float_file.write_bytes(convert(folder, get_scheme("float32"), model))
-        graph = read_graph(float_file)
-        nodes = [tensor for tensor, layer in layer_names(graph).items() if layer in KEPT]
-        assert len(nodes) == len(KEPT)
-        cache = Ranging(images=images, statistics=tmp_path / "statistics.json")
-        cache.measure(float_file.read_bytes(), model.preprocess)
+    traced = trace_model(model)
+    float_file.write_bytes(convert(traced, get_scheme("float32"), model))
+    graph = read_graph(float_file)
+    nodes = [tensor for tensor, layer in layer_names(graph).items() if layer in KEPT]
+    assert len(nodes) == len(KEPT)
+    cache = Ranging(images=images, statistics=tmp_path / "statistics.json")
+    cache.measure(float_file.read_bytes(), model.preprocess)
 
-        def ours() -> None:
-            write_files(float_file, [(recipe, "ai_edge_quantizer")], tmp_path / "ours.tflite", calibration=cache)
+    def ours() -> None:
+        write_files(float_file, [(recipe, "ai_edge_quantizer")], tmp_path / "ours.tflite", calibration=cache)
 
-        def converter() -> tf.lite.TFLiteConverter:
-            made = tf.lite.TFLiteConverter.from_saved_model(str(folder))
-            made.optimizations = [tf.lite.Optimize.DEFAULT]
-            made.representative_dataset = lambda: ([image[np.newaxis]] for image in batch)
-            return made
+    def converter() -> tf.lite.TFLiteConverter:
+        made = traced.converter()
+        made.optimizations = [tf.lite.Optimize.DEFAULT]
+        made.representative_dataset = lambda: ([image[np.newaxis]] for image in batch)
+        return made
 
-        options = tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=nodes, fully_quantize=True)
+    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=nodes, fully_quantize=True)
 
-        def reconversion() -> None:
-            with quiet(), warnings.catch_warnings():
-                debugger = tf.lite.experimental.QuantizationDebugger(converter=converter(), debug_options=options)
-                (tmp_path / "rival.tflite").write_bytes(debugger.get_nondebug_quantized_model())
+    def reconversion() -> None:
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            debugger = tf.lite.experimental.QuantizationDebugger(converter=converter(), debug_options=options)
+            (tmp_path / "rival.tflite").write_bytes(debugger.get_nondebug_quantized_model())
 
+    with quiet():
+        kept = tf.lite.experimental.QuantizationDebugger(converter=converter(), debug_options=options)
+
+    def denylist_alone() -> None:
+        """The rival's best case: converted and calibrated before, only the denylist is new."""
         with quiet():
-            kept = tf.lite.experimental.QuantizationDebugger(converter=converter(), debug_options=options)
+            kept.options = options
+            kept.get_nondebug_quantized_model()
 
-        def denylist_alone() -> None:
-            """The rival's best case: converted and calibrated before, only the denylist is new."""
-            with quiet():
-                kept.options = options
-                kept.get_nondebug_quantized_model()
-
-        work = {"ours": ours, "reconversion": reconversion, "denylist, calibrated before": denylist_alone}
-        times = {name: [cpu_seconds(do) for do in (do,)] for name, do in work.items()}  # the first round warms up
-        for _ in range(ROUNDS):
-            for name, do in work.items():
-                times[name].append(cpu_seconds(do))
+    work = {"ours": ours, "reconversion": reconversion, "denylist, calibrated before": denylist_alone}
+    times = {name: [cpu_seconds(do) for do in (do,)] for name, do in work.items()}  # the first round warms up
+    for _ in range(ROUNDS):
+        for name, do in work.items():
+            times[name].append(cpu_seconds(do))
     medians = {name: statistics.median(values[1:]) for name, values in times.items()}
     print()
     for name, seconds in medians.items():
