@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -55,16 +56,30 @@ def plot_verdicts(verdicts: pd.DataFrame) -> go.Figure:
                 name=f"{verdict} ({len(chosen)})", marker={"color": color, "symbol": symbol, "size": 9},
                 hovertext=[_words(row) for _, row in chosen.iterrows()], hovertemplate="%{hovertext}<extra></extra>",
             )  # fmt: skip
-    for _, row in rows[sick].nlargest(MOST_NAMED, "bits_lost").iterrows():
-        left = row["layer_index"] > rows["layer_index"].mean()
-        fig.add_annotation(
-            x=row["layer_index"], y=row["sqnr_accumulated_db"], text=f"{short_layer(row['layer'])}: {row['verdict']}",
-            showarrow=True, ax=-24 if left else 24, ay=-28, xanchor="right" if left else "left",
-            bgcolor="rgba(255,255,255,0.85)", font={"color": LOOK[row["verdict"]][0]},
-        )  # fmt: skip
+    _name_gravest(fig, rows, rows[sick].nlargest(MOST_NAMED, "bits_lost"))
     fig.update_xaxes(title_text="layer, forward order")
     fig.update_yaxes(title_text="SQNR (dB)")
     return fig.update_layout(legend=theme.BESIDE | {"y": 1})
+
+
+def _name_gravest(fig: go.Figure, rows: pd.DataFrame, named: pd.DataFrame) -> None:
+    """Names above all values, each on a line of its own and reaching inwards, so that none is printed over another."""
+    values = rows[["sqnr_local_db", "sqnr_accumulated_db"]].astype(float).to_numpy().ravel()
+    values = values[np.isfinite(values)]
+    if named.empty or not values.size:
+        return
+    middle, lowest, highest = rows["layer_index"].mean(), float(values.min()), float(values.max())
+    step = 0.08 * ((highest - lowest) or 1.0)
+    inward = named.assign(left=named["layer_index"] <= middle, off=(named["layer_index"] - middle).abs())
+    lines = {index: i for i, index in enumerate(inward.sort_values(["left", "off"]).index)}
+    for index, row in inward.iterrows():
+        fig.add_annotation(
+            x=row["layer_index"], y=row["sqnr_accumulated_db"], text=f"{short_layer(row['layer'])}: {row['verdict']}",
+            showarrow=True, ax=row["layer_index"], axref="x", ay=highest + step * (1 + lines[index]), ayref="y",
+            xanchor="left" if row["left"] else "right", bgcolor="rgba(255,255,255,0.85)",
+            font={"color": LOOK[row["verdict"]][0]},
+        )  # fmt: skip
+    fig.update_yaxes(range=[lowest - step, highest + step * (1.6 + len(named))])
 
 
 def plot_evidence(evidence: pd.DataFrame, verdicts: pd.DataFrame, layer: str) -> go.Figure:
