@@ -50,7 +50,7 @@ def test_fresh_calibrations_fall_inside(pool):
     assert np.mean(inside) >= 11 / 12
     assert row["sqnr_low_db"] <= row["sqnr_outputs_db"] <= row["sqnr_high_db"]
     assert 0 <= row["agreement_low"] <= row["agreement"] <= row["agreement_high"] <= 1
-    assert (row["n_calibration"], row["n_draws"]) == (OWN, 24)
+    assert (row["n_calibration"], row["n_draws"]) == (OWN, 16)
     assert f"{row['sqnr_low_db']:.1f} to {row['sqnr_high_db']:.1f} dB" in made.sentence
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,12 +22,10 @@ from effnet_lab.quantize.calibration import Statistics
 from effnet_lab.quantize.recipes import Recipe
 from effnet_lab.quantize.schemes import Scheme
 
-DRAWS = 30  # calibrations that are drawn anew
+DRAWS = 30  # calibrations that are drawn anew, half of the images each
 SHOWN = 24  # images that each of their files is run on
 FEWEST = 4  # images of a calibration that can be drawn anew
-UNSEEN = 1.5  # how much wider than the draws fresh calibrations may lie: 80 of 100 of micro2's were within the draws' own width
 HELPS_DB = 0.5  # of median SQNR: what twice as many images must bring to be advised
-_TINY = 1e-9  # of rounding, where whole images are counted
 Array = NDArray[np.float64]
 
 
@@ -70,11 +67,22 @@ def certify(
 ) -> Certificate:
     """Draw the calibration images anew from the collected statistics, write each file, and see how the outputs vary.
 
-    The float network is not run again but for the images that are shown: ranges follow from the statistics. Images are drawn
-    with replacement, and half as many without: a set drawn with replacement repeats images, and so is as narrow as one of
-    about 63 % of the size, while a fresh set would also hold values that none of these images has. The interval therefore
-    spans both kinds of draws on both sides of the file itself, by Student's t, and `UNSEEN` times as wide, for no draw has
-    the extremes of images that are not here; that of the agreement also reaches to what noise at the low end would change.
+    The float network is not run again but for the images that are shown: ranges follow from the statistics. The images are
+    split in two halves, many times: the halves share no image, so the squared difference of their two files is, in the mean,
+    twice the variance of one calibration. No image stands twice in a half, as it would in a bootstrap, whose extremes vary too
+    little; and half as many images vary more than all of them, so the spread is not too small.
+
+    The interval is one of tolerance: with a confidence of 95 % it holds 95 % of all calibrations. The file itself is one of
+    them: it may lie off their middle by 1.96 times the spread, and 95 % of the others lie within 1.64 times the spread on the
+    far side; both from Student's t, for the spread is an estimate. The first class of an image may change, or not, where the
+    lead of the float network's first class over the next is within as many times the spread of that lead: images are whole.
+
+    References
+    ----------
+    Politis and Romano, "Large sample confidence regions based on subsamples", Annals of Statistics 22, 1994; Shao and Wu, "A
+    general theory for jackknife variance estimation", Annals of Statistics 17, 1989 (half of a sample is taken out, for
+    statistics such as extremes); Wald and Wolfowitz, "Tolerance limits for a normal distribution", Annals of Mathematical
+    Statistics 17, 1946.
 
     Parameters
     ----------
@@ -90,7 +98,7 @@ def certify(
     method : str
         See `Statistics.ranges`.
     draws : int
-        Of the full size; half as many of half the size.
+        Files, two for each split.
     """
     n = statistics.n_images
     if n < FEWEST:
@@ -98,57 +106,51 @@ def certify(
     shown = list(images.take(SHOWN).samples(preprocess))
     exact = _ends(float_content, shown)
     rng = np.random.default_rng(seed)
-    rows = [np.arange(n), *(rng.integers(n, size=n) for _ in range(draws))]
-    rows += [rng.permutation(n)[: n // 2] for _ in range(max(draws // 2, 2))]
+    splits = [np.split(rng.permutation(n), [n // 2]) for _ in range(max(draws // 2, 2))]
+    rows = [np.arange(n), *(half for split in splits for half in split)]
     found = []
     for chosen in progress(rows) if progress else rows:
         content = requantize(float_content, recipe, statistics.ranges(method, chosen))
-        sqnr, agreement = _compared(exact, _ends(content, shown))
-        found.append({"n_calibration": len(chosen), "sqnr_outputs_db": sqnr, "agreement": agreement})
-    return _certificate(pd.DataFrame(found), statistics, [logits for logits, _ in exact])
+        found.append(_compared(exact, _ends(content, shown)))
+    draws_table = pd.DataFrame(
+        [{"n_calibration": len(chosen), **one.numbers} for chosen, one in zip(rows, found, strict=True)]
+    )
+    return Certificate(table=_table(statistics, found), draws=draws_table)
 
 
-def _certificate(draws: pd.DataFrame, statistics: Statistics, exact: Sequence[Array]) -> Certificate:
-    n, itself = statistics.n_images, draws.iloc[0]
-    drawn, halves = draws[1:][draws["n_calibration"][1:] == n], draws[1:][draws["n_calibration"][1:] < n]
-    gain = float(drawn["sqnr_outputs_db"].median() - halves["sqnr_outputs_db"].median())
-    low, high = _interval(draws["sqnr_outputs_db"].to_numpy(float), float(itself["sqnr_outputs_db"]))
-    least, most = _interval(draws["agreement"].to_numpy(float), float(itself["agreement"]))
-    n_shown = len(exact)
-    fewest = n_shown * min(least, 1 - _most_changed(exact, low) / n_shown) - 1  # one image more or less
-    most_equal = n_shown * most + 1
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Compared:
+    """A file beside the float one."""
+
+    sqnr_db: float  # of the logits, over all images
+    leads: Array  # (images,): of the float file's first class over the next in this file; below 0 it has another
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        return {"sqnr_outputs_db": self.sqnr_db, "agreement": float(np.mean(self.leads >= 0))}
+
+
+def _table(statistics: Statistics, found: Sequence[_Compared]) -> pd.DataFrame:
+    itself, halves, n = found[0], found[1:], statistics.n_images
+    sqnr = np.array([half.sqnr_db for half in halves])
+    reach, gain = _reach(sqnr), itself.sqnr_db - float(sqnr.mean())
+    leads, sway = itself.leads, _reach(np.stack([half.leads for half in halves]))
     row = {
-        "data": statistics.data, "n_calibration": n, "n_draws": len(draws) - 1, "n_images": n_shown,
-        "sqnr_outputs_db": float(itself["sqnr_outputs_db"]), "sqnr_low_db": low, "sqnr_high_db": high,
-        "agreement": float(itself["agreement"]), "agreement_low": max(math.floor(fewest + _TINY) / n_shown, 0.0),
-        "agreement_high": min(math.ceil(most_equal - _TINY) / n_shown, 1.0), "gain_db": gain,
-        "n_advised": 2 * n if gain > HELPS_DB else 0,
+        "data": statistics.data, "n_calibration": n, "n_draws": len(halves), "n_images": len(leads), **itself.numbers,
+        "sqnr_low_db": itself.sqnr_db - reach, "sqnr_high_db": itself.sqnr_db + reach,
+        "agreement_low": float(np.mean(leads >= sway)), "agreement_high": float(np.mean(leads >= -sway)),
+        "gain_db": gain, "n_advised": 2 * n if gain > HELPS_DB else 0,
     }  # fmt: skip
-    return Certificate(table=frames.build(frames.CERTIFICATE, [row]), draws=draws)
+    return frames.build(frames.CERTIFICATE, [row])
 
 
-def _interval(values: Array, itself: float) -> tuple[float, float]:
-    """For one more of the kind, about the file itself, which is one of them too."""
+def _reach(halves: Array) -> Any:
+    """How far others may lie from the file itself; rows are the halves of a split in turn."""
     from scipy.stats import t
 
-    spread = float(np.sqrt(np.mean(np.square(values - itself)) + np.var(values)))
-    reach = UNSEEN * float(t.ppf((1 + LEVEL) / 2, len(values) - 1)) * spread
-    return min(itself - reach, float(values.min())), max(itself + reach, float(values.max()))
-
-
-def _most_changed(exact: Sequence[Array], sqnr_db: float) -> float:
-    """How many first classes noise of this size changes at most (97.5 %): those whose lead over the next one is small.
-
-    Few files are drawn, and a change is rare, so counting those that changed would miss what a fresh file can do.
-    """
-    from scipy.stats import norm, poisson
-
-    if len(exact[0]) < 2:
-        return 0.0
-    noise = np.sqrt(np.mean([logits @ logits / len(logits) for logits in exact]) / 10 ** (sqnr_db / 10))
-    leads = np.array([np.diff(np.sort(logits)[-2:])[0] for logits in exact])
-    expected = float(norm.sf(leads / max(np.sqrt(2) * noise, np.finfo(float).tiny)).sum())
-    return float(poisson.ppf((1 + LEVEL) / 2, expected))
+    differences = halves[::2] - halves[1::2]
+    spread = np.sqrt(np.mean(np.square(differences), axis=0) / 2)
+    return spread * (t.ppf((1 + LEVEL) / 2, len(differences)) + t.ppf(LEVEL, len(differences)))
 
 
 def _ends(content: bytes, shown: Sequence[Sample]) -> list[tuple[Array, int]]:
@@ -172,9 +174,14 @@ def _logits(graph: Graph) -> int:
     return index
 
 
-def _compared(exact: list[tuple[Array, int]], found: list[tuple[Array, int]]) -> tuple[float, float]:
-    """SQNR of the logits over all images, dB, and the share of equal first classes."""
+def _compared(exact: Sequence[tuple[Array, int]], found: Sequence[tuple[Array, int]]) -> _Compared:
     signal = sum(float(a @ a) for a, _ in exact)
     noise = sum(float((a - b) @ (a - b)) for (a, _), (b, _) in zip(exact, found, strict=True))
-    agreement = float(np.mean([a == b for (_, a), (_, b) in zip(exact, found, strict=True)]))
-    return float(10 * np.log10(signal / max(noise, np.finfo(float).tiny))), agreement
+    leads = np.array([_lead(logits, first) for (_, first), (logits, _) in zip(exact, found, strict=True)])
+    return _Compared(sqnr_db=float(10 * np.log10(signal / max(noise, np.finfo(float).tiny))), leads=leads)
+
+
+def _lead(logits: Array, first: int) -> float:
+    """Of a class over the next best; of a single output there is no other."""
+    others = np.delete(logits, first)
+    return float(logits[first] - others.max()) if len(others) else 0.0
