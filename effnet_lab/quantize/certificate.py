@@ -119,7 +119,7 @@ def certify(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Outcome:
+class _BesideFloat:
     """A file beside the float one."""
 
     sqnr_db: float  # of the logits, over all images
@@ -130,7 +130,7 @@ class _Outcome:
         return {"sqnr_outputs_db": self.sqnr_db, "agreement": float(np.mean(self.leads >= 0))}
 
 
-def _table(statistics: Statistics, found: Sequence[_Outcome]) -> pd.DataFrame:
+def _table(statistics: Statistics, found: Sequence[_BesideFloat]) -> pd.DataFrame:
     itself, halves, n = found[0], found[1:], statistics.n_images
     sqnr = np.array([half.sqnr_db for half in halves])
     reach, gain = _reach(sqnr), itself.sqnr_db - float(sqnr.mean())
@@ -174,11 +174,11 @@ def _logits(graph: Graph) -> int:
     return index
 
 
-def _compared(exact: Sequence[tuple[Array, int]], found: Sequence[tuple[Array, int]]) -> _Outcome:
+def _compared(exact: Sequence[tuple[Array, int]], found: Sequence[tuple[Array, int]]) -> _BesideFloat:
     signal = sum(float(a @ a) for a, _ in exact)
     noise = sum(float((a - b) @ (a - b)) for (a, _), (b, _) in zip(exact, found, strict=True))
     leads = np.array([_lead(logits, first) for (_, first), (logits, _) in zip(exact, found, strict=True)])
-    return _Outcome(sqnr_db=float(10 * np.log10(signal / max(noise, np.finfo(float).tiny))), leads=leads)
+    return _BesideFloat(sqnr_db=float(10 * np.log10(signal / max(noise, np.finfo(float).tiny))), leads=leads)
 
 
 def _lead(logits: Array, first: int) -> float:
