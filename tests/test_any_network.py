@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 import effnet_lab as el
+from effnet_lab.litert import Runner
 from effnet_lab.names import UserError
+from effnet_lab.quantize.float_file import float_file
 
 FORMS = ("name", "path", "loaded", "keras")
 
@@ -42,6 +44,21 @@ def test_questions_about_a_file_take_every_form(forms, form):
     assert el.footprint(network).table["scheme"].tolist() == ["float32"]
     assert el.lint(network).table["severity"].ne("error").all()
     assert el.profile(network, 2).p50_ms > 0
+
+
+def test_a_layer_of_a_keras_model_may_have_a_loop():
+    import tensorflow as tf
+    import tf_keras
+
+    class Thrice(tf_keras.layers.Layer):
+        def call(self, x):
+            for _ in tf.range(3):
+                x = x + 1.0
+            return x
+
+    image = tf_keras.Input((4, 4, 3))
+    (found,) = Runner(float_file(tf_keras.Model(image, Thrice()(image))).content).run(np.zeros((4, 4, 3), np.float32))
+    assert (found == 3).all()
 
 
 def test_several_forms_are_timed_together(forms):

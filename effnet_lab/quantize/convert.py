@@ -36,11 +36,13 @@ class Traced:
         return converter
 
 
-def trace(network: tf_keras.Model, shape: Sequence[int]) -> Traced:
-    """A network with one input, of this shape without the batch."""
+def trace(network: tf_keras.Model, shape: Sequence[int], *, control_flow: bool = True) -> Traced:
+    """A network with one input, of this shape without the batch; its layers may have loops and conditions."""
     given = [tf.TensorSpec((1, *shape), tf.float32, name=_INPUT)]
     with quiet():
-        serve = tf.function(lambda images: network(images, training=False), input_signature=given, autograph=False)
+        serve = tf.function(
+            lambda images: network(images, training=False), input_signature=given, autograph=control_flow
+        )
         return Traced(network=network, graph=serve.get_concrete_function())
 
 
@@ -50,7 +52,7 @@ def trace_model(model: LoadedModel) -> Traced:
     if model.classes:
         probabilities = tf_keras.layers.Softmax(name="probabilities")(network.output)
         network = tf_keras.Model(network.input, probabilities, name=model.name)
-    return trace(network, (side, side, 3))
+    return trace(network, (side, side, 3), control_flow=model.spec is None)
 
 
 def carry_out(convert: Callable[[], Any]) -> bytes:
