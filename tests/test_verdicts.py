@@ -331,6 +331,8 @@ def test_unlike_inputs_in_bits_by_hand():
     assert faults.unlike_residual(replace(total, op="mul"), [small, large]) is None
     misfit = replace(small, grid=large.grid)  # the grid is the fault of the layer before
     assert faults.unlike_residual(total, [misfit, large]) is None
+    zeros = seen(0 * ramp, low=-1e-6, high=1e-6, layer="small")
+    assert faults.unlike_residual(total, [zeros, large]) is None  # nothing is lost of them
 
 
 def test_constant_channels_are_dead_unless_their_inputs_are():

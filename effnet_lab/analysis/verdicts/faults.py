@@ -239,7 +239,7 @@ def unlike_residual(evidence: Evidence, parents: list[Evidence]) -> Fault | None
     if evidence.op not in ("add", "sub") or len(parents) != 2 or evidence.grid is None:
         return None
     small, large = sorted(parents, key=lambda parent: parent.reach)
-    if small.grid is None or large.grid is None:
+    if small.grid is None or large.grid is None or not small.reach:  # of zeros nothing can be lost
         return None
     by_values, by_grid = bits_between(evidence.reach, small.reach), bits_between(evidence.grid.step8, small.grid.step8)
     bits = min(by_values, by_grid)
