@@ -68,9 +68,9 @@ def certify(
     """Draw the calibration images anew from the collected statistics, write each file, and see how the outputs vary.
 
     The float network is not run again but for the images that are shown: ranges follow from the statistics. The images are
-    split in two halves, many times: the halves share no image, so the squared difference of their two files is, in the mean,
-    twice the variance of one calibration. No image stands twice in a half, as it would in a bootstrap, whose extremes vary too
-    little; and half as many images vary more than all of them, so the spread is not too small.
+    split in two halves, many times. The mean squared difference of a half's file from the file itself is the variance of the
+    jackknife that takes out half of the sample. No image stands twice in a half, as it would in a bootstrap, whose extremes vary
+    too little; what a half lacks beside all images, a fresh set may have beyond them.
 
     The interval is one of tolerance: with a confidence of 95 % it holds 95 % of all calibrations. The file itself is one of
     them: it may lie off their middle by 1.96 times the spread, and 95 % of the others lie within 1.64 times the spread on the
@@ -133,8 +133,9 @@ class _BesideFloat:
 def _table(statistics: Statistics, found: Sequence[_BesideFloat]) -> pd.DataFrame:
     itself, halves, n = found[0], found[1:], statistics.n_images
     sqnr = np.array([half.sqnr_db for half in halves])
-    reach, gain = _reach(sqnr), itself.sqnr_db - float(sqnr.mean())
-    leads, sway = itself.leads, _reach(np.stack([half.leads for half in halves]))
+    reach, gain = _reach(sqnr - itself.sqnr_db), itself.sqnr_db - float(sqnr.mean())
+    leads = itself.leads
+    sway = _reach(np.stack([half.leads for half in halves]) - leads)
     row = {
         "data": statistics.data, "n_calibration": n, "n_draws": len(halves), "n_images": len(leads), **itself.numbers,
         "sqnr_low_db": itself.sqnr_db - reach, "sqnr_high_db": itself.sqnr_db + reach,
@@ -144,13 +145,12 @@ def _table(statistics: Statistics, found: Sequence[_BesideFloat]) -> pd.DataFram
     return frames.build(frames.CERTIFICATE, [row])
 
 
-def _reach(halves: Array) -> Any:
-    """How far others may lie from the file itself; rows are the halves of a split in turn."""
+def _reach(differences: Array) -> Any:
+    """How far others may lie from the file itself, from what the halves, two of each split, differ from it."""
     from scipy.stats import t
 
-    differences = halves[::2] - halves[1::2]
-    spread = np.sqrt(np.mean(np.square(differences), axis=0) / 2)
-    return spread * (t.ppf((1 + LEVEL) / 2, len(differences)) + t.ppf(LEVEL, len(differences)))
+    splits = len(differences) // 2
+    return np.sqrt(np.mean(np.square(differences), axis=0)) * (t.ppf((1 + LEVEL) / 2, splits) + t.ppf(LEVEL, splits))
 
 
 def _ends(content: bytes, shown: Sequence[Sample]) -> list[tuple[Array, int]]:
