@@ -75,7 +75,8 @@ def certify(
     The interval is one of tolerance: with a confidence of 95 % it holds 95 % of all calibrations. The file itself is one of
     them: it may lie off their middle by 1.96 times the spread, and 95 % of the others lie within 1.64 times the spread on the
     far side; both from Student's t, for the spread is an estimate. The first class of an image may change, or not, where the
-    lead of the float network's first class over the next is within as many times the spread of that lead: images are whole.
+    lead of the float network's first class over the next is within as many times the spread of that lead; images are
+    whole, so one more may at either end.
 
     References
     ----------
@@ -139,7 +140,8 @@ def _table(statistics: Statistics, found: Sequence[_BesideFloat]) -> pd.DataFram
     row = {
         "data": statistics.data, "n_calibration": n, "n_draws": len(halves), "n_images": len(leads), **itself.numbers,
         "sqnr_low_db": itself.sqnr_db - reach, "sqnr_high_db": itself.sqnr_db + reach,
-        "agreement_low": float(np.mean(leads >= sway)), "agreement_high": float(np.mean(leads >= -sway)),
+        "agreement_low": max(int(np.sum(leads >= sway)) - 1, 0) / len(leads),
+        "agreement_high": min(int(np.sum(leads >= -sway)) + 1, len(leads)) / len(leads),
         "gain_db": gain, "n_advised": 2 * n if gain > HELPS_DB else 0,
     }  # fmt: skip
     return frames.build(frames.CERTIFICATE, [row])
