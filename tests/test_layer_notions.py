@@ -164,7 +164,7 @@ def test_chunks_of_logits_add_up():
 
 
 def test_a_channel_is_dead_when_it_has_shown_one_code_only():
-    none = DeadChannels.among(3)
+    none = DeadChannels.unknown()
     once = none.join(none.after(np.int8([[1, 2, 3]])))
     assert np.isnan(once.count)  # of one value each, nobody can say
     twice = once.join(once.after(np.int8([[1, 5, 3]])))

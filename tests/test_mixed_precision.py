@@ -158,6 +158,7 @@ def test_a_budget_of_bytes_is_met_by_the_file(searched, tmp_path, files):
     table = frames.require(done.table, frames.PRECISIONS, caller="test")
     (chosen,) = table[table["guarantee"] != ""].to_dict("records")
     assert chosen["size_bytes"] == size
+    assert chosen["predicted_bytes"] == pytest.approx(size, rel=0.02)
     assert chosen["recipe"] == done.recipe.text == read_info(out).recipe
     assert parse_recipe(read_info(out).recipe) == done.recipe
     int4 = table[table["choice"] == "int4"].iloc[0]

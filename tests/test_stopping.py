@@ -101,6 +101,6 @@ def test_ctrl_c_while_it_trains_keeps_the_finished_epochs(tmp_path):
         [sys.executable, "-c", "from effnet_lab.cli import main; main()", *words, "--resume"],
         capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    assert [line[:9] for line in done.stderr.splitlines()][-1] == "epoch 3/3"
+    assert [line[:9] for line in done.stderr.splitlines()][-2:] == ["epoch 3/3", "Next: eff"]
     written = ["weights.best.safetensors", "weights.history.csv", "weights.json", "weights.safetensors"]
     assert sorted(path.name for path in tmp_path.iterdir()) == written

@@ -321,6 +321,8 @@ def test_saved_models_of_this_project(micro, tmp_path, how):
 
 def hub_module(folder, spec, side_px: int, classes: int) -> dict[str, np.ndarray]:
     """A module in the TF1 Hub format, as far as its variables and signature go."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
     shapes = variable_shapes(spec, classes)
     names = {
         ours: f"module/efficientnet-{spec.name}/{theirs}"
@@ -331,10 +333,10 @@ def hub_module(folder, spec, side_px: int, classes: int) -> dict[str, np.ndarray
     stored = random_variables([(names[ours], shape) for ours, shape in shapes.items()])
     (folder / "variables").mkdir(parents=True)
     write_checkpoint(stored, folder / "variables" / "variables")
-    graph = saved_model.saved_model_pb2.SavedModel().meta_graphs.add()
+    graph = saved_model_pb2.SavedModel().meta_graphs.add()
     for size in (-1, side_px, side_px, 3):
         graph.signature_def["default"].inputs["images"].tensor_shape.dim.add().size = size
-    content = saved_model.saved_model_pb2.SavedModel(saved_model_schema_version=1, meta_graphs=[graph])
+    content = saved_model_pb2.SavedModel(saved_model_schema_version=1, meta_graphs=[graph])
     (folder / "saved_model.pb").write_bytes(content.SerializeToString())
     (folder / "tfhub_module.pb").write_bytes(b"\x08\x03")
     return {ours: stored[name] for ours, name in names.items()}

@@ -21,7 +21,7 @@ from effnet_lab.quantize.files import store
 from effnet_lab.quantize.ranges import as_taken, calibration_images
 from effnet_lab.quantize.recipes import Recipe
 from effnet_lab.studies.mixed_search import Search
-from effnet_lab.studies.mixed_trials import ARENA, BYTES, MS, MixedFile, Workshop, predicted, recipe_of
+from effnet_lab.studies.mixed_trials import ARENA, BYTES, MS, MixedFile, Workshop, recipe_of
 from effnet_lab.studies.start import start_from
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ class _Question:
                 "recipe": recipe.text,
             }
             row |= {"predicted_noise": choice.loss, "guarantee": "", "guard": "", "data": self.images.name}
-            row |= {_PREDICTED[name]: used for name, used in predicted(choice, self.search.offsets).items()}
+            row |= {_PREDICTED[name]: used for name, used in self.search.predicted(choice).items()}
             rows[row["choice"]] = row | self._measured(choice, chosen, shown)
         table = frames.build(frames.PRECISIONS, rows.values())
         return table.sort_values("predicted_noise", kind="stable", ignore_index=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from effnet_lab.analysis.precision import (
     time_costs,
 )
 from effnet_lab.names import UserError
-from effnet_lab.studies.mixed_trials import ARENA, BYTES, MS, MixedFile, Workshop
+from effnet_lab.studies.mixed_trials import ARENA, BASE, BYTES, MS, MixedFile, Workshop
 
 POINTS = 9  # of the front
 ATTEMPTS = 6  # files for one budget
@@ -68,6 +69,7 @@ class Search:
     keep: Callable[[MixedFile], None]
     trials: dict[tuple[int, ...], MixedFile] = field(default_factory=dict)
     offsets: dict[str, float] = field(default_factory=dict)  # what files take beyond the sum over their layers
+    foretold: dict[tuple[int, ...], dict[str, float]] = field(default_factory=dict)  # of trials, before each of them
 
     def __post_init__(self) -> None:
         candidates = self.workshop.candidates
@@ -96,13 +98,21 @@ class Search:
     def trial(self, choice: Choice) -> MixedFile:
         """The file of a choice, written once."""
         if choice.precisions not in self.trials:
+            self.foretold[choice.precisions] = self.predicted(choice)
             self.trials[choice.precisions] = self.workshop.trial(choice)
         return self.trials[choice.precisions]
+
+    def predicted(self, choice: Choice) -> dict[str, float]:
+        """What a choice is expected to take: the program's sum, and what the file before it had beyond its own."""
+        if choice.precisions in self.foretold:
+            return self.foretold[choice.precisions]
+        return {name: used + self.offsets.get(name, 0.0) for name, used in choice.uses.items()}
 
     def within(self, limits: Mapping[str, float]) -> MixedFile:
         """The least expected loss in a file that keeps to the limits, all of them measured on the file.
 
-        The cheapest file comes first, so that there is one early.
+        The int8 file comes first, from which predictions learn what is no layer's, and then the cheapest, so that there is
+        one early.
 
         Raises
         ------
@@ -110,8 +120,8 @@ class Search:
             If no file does; with the nearest.
         """
         best: MixedFile | None = None
-        for name in limits:
-            trial = self.trial(self.choose({}, name))
+        for first in (partial(self.uniform, BASE), *(partial(self.choose, {}, name) for name in limits)):
+            trial = self.trial(first())
             self._learn(trial, limits)
             if best is None and not self.excess(trial, limits):
                 best = trial

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -169,8 +169,3 @@ def recipe_of(candidates: Candidates, choice: Choice) -> Recipe:
         if precision != BASE
     ]
     return Recipe(rules=tuple(rules))
-
-
-def predicted(choice: Choice, offsets: Mapping[str, float]) -> dict[str, float]:
-    """What a choice is expected to take: the program's sum and what the files before it had beyond theirs."""
-    return {name: used + offsets.get(name, 0.0) for name, used in choice.uses.items()}
