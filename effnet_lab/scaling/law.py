@@ -38,7 +38,7 @@ class Law:
     leverage: float  # the largest among the networks seen
     task: str
     n_networks: int
-    n_seeds: int
+    n_seeds: tuple[int, int]  # of a network: fewest and most
 
     def expect(self, features: NDArray[np.float64]) -> pd.DataFrame:
         """Columns expected_top1 with the ends of its 95 % prediction interval, and whether the network lies inside.
@@ -91,7 +91,8 @@ class Law:
     @property
     def sentence(self) -> str:
         """What the law was fitted to."""
-        seeds = f"{self.n_seeds} seed{'s' if self.n_seeds > 1 else ''}"
+        fewest, most = self.n_seeds
+        seeds = f"{fewest} to {most} seeds" if fewest < most else f"{most} seed{'s' if most > 1 else ''}"
         return f"a {self.form} law of {self.n_networks} networks ({seeds} each), trained alike on {self.task}"
 
 
@@ -220,7 +221,7 @@ def _fit(seen: pd.DataFrame, form: str) -> Law:
     return Law(
         form=form, result=result, centre=centre, low=features.min(axis=0), high=features.max(axis=0),
         leverage=float(_leverages(terms, result).max()), task=str(seen["data"].iloc[0]), n_networks=len(seen),
-        n_seeds=int(seen["n_seeds"].max()),
+        n_seeds=(int(seen["n_seeds"].min()), int(seen["n_seeds"].max())),
     )  # fmt: skip
 
 
