@@ -15,6 +15,7 @@ from scipy.stats import t
 
 from effnet_lab import frames
 from effnet_lab.intervals import crossed_interval
+from effnet_lab.ledger import Ledger
 from effnet_lab.names import UserError
 from effnet_lab.scaling import get_spec, law_of_the_published, totals, variants
 from effnet_lab.scaling.grown import DIRECTIONS, grid_networks, matched_networks
@@ -158,9 +159,9 @@ def test_the_table_has_every_network_once(grown):
 
 
 def test_an_unfinished_study_is_read_as_far_as_it_is(tmp_path, grown):
-    assert read_study(grown, tmp_path, seeds=range(2)).empty
+    assert read_study(grown, Ledger(tmp_path), seeds=range(2)).empty
     with pytest.raises(UserError, match="no finished run of its base"):
-        summary(read_study(grown, tmp_path, seeds=range(2)))
+        summary(read_study(grown, Ledger(tmp_path), seeds=range(2)))
 
 
 def test_a_study_goes_on_and_repeats_nothing(tmp_path, monkeypatch):
@@ -173,8 +174,12 @@ def test_a_study_goes_on_and_repeats_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(study, "in_workers", in_this_process)  # the others give way to all that runs beside the tests
     how = {"levels": 1, "epochs": 1}
+    Ledger(tmp_path).begin("of a run that was killed")
+    with Ledger(tmp_path).held("study"), pytest.raises(UserError, match="Another study is at work"):
+        scaling_study("scenes?n=64", tmp_path, **how)
     first = scaling_study("scenes?n=64", tmp_path, seeds=1, **how)
     assert [task.seed for task in asked] == [0]
+    assert not list((tmp_path / "work").iterdir())
     assert first.table["relative_p50"].tolist() == pytest.approx([1.0])  # the base against itself
     both = scaling_study("scenes?n=64", tmp_path, seeds=2, **how)
     assert [task.seed for task in asked] == [0, 1]

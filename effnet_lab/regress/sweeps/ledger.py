@@ -1,133 +1,35 @@
-"""The folder of a sweep: a point is finished when its folder bears its name, and that happens in one step.
-
-``points/KEY`` is the whole folder of a finished run: executed notebook, frames, figures, and ``point.json``. ``failed/KEY``
-holds the executed notebook of one that failed. ``work`` is where runs happen; what a killed run left there is removed by the
-next sweep. ``results`` is the Parquet data set, one part per point.
-"""
+"""The folder of a sweep: the ledger of its points, and ``results``, the Parquet data set with one part per point."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from effnet_lab.names import UserError, WriteError
-from effnet_lab.paths import write_atomically
+from effnet_lab.ledger import Ledger
 
-POINT = "point.json"
 PLAN = "sweep.json"  # what the sweep is
-POINTS, FAILED, WORK, RESULTS = "points", "failed", "work", "results"
+RESULTS = "results"
 
 
-class SweepFolder:
-    """Where the points of a sweep are, and how one becomes finished."""
+class SweepFolder(Ledger):
+    """Where the points of a sweep and their results are."""
 
     def __init__(self, root: str | Path) -> None:
-        self.root = Path(root).resolve()
+        super().__init__(root)
         self.results = self.root / RESULTS
-
-    def point(self, key: str) -> Path:
-        """Folder of a finished point."""
-        return self.root / POINTS / key
-
-    def failure(self, key: str) -> Path:
-        """Folder of a point that failed."""
-        return self.root / FAILED / key
-
-    def is_finished(self, key: str) -> bool:
-        """Whether a point needs no run any more."""
-        return (self.point(key) / POINT).is_file()
-
-    def begin(self, key: str) -> Path:
-        """A folder for one run of a point, and for nothing else."""
-        draft = self.root / WORK / f"{key}-{uuid.uuid4().hex[:12]}"
-        try:
-            draft.mkdir(parents=True)
-        except OSError as error:
-            raise WriteError(draft, error) from None
-        return draft
-
-    def finish(self, key: str, draft: Path, about: Mapping[str, Any]) -> bool:
-        """Let a run's folder become the point's; False if another run was first, and then this one's is removed."""
-        write_atomically(draft / POINT, _json(about))
-        target = self.point(key)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.rename(draft, target)  # onto a folder that is not empty this fails: nothing is finished twice
-        except OSError:
-            if not self.is_finished(key):
-                raise
-            shutil.rmtree(draft, ignore_errors=True)
-            return False
-        shutil.rmtree(self.failure(key), ignore_errors=True)
-        return True
-
-    def fail(self, key: str, draft: Path, about: Mapping[str, Any]) -> None:
-        """Keep what a failed run left, in place of an earlier one."""
-        write_atomically(draft / POINT, _json(about))
-        target = self.failure(key)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(target, ignore_errors=True)
-        os.rename(draft, target)
-
-    def about(self, key: str) -> dict[str, Any]:
-        """What is said of a point that finished or failed; empty for one that did not run yet."""
-        for folder in (self.point(key), self.failure(key)):
-            with suppress(OSError, ValueError):
-                content = json.loads((folder / POINT).read_bytes())
-                return content if isinstance(content, dict) else {}
-        return {}
-
-    def forget(self, keys: Iterable[str]) -> None:
-        """Let points run again."""
-        for key in keys:
-            shutil.rmtree(self.point(key), ignore_errors=True)
-            self.part(key).unlink(missing_ok=True)
-
-    def clear_work(self) -> None:
-        """Remove what killed runs left; only for who holds the folder."""
-        shutil.rmtree(self.root / WORK, ignore_errors=True)
 
     def part(self, key: str) -> Path:
         """The rows of a point in the data set."""
         return self.results / f"{key}.parquet"
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep other sweeps out of the folder; the lock ends with this process, however that ends.
-
-        Raises
-        ------
-        UserError
-            If another sweep is at work there.
-        """
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self.root / ".sweep.lock", timeout=0)
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except Timeout:
-            raise UserError(
-                f"Another sweep is at work in {self.root}. Wait for its end, or name another folder with --out."
-            ) from None
-        except OSError as error:
-            raise WriteError(self.root, error) from None
-        try:
-            yield
-        finally:
-            lock.release()
+    def forget(self, keys: Iterable[str]) -> None:
+        """Let points run again; their rows leave the data set."""
+        keys = list(keys)
+        super().forget(keys)
+        for key in keys:
+            self.part(key).unlink(missing_ok=True)
 
 
 def is_sweep(folder: str | Path) -> bool:
     """Whether a sweep has begun there."""
     return (Path(folder) / PLAN).is_file()
-
-
-def _json(about: Mapping[str, Any]) -> bytes:
-    return json.dumps(dict(about), indent=1, ensure_ascii=False, default=str).encode()

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from effnet_lab.ledger import POINT, POINTS
 from effnet_lab.paths import write_atomically
 from effnet_lab.regress.sweeps.fingerprint import with_absolute_paths
-from effnet_lab.regress.sweeps.ledger import POINT, POINTS, SweepFolder
+from effnet_lab.regress.sweeps.ledger import SweepFolder
 from effnet_lab.regress.sweeps.sweep import make_plan
 
 GRID = "grid.json"  # YAML, too

@@ -164,7 +164,7 @@ def make_plan(notebook: str | Path, grid: str | Path | Mapping[str, Any], *, pro
 def _nobody_else(folder: SweepFolder, only: Sequence[str]) -> AbstractContextManager[object]:
     from contextlib import nullcontext
 
-    return nullcontext() if only else folder.held()
+    return nullcontext() if only else folder.held("sweep")
 
 
 def _prepare(plan: SweepPlan, folder: SweepFolder) -> None:

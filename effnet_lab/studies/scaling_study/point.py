@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from effnet_lab.board import footprint
 from effnet_lab.evaluate.predictions import collect_predictions
 from effnet_lab.images import ImageSet, open_images
 from effnet_lab.intervals import share_row
+from effnet_lab.ledger import Ledger
 from effnet_lab.names import UserError
 from effnet_lab.scaling import NetSpec, totals
 
+INT8 = "int8.tflite"  # in the folder of a point
 N_CALIBRATION = 200
 
 
@@ -41,7 +44,8 @@ class Point:
     seed: int
     data: str
     recipe: StudyRecipe
-    int8: Path  # the file to write
+    folder: Path  # of the ledger
+    key: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,15 +70,25 @@ def study_images(data: str, n_train: int) -> StudyImages:
     )
 
 
-def measure_point(point: Point) -> dict[str, Any]:
-    """Train, write the int8 file, evaluate both: the cells of a row that do not depend on the role of the network."""
+def measure_point(point: Point) -> None:
+    """Train, write the int8 file, evaluate both; what is found appears in the ledger in one step."""
+    ledger = Ledger(point.folder)
+    draft = ledger.begin(point.key)
+    try:
+        ledger.finish(point.key, draft, _row(point, draft / INT8))
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _row(point: Point, int8: Path) -> dict[str, Any]:
+    """Cells that do not depend on the role of the network."""
     from effnet_lab.quantize import targets, write_files
     from effnet_lab.training.from_scratch import train_from_scratch
 
     images = study_images(point.data, point.recipe.n_train)
     how = {name: value for name, value in asdict(point.recipe).items() if name != "n_train"}
     model, history = train_from_scratch(point.spec, images.shown, validation=images.held_out, seed=point.seed, **how)
-    (path,) = write_files(model, targets(["int8"], ["ai_edge_quantizer"]), point.int8, calibration=images.calibration)
+    (path,) = write_files(model, targets(["int8"], ["ai_edge_quantizer"]), int8, calibration=images.calibration)
     cost = totals(point.spec, len(images.shown.classes))
     row = {
         "data": point.data, "seed": point.seed, "n_train": len(images.shown), "epochs": point.recipe.epochs,

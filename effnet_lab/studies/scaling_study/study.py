@@ -12,13 +12,14 @@ import pandas as pd
 from effnet_lab import frames
 from effnet_lab.bench import measure_latency
 from effnet_lab.images import open_images
+from effnet_lab.ledger import POINTS, Ledger
 from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
 from effnet_lab.scaling import NetSpec, get_spec
 from effnet_lab.scaling.grown import GrownNetwork, grid_networks, matched_networks
 from effnet_lab.scaling.rounding import scaled_channels, scaled_repeats
 from effnet_lab.studies.scaling_study.answers import coefficients, summary, which_triple
-from effnet_lab.studies.scaling_study.point import Point, StudyRecipe, measure_point
+from effnet_lab.studies.scaling_study.point import INT8, Point, StudyRecipe, measure_point
 from effnet_lab.workers import in_workers
 
 TABLE, LATENCIES = "scaling_study.csv", "latency.csv"
@@ -58,8 +59,8 @@ def scaling_study(
     data : str
         Image source with train, calibration and evaluation splits.
     out : path
-        Folder of the ledger: under ``points`` one row and one int8 file per network and seed, each written whole. A point
-        that is there is not repeated, so a study that was ended at any moment goes on where it stopped. All runs are in
+        Folder of the ledger: a point for each network and seed, with its row and its int8 file. A point that is finished is
+        not repeated, so a study that was ended at any moment goes on where it stopped. All runs are in
         ``scaling_study.csv``.
     base : NetSpec or str
     levels : int
@@ -78,26 +79,24 @@ def scaling_study(
     Raises
     ------
     UserError
-        If levels, seeds or workers are below 1, or the folder holds points of another recipe or source.
+        If levels, seeds or workers are below 1, the folder holds points of another recipe or source, or another study is
+        at work in it.
     """
     if seeds < 1 or workers < 1:
         raise UserError(f"A study of scaling needs at least 1 seed and 1 worker. Got {seeds} and {workers}.")
-    recipe, folder = StudyRecipe(n_train=n_train, epochs=epochs), Path(out)
+    recipe, ledger = StudyRecipe(n_train=n_train, epochs=epochs), Ledger(out)
     start = get_spec(base) if isinstance(base, str) else base
     grown = networks_of(start, levels, len(open_images(data, "evaluation").classes), grid=grid)
-    points = _points(grown, range(seeds), data, recipe, folder)
-    _check_ledger(folder, data, recipe)
-    left = [point for path, point in points.items() if not path.exists()]
-    done = in_workers(measure_point, left, workers) if left else ()
-    for point, row in progress(done, total=len(left)) if progress else done:
-        write_atomically(point.int8.with_suffix(".csv"), pd.DataFrame([row]).to_csv(index=False).encode())
-    runs = read_study(
-        grown,
-        folder,
-        seeds=range(seeds),
-        latencies=_latencies([path.with_suffix(".tflite") for path in points if path.stem.endswith("_s0")], folder),
-    )
-    write_atomically(folder / TABLE, runs.to_csv(index=False).encode())
+    points = _points(grown, range(seeds), data, recipe, ledger.root)
+    _check_ledger(ledger, data, recipe)
+    with ledger.held("study"):
+        ledger.clear_work()
+        left = [point for key, point in points.items() if not ledger.is_finished(key)]
+        done = in_workers(measure_point, left, workers) if left else ()
+        for _ in progress(done, total=len(left)) if progress else done:
+            pass
+        runs = read_study(grown, ledger, seeds=range(seeds), latencies=_latencies(points, ledger))
+        write_atomically(ledger.root / TABLE, runs.to_csv(index=False).encode())
     triples = coefficients(runs) if grid else None
     return ScalingStudy(
         table=summary(runs), runs=runs, coefficients=triples, sentence="" if triples is None else which_triple(triples)
@@ -110,17 +109,21 @@ def networks_of(base: NetSpec, levels: int, classes: int, *, grid: bool) -> list
 
 
 def read_study(
-    grown: Sequence[GrownNetwork], folder: Path, *, seeds: Iterable[int], latencies: pd.DataFrame | None = None
+    grown: Sequence[GrownNetwork], ledger: Ledger, *, seeds: Iterable[int], latencies: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """SCALING_STUDY frame of the points of a folder that are finished; without latencies theirs is not measured."""
+    """SCALING_STUDY frame of the points that are finished; without latencies theirs is not measured."""
     rows, relative = [], _relative(latencies)
     for seed in seeds:
         for network in grown:
-            path = _ledger(folder, network.spec, seed)
-            if path.exists():
-                cells = {str(name): value for name, value in pd.read_csv(path).iloc[0].items()}
-                rows.append(_role(network, grown[0].spec) | relative.get(_first_file(path), _NOT_MEASURED) | cells)
+            if cells := ledger.about(point_key(network.spec, seed)):
+                latency = relative.get(point_key(network.spec, 0), _NOT_MEASURED)
+                rows.append(_role(network, grown[0].spec) | latency | cells)
     return frames.build(frames.SCALING_STUDY, rows)
+
+
+def point_key(spec: NetSpec, seed: int) -> str:
+    """Of a network and a seed, in the ledger."""
+    return f"{network_key(spec)}_s{seed}"
 
 
 def network_key(spec: NetSpec) -> str:
@@ -129,55 +132,47 @@ def network_key(spec: NetSpec) -> str:
     return f"{spec.resolution}px_c{'-'.join(map(str, channels))}_r{'-'.join(map(str, repeats))}"
 
 
-def _ledger(folder: Path, spec: NetSpec, seed: int) -> Path:
-    return folder / "points" / f"{network_key(spec)}_s{seed}.csv"
-
-
 def _points(
     grown: Sequence[GrownNetwork], seeds: Iterable[int], data: str, recipe: StudyRecipe, folder: Path
-) -> dict[Path, Point]:
-    paths = {_ledger(folder, network.spec, seed): (network.spec, seed) for seed in seeds for network in grown}
+) -> dict[str, Point]:
+    keys = {point_key(network.spec, seed): (network.spec, seed) for seed in seeds for network in grown}
     return {
-        path: Point(spec=spec, seed=seed, data=data, recipe=recipe, int8=path.with_suffix(".tflite"))
-        for path, (spec, seed) in paths.items()
+        key: Point(spec=spec, seed=seed, data=data, recipe=recipe, folder=folder, key=key)
+        for key, (spec, seed) in keys.items()
     }
 
 
-def _check_ledger(folder: Path, data: str, recipe: StudyRecipe) -> None:
-    for path in sorted((folder / "points").glob("*.csv")):
-        row = pd.read_csv(path).iloc[0]
+def _check_ledger(ledger: Ledger, data: str, recipe: StudyRecipe) -> None:
+    for path in sorted((ledger.root / POINTS).glob("*")):
+        row = ledger.about(path.name)
         if (row["data"], row["epochs"], row["learning_rate"]) != (data, recipe.epochs, recipe.learning_rate):
             raise UserError(
-                f"{folder} holds a study of {row['data']!r}, {row['epochs']} epochs at {row['learning_rate']:g}. "
+                f"{ledger.root} holds a study of {row['data']!r}, {row['epochs']} epochs at {row['learning_rate']:g}. "
                 "Name another folder, or repeat those."
             )
 
 
-def _latencies(files: Sequence[Path], folder: Path) -> pd.DataFrame:
+def _latencies(points: Iterable[str], ledger: Ledger) -> pd.DataFrame:
     """CPU time of each int8 file relative to the base's; kept beside the ledger, since it does not depend on weights."""
-    path = folder / LATENCIES
-    names = [file.name for file in files]
+    path = ledger.root / LATENCIES
+    keys = [key for key in points if key.endswith("_s0")]  # the file of the first seed stands for all
     if path.exists():
         kept = pd.read_csv(path)
-        if kept["file"].tolist() == names:
+        if kept["point"].tolist() == keys:
             return kept
-    measured = measure_latency(files)[["relative_p50", "relative_p50_lo", "relative_p50_hi", "guard"]]
-    measured.insert(0, "file", names)
+    measured = measure_latency([ledger.point(key) / INT8 for key in keys])
+    measured = measured[["relative_p50", "relative_p50_lo", "relative_p50_hi", "guard"]]
+    measured.insert(0, "point", keys)
     write_atomically(path, measured.to_csv(index=False).encode())
     return measured
 
 
 def _relative(latencies: pd.DataFrame | None) -> dict[str, dict[str, object]]:
-    """Cells of every int8 file that was measured."""
+    """Cells of every point whose int8 file was measured."""
     if latencies is None:
         return {}
     rows = latencies.to_dict("records")
-    return {str(row["file"]): {str(key): value for key, value in row.items() if key != "file"} for row in rows}
-
-
-def _first_file(path: Path) -> str:
-    """The int8 file of a point's network that is measured: that of the first seed."""
-    return f"{path.stem.rpartition('_s')[0]}_s0.tflite"
+    return {str(row["point"]): {str(key): value for key, value in row.items() if key != "point"} for row in rows}
 
 
 def _role(network: GrownNetwork, base: NetSpec) -> dict[str, object]:
