@@ -270,7 +270,7 @@ def test_a_point_is_finished_once(tmp_path):
 
 
 def test_two_sweeps_do_not_share_a_folder(tmp_path):
-    with SweepFolder(tmp_path).held(), pytest.raises(UserError, match="Another sweep is at work"):
+    with SweepFolder(tmp_path).held("sweep"), pytest.raises(UserError, match="Another sweep is at work"):
         sweep(TINY, {"grid": {"x": [1]}}, out=tmp_path)
 
 
