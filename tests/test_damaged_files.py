@@ -12,7 +12,7 @@ from mutants import mutants, sources
 from single_ops import binary, layer
 from typer.testing import CliRunner
 
-from effnet_lab import cli
+from effnet_lab import cli, cpu_limit
 from effnet_lab.analysis.lint import lint
 from effnet_lab.litert import Runner, read_graph, read_info, trial, trial_process
 from effnet_lab.litert.flatbuffer import FileContent, pack, parse, read_bytes
@@ -151,6 +151,7 @@ def test_an_interpreter_that_hangs_is_ended(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(trial_process, "SCRIPT", child)
     monkeypatch.setattr(trial, "START_S", 5.0)
+    monkeypatch.setattr(cpu_limit, "PATIENCE", 1)  # it takes no processor time
     trial_process.close()
     content = read_bytes(saved(tmp_path / "slow.tflite", layer("conv", 0.1, 0.0321, 0.1)))
     assert isinstance(content, FileContent)

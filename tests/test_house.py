@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "effnet_lab"
 FLOOR = {
     "names": -1,  # errors: what every room may raise
     "frames": 0, "paths": 0, "quiet": 0, "intervals": 0, "progress": 0, "versions": 0, "workers": 0, "late": 0,
-    "notebook_format": 0,
+    "notebook_format": 0, "cpu_limit": 0,
     "ledger": 1, "scaling": 1, "images": 1,
     "litert": 2,
     "models": 3,  # a .tflite file is one of the origins of weights
@@ -32,7 +32,7 @@ ONLY = {  # what a room may import of the package although others stand on lower
     "view": {"names", "frames", "late", "notebook_format"},
     "scaling": {"names", "frames", "paths", "late"},
     "bench": {"names", "frames", "paths", "late", "progress", "quiet", "intervals", "scaling", "images", "litert"},
-    "board": {"names", "frames", "paths", "quiet", "intervals", "scaling", "images", "litert"},
+    "board": {"cpu_limit", "names", "frames", "paths", "quiet", "intervals", "scaling", "images", "litert"},
 }
 HEAVY = {  # libraries that only some rooms may load
     "tensorflow": {"models", "training", "quantize"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 
@@ -16,6 +17,7 @@ from effnet_lab.analysis.measuring import Measuring
 from effnet_lab.analysis.repair.held_out import HeldOut
 from effnet_lab.analysis.repair.moments import measure_moments
 from effnet_lab.analysis.twins import Twins
+from effnet_lab.cpu_limit import run_limited
 from effnet_lab.evaluate import evaluate, open_predictor
 from effnet_lab.evaluate.predictors import team_of as sets_of
 from effnet_lab.images import open_images
@@ -248,3 +250,14 @@ def test_a_repair_is_the_same_to_the_bit(files, images):
     one, two = (repair(files[FLOAT], images, workers=n, **how) for n in (1, 2))
     pd.testing.assert_frame_equal(two.table, one.table, check_exact=True)
     assert [stage.quantized for stage in two.stages] == [stage.quantized for stage in one.stages]
+
+
+@pytest.mark.parametrize(
+    ("code", "ends"),
+    [("while True: pass", None), ("import time; time.sleep(1); print('done')", 0), ("raise SystemExit(3)", 3)],
+)
+def test_a_child_may_take_processor_time_not_time_by_the_clock(code, ends):
+    """However busy the machine is: a process that waits has taken none."""
+    code, said = run_limited([sys.executable, "-S", "-c", code], 0.5)
+    assert code == ends
+    assert said == ("done\n" if ends == 0 else "")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import re
 import signal
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,14 @@ from pathlib import Path
 import pandas as pd
 
 from effnet_lab import frames
+from effnet_lab.cpu_limit import run_limited
 from effnet_lab.litert import read_graph, read_info
 from effnet_lab.litert.flatbuffer import decode, pack, parse, read_bytes
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.names import UserError, lookup
 from effnet_lab.paths import scratch_folder, write_atomically
 
-TIMEOUT_S = 900
+LIMIT_S = 900  # of processor time
 SHIPPED = "Arm/vela.ini"  # the configurations that come with the compiler
 _SHARED, _DEDICATED = ("Shared_Sram", "Sram_Only"), ("Dedicated_Sram", "Sram_Only", "Shared_Sram")
 _SIZED = ("Dedicated_Sram_384KB", "Dedicated_Sram_256KB", "Dedicated_Sram_512KB", *_DEDICATED)
@@ -131,27 +131,18 @@ def _compile(model: Path | str, folder: Path, accelerator: str, system: str, mod
         sys.executable, "-m", "ethosu.vela", str(file), "--output-dir", str(folder), "--config", SHIPPED, "--accelerator-config",
         accelerator, "--system-config", system, "--memory-mode", mode, "--verbose-performance",
     ]  # fmt: skip
-    try:
-        done = subprocess.run(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=TIMEOUT_S,
-            cwd=folder,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise UserError(f"Vela did not finish {model} in {TIMEOUT_S} s.") from None
-    if done.returncode < 0:
+    code, said = run_limited(command, LIMIT_S, cwd=folder)
+    if code is None:
+        raise UserError(f"Vela did not finish {model} within {LIMIT_S} s of processor time.")
+    if code < 0:
         scheme = read_info(model).scheme
         why = " Weights of 4 bits do that to it." if "wi4" in scheme else ""
-        name = signal.Signals(-done.returncode).name
+        name = signal.Signals(-code).name
         raise UserError(f"Vela was ended by {name} on {model} ({scheme}).{why} Export the network as int8.")
-    if done.returncode:
-        last = (done.stdout.strip().splitlines() or ["nothing"])[-1]
+    if code:
+        last = (said.strip().splitlines() or ["nothing"])[-1]
         raise UserError(f"Vela refuses {model}: {last}")
-    return str(done.stdout)
+    return said
 
 
 def _plainly_named(content: bytes) -> bytes:

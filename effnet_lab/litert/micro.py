@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.util
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,13 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from effnet_lab.cpu_limit import run_limited
 from effnet_lab.litert.flatbuffer import read_bytes
 from effnet_lab.litert.graph import Graph, read_graph
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.names import UserError
 from effnet_lab.paths import scratch_folder
 
-TIMEOUT_S = 120
+LIMIT_S = 120  # of processor time
 MISSING = "tflite-micro has no wheel for this platform"
 _SPARE_BYTES = 8 << 20  # for what the arena holds besides tensors; the first attempt has to fit
 _CHILD = """
@@ -106,13 +106,11 @@ def _ask(model: Path | str | bytes, codes: NDArray[Any] | None) -> tuple[str, ND
             "" if codes is None else str(given),
             str(answer),
         ]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
-        except subprocess.TimeoutExpired:
-            raise UserError(f"TensorFlow Lite Micro did not finish within {TIMEOUT_S} s.") from None
-        said = done.stdout + done.stderr
-        if done.returncode or not _TOTAL.search(said):
-            raise UserError(_refusal(said, done.returncode, graph))
+        code, said = run_limited(command, LIMIT_S)
+        if code is None:
+            raise UserError(f"TensorFlow Lite Micro did not finish within {LIMIT_S} s of processor time.")
+        if code or not _TOTAL.search(said):
+            raise UserError(_refusal(said, code, graph))
         return said, np.load(answer) if codes is not None else None
 
 

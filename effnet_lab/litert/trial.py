@@ -19,7 +19,7 @@ from effnet_lab.litert.trial_process import LATE, LOCK, Outcome, TrialProcess, t
 from effnet_lab.names import UserError
 from effnet_lab.paths import scratch_folder
 
-START_S = 15.0  # for the interpreter to come up and run a small network, on a busy machine
+START_S = 15.0  # of processor time, for the interpreter to come up and run a small network
 MADDS_PER_S = 2e7  # slower than the reference kernels
 _OUTCOMES: dict[tuple[bytes, str, bool], Outcome] = {}
 
@@ -65,7 +65,7 @@ class FileTrial:
     """A file that is opened, run and closed in the child process while this one goes on; `outcome` waits for the end."""
 
     def __init__(self, content: FileContent, *, kernels: str, keep_all: bool = False, madds: int = 0) -> None:
-        self._timeout_s = START_S + madds / MADDS_PER_S
+        self._limit_s = START_S + madds / MADDS_PER_S
         self._asked = str(Path(content.path).absolute()), kernels, keep_all
         self._key = (hashlib.sha256(content).digest(), kernels, keep_all)
         self._child: TrialProcess | None = None
@@ -78,7 +78,7 @@ class FileTrial:
         """How far it came."""
         with LOCK:
             if self._child is not None and self._key not in _OUTCOMES:
-                _OUTCOMES[self._key] = self._child.answer(self._timeout_s)
+                _OUTCOMES[self._key] = self._child.answer(self._limit_s)
             return _OUTCOMES[self._key]
 
     @property

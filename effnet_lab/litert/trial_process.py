@@ -1,6 +1,6 @@
 """The process in which files from elsewhere are tried, seen from this one.
 
-It loads nothing but itself, so that the child can start while this process still loads the rest.
+It loads next to nothing, so that the child can start while this process still loads the rest.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from effnet_lab.cpu_limit import CpuLimit
 
 LATE = "no answer"
 SCRIPT = Path(__file__).with_name("trial_child.py")
@@ -59,24 +61,19 @@ class TrialProcess:
             self._process.stdin.write(question)
             self._process.stdin.flush()
 
-    def answer(self, timeout_s: float) -> Outcome:
-        """What came of it."""
+    def answer(self, limit_s: float) -> Outcome:
+        """What came of it, within so much processor time."""
         self._take_answer = None
-        clock = threading.Timer(timeout_s, self._process.kill)
-        clock.start()
         step = "opened"
-        try:
-            assert self._process.stdout is not None
+        assert self._process.stdout is not None
+        with CpuLimit(self._process, limit_s) as limit:
             for answer in self._process.stdout:
                 word, _, rest = answer.decode("utf-8", "replace").strip().partition(" ")
                 if word == "done":
                     return Outcome(step="done", refused=json.loads(rest))
                 step = word
             code = self._process.wait()
-            late = not clock.is_alive()
-        finally:
-            clock.cancel()
-        return Outcome(step=step, death=LATE if late else _name(code))
+        return Outcome(step=step, death=LATE if limit.exceeded else _name(code))
 
     def close(self) -> None:
         """End the process."""
