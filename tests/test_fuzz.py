@@ -53,6 +53,18 @@ def test_a_door_that_got_no_time_has_a_row(fuzz):
     ]
 
 
+def test_doors_that_were_not_tried_keep_their_rows(fuzz, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("What.\n<!-- counts -->\n<!-- end -->\nMore.\n")
+    for counts in ({"png": Counter(done=1), "lint": Counter(done=7)}, {"png": Counter(refused=2)}):
+        fuzz.write_page(page, fuzz.Attack(seed=0, counts=counts).table())
+    before, head, line, *rows, end, after = page.read_text().splitlines()[1:]
+    assert (before, end, after) == ("<!-- counts -->", "<!-- end -->", "More.")
+    assert head.startswith("| door |")
+    assert set(line) == set("|-:")
+    assert rows == ["| lint | tflite | 7 | 7 | 0 | 0 | 0.0 |", "| png | png | 2 | 0 | 2 | 0 | 0.0 |"]
+
+
 def test_a_fault_is_noticed(fuzz, tmp_path):
     """Deaths, hangs, memory, writing elsewhere, tracebacks and long refusals, each planted in a command."""
     attacked = fuzz.Attacked(tmp_path, tmp_path)

@@ -220,9 +220,18 @@ def place(door: str, name: str, content: bytes, home: Path) -> dict[str, str]:
 
 
 def write_page(page: Path, table: str) -> None:
-    """Replace the table of the page."""
+    """Replace the table of the page; doors that were not tried now keep their rows."""
     before, mark, rest = page.read_text(encoding="utf-8").partition("<!-- counts -->\n")
-    page.write_text(f"{before}{mark}{table}\n{rest[rest.index('<!-- end -->') :]}", encoding="utf-8")
+    old, end, after = rest.partition("<!-- end -->")
+    head, new = table.splitlines()[:2], _rows(table)
+    known = _rows(old) | new
+    rows = [known[door] for door in [*DOORS, *known.keys() - DOORS.keys()] if door in known]
+    page.write_text(before + mark + "\n".join([*head, *rows]) + f"\n{end}{after}", encoding="utf-8")
+
+
+def _rows(table: str) -> dict[str, str]:
+    """Lines of a table below its head, by their door."""
+    return {line.split("|")[1].strip(): line for line in table.splitlines()[2:]}
 
 
 def main() -> int:
@@ -234,7 +243,7 @@ def main() -> int:
     parser.add_argument("--door", action="append", choices=list(DOORS))
     parser.add_argument("--keep", type=Path, help="folder for the mutants that show a fault")
     parser.add_argument("--healthy", type=Path, help="folder of the healthy files, to be used again")
-    parser.add_argument("--write", type=Path, help="page of the documentation whose table is replaced")
+    parser.add_argument("--write", type=Path, help="page of the documentation whose table gets these counts")
     asked = parser.parse_args()
     attack = Attack(seed=asked.seed, keep=asked.keep, healthy=asked.healthy and asked.healthy.resolve())
     attack.run(asked.door or [door for door in DOORS if door != "planted"], asked.share, asked.seconds)
