@@ -12,15 +12,12 @@ A network is a name (``"micro2"``), a path, a `LoadedModel` or a Keras model; im
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from effnet_lab.late import offer
+from effnet_lab.late import any_offer, offer
 
 if TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        """What `offer` brings, for those who read types."""
-
+    __getattr__ = any_offer
 
 _ROOMS = {
     "scaling": ("search", "variants"),

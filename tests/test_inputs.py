@@ -140,6 +140,15 @@ def test_a_guess_is_said_in_one_line(caplog):
     assert not caplog.messages
 
 
+def test_what_is_stated_is_read_back_as_it_is_written():
+    said = StatedInput(input_range=(-1, 1), size=96, crop=0.875, channels="BGR", guess=True)
+    assert said.written() == {"input_range": "-1..1", "size": 96, "crop": "0.875", "channels": "BGR", "guess": True}
+    assert StatedInput(**said.written()).over(GUESS) == said.over(GUESS)
+    assert StatedInput(mean=(1, 2, 3), std=0.5).written() == {"mean": "1,2,3", "std": "0.5"}
+    assert StatedInput(guess=True).written() == {"guess": True}
+    assert StatedInput().written() == {}
+
+
 def test_what_rests_on_a_guess_is_refused():
     with pytest.raises(UserError, match=r"an accuracy at \(x-127\)/128 RGB would be a guess"):
         settle(card(GUESS), measures="an accuracy")

@@ -23,9 +23,9 @@ from effnet_lab.analysis.sum_places import (
     QUANTIZED2,
     REFERENCE2,
 )
+from effnet_lab.litert.bit_order import WITHOUT_SIGN, order_key
 
 BLOCK = 512  # elements summed in float32, in several lanes at once
-_REST = np.int32(0x7FFFFFFF)  # all bits of a float32 but its sign
 _FAST = {"reassoc", "contract", "nsz"}  # sums may be reordered; NaN and infinity still come out of the sums of squares
 
 A: TypeAlias = NDArray[Any]
@@ -78,19 +78,16 @@ def add_sums(reference: A, codes: A, scale: F, zero_point: F, low: F, high: F, s
 
 @njit(cache=True, nogil=True)
 def _ends(values: A, errors: A, ends: A) -> None:
-    """Extremes of float32 bit patterns, compared as integers: of floats the compiler would take them one at a time.
-
-    The lower 31 bits of a negative number are turned over, so that the integers stand in the order of the numbers.
-    """
-    low = high = values[0] ^ ((values[0] >> np.int32(31)) & _REST)
+    """Extremes of float32 bit patterns."""
+    low = high = order_key(values[0])
     worst = np.int32(0)
     for i in range(values.size):
-        key = np.int32(values[i] ^ ((values[i] >> np.int32(31)) & _REST))
+        key = order_key(values[i])
         low = min(low, key)
         high = max(high, key)
-        worst = max(worst, np.int32(errors[i] & _REST))
-    ends[0] = low ^ ((low >> np.int32(31)) & _REST)
-    ends[1] = high ^ ((high >> np.int32(31)) & _REST)
+        worst = max(worst, np.int32(errors[i] & WITHOUT_SIGN))
+    ends[0] = order_key(low)
+    ends[1] = order_key(high)
     ends[2] = worst
 
 

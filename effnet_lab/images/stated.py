@@ -68,6 +68,17 @@ class StatedInput:
             chosen["interpolation"] = self.interpolation
         return replace(found, **chosen)  # type: ignore[arg-type]
 
+    def written(self) -> dict[str, object]:
+        """What is stated, by its name, as a user writes it: numbers and ranges as text.
+
+        Examples
+        --------
+        >>> StatedInput(mean=(1, 2, 3), std=2.0, size=96).written()
+        {'mean': '1,2,3', 'std': '2.0', 'size': 96}
+        """
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: _as_written(name, value) for name, value in given.items() if _given(value) and value is not False}
+
     def _tone(self) -> dict[str, Grey] | None:
         """Mean and standard deviation, as far as they are stated."""
         if _given(self.input_range):
@@ -105,6 +116,14 @@ def tell(text: str) -> None:
 
 def _given(value: object) -> bool:
     return value is not None and value != ""
+
+
+def _as_written(name: str, value: object) -> object:
+    if name in ("size", "guess"):
+        return value
+    if isinstance(value, tuple | list):
+        return (".." if name == "input_range" else ",").join(map(str, value))
+    return str(value)
 
 
 def _ends(text: object) -> tuple[float, float]:

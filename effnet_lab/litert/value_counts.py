@@ -8,29 +8,24 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from effnet_lab.litert.bit_order import order_key
+
 A: TypeAlias = NDArray[Any]
 F: TypeAlias = np.float32
 
 
-_REST = np.int32(0x7FFFFFFF)  # all bits of a float32 but its sign
-
-
 @njit(cache=True, nogil=True)
 def extremes(values: A) -> tuple[F, F]:
-    """Smallest and largest of float32 (n,); where one is NaN, one of the two is.
-
-    Compared as integers, a dozen times as fast: with the lower 31 bits of negative numbers turned over, integers stand in
-    the order of the numbers, and NaN beyond the infinities.
-    """
+    """Smallest and largest of float32 (n,); where one is NaN, one of the two is."""
     bits = values.view(np.int32)
     low, high = np.int32(0x7FFFFFFF), np.int32(-0x80000000)
     for i in range(bits.size):
-        key = np.int32(bits[i] ^ ((bits[i] >> np.int32(31)) & _REST))
+        key = order_key(bits[i])
         low = min(low, key)
         high = max(high, key)
     ends = np.empty(2, np.int32)
-    ends[0] = low ^ ((low >> np.int32(31)) & _REST)
-    ends[1] = high ^ ((high >> np.int32(31)) & _REST)
+    ends[0] = order_key(low)
+    ends[1] = order_key(high)
     real = ends.view(np.float32) + np.float32(0)  # no zero with a sign
     return real[0], real[1]
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from effnet_lab.late import offer
+from effnet_lab.late import any_offer, offer
 from effnet_lab.models.catalog import embedded_models, require_source
 
 if TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        """What `offer` brings, for those who read types."""
-
+    __getattr__ = any_offer
 
 __all__ = ["embedded_models", "require_source"]
 __all__ += offer(

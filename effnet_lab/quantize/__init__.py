@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from effnet_lab.late import offer
+from effnet_lab.late import any_offer, offer
 from effnet_lab.quantize.export import Exported, export
 from effnet_lab.quantize.schemes import BACKENDS, FORMATS, KINDS, SCHEMES, Scheme, get_scheme
 
 if TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        """What `offer` brings, for those who read types."""
-
+    __getattr__ = any_offer
 
 __all__ = ["BACKENDS", "FORMATS", "KINDS", "SCHEMES", "Exported", "Scheme", "export", "get_scheme"]
 __all__ += offer(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 
 from effnet_lab.images import Stated, StatedInput
@@ -57,7 +56,9 @@ def inspect_file(
             raise UserError(f"There is no file {path}. Give the path of a .tflite file.")
     folder = Path(out) if str(out) else Path("inspected") / Path(file).stem
     given: dict[str, object] = {"quantized": str(Path(file).resolve()), "images": _absolute(images), "n_images": limit}
-    given |= _stated(preprocess) | ({"anyway": True} if anyway else {})
+    given |= {} if preprocess is None else preprocess.written()
+    if anyway:
+        given["anyway"] = True
     if str(float_model):
         given["float_model"] = str(Path(float_model).resolve())
     execute_notebooks([NOTEBOOK], parameters=given, out=folder, progress=progress)
@@ -121,19 +122,3 @@ def write_inspector(
 def _absolute(images: str | Path) -> str:
     """Names stay names; a path holds from wherever the notebook's kernel stands."""
     return str(Path(images).resolve()) if Path(images).exists() else str(images)
-
-
-def _stated(preprocess: StatedInput | None) -> dict[str, object]:
-    """What is stated of the input, as the notebook's parameters take it: numbers and ranges as text."""
-    given = {field.name: getattr(preprocess, field.name, None) for field in fields(StatedInput)}
-    return {
-        name: _written(name, value) for name, value in given.items() if value not in (None, "") and value is not False
-    }
-
-
-def _written(name: str, value: object) -> object:
-    if name in ("size", "guess"):
-        return value
-    if isinstance(value, tuple | list):
-        return (".." if name == "input_range" else ",").join(map(str, value))
-    return str(value)

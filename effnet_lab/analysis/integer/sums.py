@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from effnet_lab.analysis.metrics import Array
+from effnet_lab.analysis.windows import windows
 from effnet_lab.litert.options import Options
 from effnet_lab.names import UserError
 
@@ -31,26 +32,16 @@ def products(kind: str, codes: Array, kernel: Array, options: Options, zero_poin
         raise UserError(
             f"Grouped convolutions are not explained: the kernel takes {kernel.shape[3]} of {codes.shape[3]} channels."
         )
-    windows = _windows(codes[0], kernel.shape[1:3], options, zero_point)
+    under = windows(codes[0], kernel.shape[1:3], options, fill=zero_point)
     if kind == "depthwise":
-        windows = np.repeat(windows, options.depth_multiplier, axis=2).astype(np.float64)
-        summed: Array = np.einsum("hwcij,ijc->hwc", windows, kernel[0].astype(np.float64))
+        under = np.repeat(under, options.depth_multiplier, axis=-1).astype(np.float64)
+        summed: Array = np.einsum("hwijc,ijc->hwc", under, kernel[0].astype(np.float64))
         return summed.astype(np.int64)[np.newaxis]
-    height, width = windows.shape[:2]
-    rows = windows.transpose(0, 1, 3, 4, 2).reshape(height * width, -1)
+    height, width = under.shape[:2]
+    rows = under.reshape(height * width, -1)
     return _exact(rows, kernel.reshape(kernel.shape[0], -1).T).reshape(1, height, width, -1)
 
 
 def _exact(left: Array, right: Array) -> Array:
     exact: Array = left.astype(np.float64) @ right.astype(np.float64)
     return exact.astype(np.int64)
-
-
-def _windows(codes: Array, size: tuple[int, int], options: Options, zero_point: int) -> Array:
-    """Every window, (out h, out w, c, kh, kw); what SAME padding adds is the zero point, more of it after than before."""
-    around = [options.padding(codes.shape[axis], size[axis], axis) for axis in (0, 1)]
-    codes = np.pad(codes, [*around, (0, 0)], constant_values=zero_point)
-    reach = [options.reach(size[axis], axis) for axis in (0, 1)]
-    windows = np.lib.stride_tricks.sliding_window_view(codes, reach, axis=(0, 1))
-    (down, across), (step_down, step_across) = options.stride, options.dilation
-    return np.asarray(windows[::down, ::across, :, ::step_down, ::step_across])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from effnet_lab.analysis.windows import windows
 from effnet_lab.litert import Op
 from effnet_lab.litert.options import Options
 
@@ -57,7 +58,7 @@ def patches(values: Array, kernel_shape: tuple[int, ...], op: Op, options: Optio
     """
     if op.kind == "dense":
         return values.reshape(1, -1, kernel_shape[-1])
-    window, groups = kernel_shape[1:3], n_groups(op, kernel_shape, values.shape[-1])
+    window, groups = (kernel_shape[1], kernel_shape[2]), n_groups(op, kernel_shape, values.shape[-1])
     if window == (1, 1) and options.stride == (1, 1):
         found = values[0].reshape(-1, 1, values.shape[-1])[at]
     else:
@@ -68,12 +69,8 @@ def patches(values: Array, kernel_shape: tuple[int, ...], op: Op, options: Optio
     return np.ascontiguousarray(split.transpose(2, 0, 1, 3)).reshape(groups, len(at), -1)
 
 
-def _windows(image: Array, window: tuple[int, ...], options: Options, at: Array) -> Array:
+def _windows(image: Array, window: tuple[int, int], options: Options, at: Array) -> Array:
     """(positions, taps, channels)."""
-    down, across = (options.out_size(image.shape[axis], window[axis], axis) for axis in (0, 1))
-    ys, xs = (corner[at] for corner in np.divmod(np.arange(down * across), across))
-    padded = np.pad(image, [*(options.padding(image.shape[axis], window[axis], axis) for axis in (0, 1)), (0, 0)])
-    rows = ys[:, np.newaxis] * options.stride[0] + options.dilation[0] * np.arange(window[0])
-    columns = xs[:, np.newaxis] * options.stride[1] + options.dilation[1] * np.arange(window[1])
-    found = padded[rows[:, :, np.newaxis], columns[:, np.newaxis]]  # (positions, h, w, channels)
-    return np.asarray(found.reshape(len(at), -1, image.shape[-1]))
+    every = windows(image, window, options)
+    found = every[np.divmod(at, every.shape[1])]  # (positions, h, w, channels)
+    return found.reshape(len(at), -1, image.shape[-1])

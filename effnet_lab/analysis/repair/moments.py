@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from effnet_lab.analysis.windows import windows
 from effnet_lab.images import Preprocess, Samples
 from effnet_lab.litert import Runner
 from effnet_lab.litert.graph import CHANGES_OF_TYPE
@@ -115,16 +116,8 @@ def mean_window(mean: NDArray[Any], window: tuple[int, int], options: Options) -
     -------
     ndarray (rows, columns, channels)
     """
-    spans, padded = [], mean
-    for axis in (0, 1):
-        pad = [(0, 0)] * 3
-        pad[axis] = options.padding(mean.shape[axis], window[axis], axis)
-        padded = np.pad(padded, pad)
-        spans.append((options.out_size(mean.shape[axis], window[axis], axis) - 1) * options.stride[axis] + 1)
+    every = windows(mean, window, options)
     out = np.empty((*window, mean.shape[2]))
-    for row in range(window[0]):
-        for column in range(window[1]):
-            top, left = row * options.dilation[0], column * options.dilation[1]
-            under = padded[top : top + spans[0] : options.stride[0], left : left + spans[1] : options.stride[1]]
-            out[row, column] = under.mean(axis=(0, 1))
+    for row, column in np.ndindex(window):
+        out[row, column] = every[:, :, row, column].mean(axis=(0, 1))
     return out

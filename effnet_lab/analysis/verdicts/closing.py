@@ -19,10 +19,6 @@ from effnet_lab.images import ArraySet, ImageSet
 WEAKEST = 3
 NOTHING_DB = 40.0  # a hundredth of the signal: no int8 network has less error
 FEW_IMAGES = 4  # on which costs at the logits are measured
-_HELP = {
-    "range": "a wider range would help", "output": "16 bits for its output would help",
-    "weights": "finer weights would help", "inputs": "16 bits for its inputs would help",
-}  # fmt: skip
 TWIN = (
     "No float file was given, so the float network has this file's own weights: a wrong or badly rounded weight or bias "
     "cannot show. Give --float to see it."
@@ -51,11 +47,13 @@ def _weakest(twins: Twins, images: ImageSet | ArraySet, cases: Mapping[str, Laye
     if not names:
         return "Nothing is at fault."
     losses = losses_of(twins, [alone[name] for name in names], islice(twins.samples(images), FEW_IMAGES))
-    each = [
-        f"{name} (own error {cases[name].own_db:.1f} dB; alone it {_leaves(loss)}; {_HELP[main_cause(cases[name].evidence)]})"
-        for name, loss in zip(names, losses, strict=True)
-    ]
+    each = [_weak(cases[name], loss) for name, loss in zip(names, losses, strict=True)]
     return f"Nothing is at fault. The weakest layers: {'; '.join(each)}."
+
+
+def _weak(case: LayerCase, loss: EndLoss) -> str:
+    gain = main_cause(case.evidence).gain
+    return f"{case.layer} (own error {case.own_db:.1f} dB; alone it {_leaves(loss)}; {gain} would help)"
 
 
 def _harmless(twins: Twins, images: ImageSet | ArraySet, cases: Mapping[str, LayerCase]) -> list[str]:

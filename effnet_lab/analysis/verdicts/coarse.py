@@ -2,21 +2,56 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from effnet_lab.analysis.verdicts.evidence import Evidence
 from effnet_lab.analysis.verdicts.fault import BAD_DB, Fault
 
-_CAUSES = {
-    "range": ("what its range cuts off", "Calibrate with the extremes. 16 bits over the same range would clip equally."),
-    "output": ("the steps of its output", "Give this layer's output 16 bits."),
-    "weights": (
-        "the rounding of its weights", "Give its weights more bits or a scale per channel, or repair their rounding.",
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cause:
+    """What makes most of a layer's own error, in the words of a sentence, and what is done about it."""
+
+    what: str  # the error comes from ...
+    remedy: str  # a sentence, for a layer that is at fault
+    attempt: str  # the same for one that is not: ... and measure again
+    gain: str  # ... would help
+
+
+CAUSES = {
+    "range": Cause(
+        what="what its range cuts off",
+        remedy="Calibrate with the extremes. 16 bits over the same range would clip equally.",
+        attempt="calibrate it with a wider range",
+        gain="a wider range",
     ),
-    "inputs": ("the rounding of its inputs", "Give the layers that it reads 16 bits."),
-}  # fmt: skip
+    "output": Cause(
+        what="the steps of its output",
+        remedy="Give this layer's output 16 bits.",
+        attempt="give its output more bits",
+        gain="16 bits for its output",
+    ),
+    "weights": Cause(
+        what="the rounding of its weights",
+        remedy="Give its weights more bits or a scale per channel, or repair their rounding.",
+        attempt="give its weights more bits",
+        gain="finer weights",
+    ),
+    "inputs": Cause(
+        what="the rounding of its inputs",
+        remedy="Give the layers that it reads 16 bits.",
+        attempt="give the layers that it reads more bits",
+        gain="16 bits for its inputs",
+    ),
+}
 
 
-def main_cause(evidence: Evidence) -> str:
-    """What makes most of a layer's own error: "range", "output", "weights" or "inputs"."""
+def main_cause(evidence: Evidence) -> Cause:
+    """What makes most of a layer's own error: its range, its output, its weights or its inputs."""
+    return CAUSES[_name_of_cause(evidence)]
+
+
+def _name_of_cause(evidence: Evidence) -> str:
     total = float(evidence.local_error2.sum()) if evidence.local_error2.size else 0.0
     total = total or evidence.clipped_energy + evidence.rounding_energy
     if evidence.clipped_energy >= 0.5 * total:
@@ -33,12 +68,12 @@ def coarse(evidence: Evidence, own_db: float) -> Fault | None:
         return None
     total = float(evidence.local_error2.sum()) if evidence.local_error2.size else 0.0
     total = total or evidence.clipped_energy + evidence.rounding_energy
-    what, remedy = _CAUSES[main_cause(evidence)]
+    cause = main_cause(evidence)
     return Fault(
         verdict="coarse",
         bits_lost=evidence.bits_of(total),
         evidence=own_db,
         unit="dB, its own error",
-        sentence=f"Nothing is broken, yet its own error is {own_db:.1f} dB; most of it comes from {what}.",
-        remedy=remedy,
+        sentence=f"Nothing is broken, yet its own error is {own_db:.1f} dB; most of it comes from {cause.what}.",
+        remedy=cause.remedy,
     )

@@ -14,10 +14,6 @@ from effnet_lab.analysis.verdicts.coarse import main_cause
 from effnet_lab.analysis.verdicts.fault import BAD_DB
 
 WIDE_BITS = 2.0  # worth a note: the values use a quarter of the codes
-_TRY = {
-    "range": "calibrate it with a wider range", "output": "give its output more bits",
-    "weights": "give its weights more bits", "inputs": "give the layers that it reads more bits",
-}  # fmt: skip
 APART_DB = 15.0  # worth a word: so much worse than the layers around
 
 
@@ -55,7 +51,9 @@ def _healthy(case: LayerCase, cases: Mapping[str, LayerCase]) -> dict[str, Any]:
     around = neighbours_db(case, cases)
     if around - case.own_db >= APART_DB:
         sentence += f"; that is {around - case.own_db:.0f} dB worse than the layers around it"
-        remedy = f"Look at it first if the network loses accuracy: {_TRY[main_cause(case.evidence)]} and measure again."
+        remedy = (
+            f"Look at it first if the network loses accuracy: {main_cause(case.evidence).attempt} and measure again."
+        )
     return {
         "verdict": "healthy", "evidence_value": case.own_db, "evidence_unit": "dB, its own error", "culprit": "",
         "sentence": f"{sentence}.", "remedy": remedy,
