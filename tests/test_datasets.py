@@ -471,7 +471,7 @@ def test_the_published_test_images_of_the_flowers(shared, flowers_cache):
 
 
 def test_what_is_wrong_with_a_data_set_is_found(tmp_path):
-    """One file that is cut off, one photograph saved again for evaluation, smaller, and one rare class."""
+    """One file that is cut off, one photograph saved again for evaluation, one under another name, and one rare class."""
     counts = {"many": 40, "few": 3}
     for label, n in counts.items():
         (tmp_path / "set" / label).mkdir(parents=True)
@@ -481,7 +481,9 @@ def test_what_is_wrong_with_a_data_set_is_found(tmp_path):
         f"{'test' if n % 4 == 0 else 'train'}\t{label}/{n}.png" for label, most in counts.items() for n in range(most)
     ]
     photograph(1, 40).save(tmp_path / "set" / "many" / "again.jpg", quality=80)
-    (tmp_path / "set" / "split.tsv").write_text("\n".join([*lines, "test\tmany/again.jpg"]) + "\n")
+    photograph(101).save(tmp_path / "set" / "many" / "other.jpg", quality=80)
+    lines += ["test\tmany/again.jpg", "train\tmany/other.jpg"]
+    (tmp_path / "set" / "split.tsv").write_text("\n".join(lines) + "\n")
     cut = tmp_path / "set" / "many" / "2.png"
     cut.write_bytes(cut.read_bytes()[:200])
     found = check_data(tmp_path / "set")
@@ -489,8 +491,11 @@ def test_what_is_wrong_with_a_data_set_is_found(tmp_path):
     assert table.loc["damaged", "file"] == "many/2.png"
     assert (table.loc["copy", "file"], table.loc["copy", "twin"]) == ("many/again.jpg", "train: many/1.png")
     assert table.loc["rare class", "label"] == "few"
-    assert len(table) == 3
-    assert found.sentence.startswith("44 images: 1 damaged, 1 in two splits, 1 class with")
+    twice = table.loc["two classes"]
+    pair = {(twice["label"], twice["file"]), tuple(twice["twin"].split(": "))}
+    assert pair == {("many", "many/other.jpg"), ("few", "few/1.png")}
+    assert len(table) == 4
+    assert found.sentence.startswith("45 images: 1 damaged, 1 in two splits, 1 in two classes, 1 class with")
     with pytest.raises(UserError, match=r"many/2.png cannot be decoded"):
         train("micro0", tmp_path / "set")
     assert check_data(open_images("digits", limit=30)).sentence.startswith("30 images: all can be read")

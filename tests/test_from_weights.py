@@ -263,7 +263,7 @@ def test_every_stage_keeps_what_weights_from_everywhere_know(tmp_path, origin, s
 def test_what_a_way_of_training_would_leave_undone_is_refused(way):
     undone = {"qat_epochs": 1}
     if "qat" not in way:
-        undone |= {"new_head": True, "freeze_epochs": 1, "teacher": "micro1", "patience": 2, "average": 0.9}
+        undone |= {"freeze_epochs": 1, "teacher": "micro1", "patience": 2, "average": 0.9}
         undone |= {"precision": "bfloat16", "logs": "logs", "strategy": "mirrored"}
     for name, value in undone.items():
         with pytest.raises(UserError, match=f"does not go with --{name.replace('_', '-')}"):

@@ -184,8 +184,11 @@ def test_the_row_of_a_comparison():
         ),
         (
             (0, 0, 80, 20),
-            r"loses 0\.0 points \(-2\.\d to 2\.\d\): not distinguishable on 100 images, "
-            r"which exclude a difference of more than 2\.\d points",
+            r"is right on the same of 100 images as net float32: they exclude a difference of more than 2\.\d points",
+        ),
+        (
+            (3, 3, 74, 20),
+            r"is right on equally many of 100 images as net float32: they exclude a difference of more than [5-7]\.\d points",
         ),
     ],
 )

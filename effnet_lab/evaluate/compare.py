@@ -90,13 +90,14 @@ def describe_difference(comparison: pd.DataFrame) -> str:
     sign = -1 if row["difference"] <= 0 else 1  # a loss is told as a positive number of points
     low, high = sorted(sign * 100 * row[end] for end in ("difference_lo", "difference_hi"))
     name = row["scheme"] if row["against"].startswith(row["model"] + " ") else row["model"]
+    n = f"{row['n_images']:,} images"
+    if math.isinf(row["n_images_needed"]):
+        same = "the same" if not row["n_only_this"] else "equally many"
+        return f"{name} is right on {same} of {n} as {row['against']}: they exclude a difference of more than {high:.1f} points"
     what = (
         f"{name} {'loses' if sign < 0 else 'gains'} {abs(100 * row['difference']):.1f} points ({low:.1f} to {high:.1f})"
     )
-    n = f"{row['n_images']:,} images"
     if row["p_value"] < SIGNIFICANT:
         return f"{what}: distinguishable on {n} (p = {row['p_value']:.2g})"
-    if math.isinf(row["n_images_needed"]):
-        return f"{what}: not distinguishable on {n}, which exclude a difference of more than {high:.1f} points"
     digits = 2 - len(str(int(row["n_images_needed"])))  # two figures: it is an estimate
     return f"{what}: not distinguishable on {n}; {round(int(row['n_images_needed']), digits):,} would settle it"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from effnet_lab.frames.tables import MODEL_FILE, Frame
 
-DATA_CHECK = Frame(  # one row per finding about a data set: a damaged file, a copy in another split, a rare class
+DATA_CHECK = Frame(  # one row per finding about a data set: a damaged file, a copy in another split or class, a rare class
     name="data_check",
     keys=("data", "problem", "split", "file", "label", "twin"),
     first=("problem", "split", "file", "label", "twin", "detail"),

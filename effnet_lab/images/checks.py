@@ -1,8 +1,8 @@
-"""What is wrong with a data set, found before hours are spent on it: damaged files, copies across splits, rare classes."""
+"""What is wrong with a data set, found before hours are spent on it: damaged files, copies, rare classes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from effnet_lab.progress import Progress, counted
 if TYPE_CHECKING:  # pictures are looked for before anything slow is loaded
     import pandas as pd
 
-DAMAGED, COPY, RARE = "damaged", "copy", "rare class"
+DAMAGED, COPY, CONTRADICTION, RARE = "damaged", "copy", "two classes", "rare class"
 NEAR_BITS = 4  # of 64: hashes of two pictures that differ in no more may be of the same photograph,
 NEAR_GREY = 8.0  # and are if what is left at 16 x 16 pixels differs by no more grey levels on average
 _THUMB_PX = 16
@@ -51,8 +51,8 @@ def check_data(data: str | Path | ImageSet, *, progress: Progress | None = None)
     """Read every image once, and say what is wrong with the data set.
 
     Damaged files; pictures of one split that are in another one, too, perhaps resized or compressed again (a perceptual hash
-    differs in at most 4 of 64 bits, and small grey copies hardly at all); classes with less than a tenth of the images of
-    the largest one.
+    differs in at most 4 of 64 bits, and small grey copies hardly at all); pictures that are twice in one split, in two
+    classes; classes with less than a tenth of the images of the largest one.
 
     Parameters
     ----------
@@ -74,6 +74,7 @@ def check_data(data: str | Path | ImageSet, *, progress: Progress | None = None)
             else:
                 found[i] = (True, *result)
     rows += _copies(splits, hashes)
+    rows += [row for images, found in zip(splits, hashes, strict=True) for row in _contradictions(images, found)]
     rows += [row for images in splits for row in _rare(images)]
     return DataCheck(table=frames.build(frames.DATA_CHECK, rows), n_images=total, sentence=_sentence(rows, total))
 
@@ -119,19 +120,49 @@ def _copies(splits: list[ImageSet], hashes: list[NDArray[Any]]) -> list[dict[str
     """Pictures of a later split that are in an earlier one."""
     rows = []
     for later, earlier in ((j, i) for j in range(1, len(splits)) for i in range(j)):
-        ours, theirs = hashes[later], hashes[earlier]
-        for start in range(0, len(ours), _CHUNK):
-            part = ours[start : start + _CHUNK]
-            apart = np.bitwise_count(part["hash"][:, np.newaxis] ^ theirs["hash"][np.newaxis, :])
-            near = (apart <= NEAR_BITS) & part["read"][:, np.newaxis] & theirs["read"]
-            for i in np.flatnonzero(near.any(axis=1)):
-                others = np.flatnonzero(near[i])
-                grey = np.abs(theirs["thumb"][others].astype(float) - part["thumb"][i]).mean(axis=(1, 2))
-                if grey.min() <= NEAR_GREY:
-                    twin = f"{splits[earlier].split}: {splits[earlier].name_of(int(others[grey.argmin()]))}"
-                    detail = f"{grey.min():.1f} grey levels apart"
-                    rows.append(_row(splits[later], start + int(i), COPY, twin=twin, detail=detail))
+        for i, twin, apart in _nearest(hashes[later], hashes[earlier]):
+            where = f"{splits[earlier].split}: {splits[earlier].name_of(twin)}"
+            rows.append(_row(splits[later], i, COPY, twin=where, detail=f"{apart:.1f} grey levels apart"))
     return rows
+
+
+def _contradictions(images: ImageSet, looks: NDArray[Any]) -> list[dict[str, Any]]:
+    """Pictures that are in the same split before, in another class."""
+    if not images.labelled:
+        return []
+    labels = np.asarray(images.labels)
+
+    def earlier_of_another_class(start: int, n: int) -> NDArray[np.bool_]:
+        rows = np.arange(start, start + n)[:, np.newaxis]
+        return (np.arange(len(labels)) < rows) & (labels[rows] != labels)
+
+    return [
+        _row(
+            images, i, CONTRADICTION, twin=f"{images.classes[labels[twin]]}: {images.name_of(twin)}",
+            detail=f"{apart:.1f} grey levels apart",
+        )
+        for i, twin, apart in _nearest(looks, looks, earlier_of_another_class)
+    ]  # fmt: skip
+
+
+def _nearest(
+    ours: NDArray[Any], theirs: NDArray[Any], among: Callable[[int, int], NDArray[np.bool_]] | None = None
+) -> Iterator[tuple[int, int, float]]:
+    """Numbers of a picture and of the one of `theirs` that shows the same, and how many grey levels they are apart.
+
+    `among` gives, for so many pictures from one on, which of `theirs` count.
+    """
+    for start in range(0, len(ours), _CHUNK):
+        part = ours[start : start + _CHUNK]
+        near = np.bitwise_count(part["hash"][:, np.newaxis] ^ theirs["hash"][np.newaxis, :]) <= NEAR_BITS
+        near &= part["read"][:, np.newaxis] & theirs["read"]
+        if among is not None:
+            near &= among(start, len(part))
+        for i in np.flatnonzero(near.any(axis=1)):
+            others = np.flatnonzero(near[i])
+            grey = np.abs(theirs["thumb"][others].astype(float) - part["thumb"][i]).mean(axis=(1, 2))
+            if grey.min() <= NEAR_GREY:
+                yield start + int(i), int(others[grey.argmin()]), float(grey.min())
 
 
 def _rare(images: ImageSet) -> list[dict[str, Any]]:
@@ -149,11 +180,11 @@ def _rare(images: ImageSet) -> list[dict[str, Any]]:
 
 
 def _sentence(rows: list[dict[str, Any]], total: int) -> str:
-    counts = {kind: sum(row["problem"] == kind for row in rows) for kind in (DAMAGED, COPY, RARE)}
+    counts = {kind: sum(row["problem"] == kind for row in rows) for kind in (DAMAGED, COPY, CONTRADICTION, RARE)}
     if not any(counts.values()):
-        return f"{total:,} images: all can be read, no copies across splits, no class is rare."
+        return f"{total:,} images: all can be read, no copies across splits or classes, no class is rare."
     classes = "class" if counts[RARE] == 1 else "classes"
     return (
-        f"{total:,} images: {counts[DAMAGED]:,} damaged, {counts[COPY]:,} in two splits, {counts[RARE]:,} {classes} with less "
-        f"than a tenth of the images of the largest."
+        f"{total:,} images: {counts[DAMAGED]:,} damaged, {counts[COPY]:,} in two splits, {counts[CONTRADICTION]:,} in two "
+        f"classes, {counts[RARE]:,} {classes} with less than a tenth of the images of the largest."
     )

@@ -122,7 +122,10 @@ def _refusal(said: str, code: int, graph: Graph) -> str:
     if found := _NOT_PREPARED.search(said):
         why, kind, number = found.groups()
         why = re.sub(r"^\S+\.(?:cc|h):?(?:\d+)?\s*", "", (why or "").strip()).rstrip(".") or "it does not say why"
-        outputs = graph.ops[int(number)].outputs if int(number) < len(graph.ops) else ()
+        op = graph.ops[int(number)] if int(number) < len(graph.ops) else None
+        if op is not None and any(graph.tensors[i].dtype == np.uint8 for i in op.inputs):
+            why, advice = "its kernels take no uint8", "Export the network as int8; LiteRT runs it as it is."
+        outputs = () if op is None else op.outputs
         output = graph.tensors[outputs[0]].name if outputs else f"#{number}"
         layer = layer_names(graph).get(output, output)[:60]
         return f"{runtime} refuses {kind} of the layer {layer!r}: {why}. {advice}"

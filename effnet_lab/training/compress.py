@@ -25,7 +25,7 @@ from effnet_lab.models.tfmot import tfmot
 from effnet_lab.models.variables import assign, variables
 from effnet_lab.names import UserError
 from effnet_lab.quiet import quiet
-from effnet_lab.training.from_weights import settings_for, with_classes
+from effnet_lab.training.from_weights import settings_for, with_head
 from effnet_lab.training.loop import Listeners, prepare, run_epochs
 from effnet_lab.training.norms import TRAINED, with_norms
 from effnet_lab.training.settings import Progress, Settings
@@ -43,6 +43,7 @@ def prune(
     seed: int = 0,
     progress: Progress | None = None,
     batch_norm: str = TRAINED,
+    new_head: bool = False,
     **settings: Any,
 ) -> tuple[LoadedModel, pd.DataFrame]:
     """Fine-tune while the smallest weights of every kernel are set to zero.
@@ -56,7 +57,7 @@ def prune(
         Not changed.
     sparsity : float
         Share of zeros at the end in the kernels of convolutions and classifier, 0 to 1.
-    images, validation, epochs, seed, progress, batch_norm, **settings
+    images, validation, epochs, seed, progress, batch_norm, new_head, **settings
         As in `fine_tune`.
 
     Returns
@@ -70,7 +71,7 @@ def prune(
         raise UserError(f"The share of zeros must lie between 0 and 1. Got {sparsity}.")
     toolkit = tfmot().sparsity.keras
     chosen = settings_for(model, images, epochs=epochs, seed=seed, **settings)
-    start, chosen = _start(model, images, chosen, batch_norm)
+    start, chosen = _start(model, images, chosen, batch_norm, new_head)
     every = max(1, chosen.steps(images) * 2 // 3 // UPDATES)
     last = max(1, chosen.steps(images) * 2 // 3 // every) * every  # a step in which the mask is made
     schedule = toolkit.PolynomialDecay(0.0, sparsity, begin_step=0, end_step=last, frequency=every)
@@ -90,6 +91,7 @@ def cluster(
     seed: int = 0,
     progress: Progress | None = None,
     batch_norm: str = TRAINED,
+    new_head: bool = False,
     **settings: Any,
 ) -> tuple[LoadedModel, pd.DataFrame]:
     """Fine-tune while every kernel may hold only so many different values.
@@ -100,7 +102,7 @@ def cluster(
         Not changed.
     clusters : int
         Values per kernel of convolutions and classifier, 2 or more.
-    images, validation, epochs, seed, progress, batch_norm, **settings
+    images, validation, epochs, seed, progress, batch_norm, new_head, **settings
         As in `fine_tune`.
 
     Returns
@@ -114,7 +116,7 @@ def cluster(
         raise UserError(f"Weights need at least 2 clusters. Got {clusters}.")
     toolkit = tfmot().clustering.keras
     chosen = settings_for(model, images, epochs=epochs, seed=seed, **settings)
-    start, chosen = _start(model, images, chosen, batch_norm)
+    start, chosen = _start(model, images, chosen, batch_norm, new_head)
     with quiet(), warnings.catch_warnings():
         # a kernel of fewer weights has no more different values than that anyway
         warnings.filterwarnings("ignore", message="Layer .* does not have enough weights")
@@ -136,9 +138,11 @@ def kernels(model: LoadedModel) -> dict[str, np.ndarray]:
     return {name.removesuffix("/kernel"): value.numpy() for name, value in found if name.endswith("/kernel")}
 
 
-def _start(model: LoadedModel, images: ImageSet, settings: Settings, batch_norm: str) -> tuple[LoadedModel, Settings]:
+def _start(
+    model: LoadedModel, images: ImageSet, settings: Settings, batch_norm: str, new_head: bool
+) -> tuple[LoadedModel, Settings]:
     prepare(settings)
-    return with_norms(with_classes(strip_fake_quant(model), images.classes), images, settings, batch_norm)
+    return with_norms(with_head(strip_fake_quant(model), images, anew=new_head), images, settings, batch_norm)
 
 
 def _epochs(

@@ -78,7 +78,7 @@ def fine_tune(
     prepare(chosen)
     with own_random_numbers():
         copy, chosen = with_norms(
-            _with_head(strip_fake_quant(model) if qat_epochs else model, images, new_head),
+            with_head(strip_fake_quant(model) if qat_epochs else model, images, anew=new_head),
             images,
             chosen,
             batch_norm,
@@ -131,7 +131,8 @@ def settings_for(model: LoadedModel, images: ImageSet, **given: Any) -> Settings
     return Settings(**({"learning_rate": rate, "weight_decay": 0.0} | given))
 
 
-def _with_head(model: LoadedModel, images: ImageSet, anew: bool) -> LoadedModel:
+def with_head(model: LoadedModel, images: ImageSet, *, anew: bool) -> LoadedModel:
+    """A copy of the network that answers in the classes of the images; `anew` with a head fitted to them, see `fine_tune`."""
     return with_fitted_head(strip_fake_quant(model), images) if anew else with_classes(model, images.classes)
 
 

@@ -23,7 +23,7 @@ STRATEGIES = {
     "tpu": "the TPU of this machine, or the one that TPU_NAME names",
 }
 _NOT_WITH_TOOLKIT = (  # of pruning and clustering, which are one stage in this process
-    "new_head", "freeze_epochs", "teacher", "patience", "average", "precision", "logs", "strategy",
+    "freeze_epochs", "teacher", "patience", "average", "precision", "logs", "strategy",
 )  # fmt: skip
 RECIPE_NAMES = ("small", "original", "modern")  # see `recipes.NAMED`
 

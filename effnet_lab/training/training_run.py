@@ -242,7 +242,7 @@ def _trained(
 
     values = settings_of(how) | how.chosen("batch_norm")
     values = {"epochs": EPOCHS, "seed": SEED} | values
-    few = {name: around[name] for name in ("validation", "progress")}
+    few = {name: around[name] for name in ("validation", "progress")} | {"new_head": how.new_head}
     if how.prune is not None:
         return prune(start, shown, sparsity=how.prune, **few, **values)
     if how.cluster is not None:
