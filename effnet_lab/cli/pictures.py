@@ -103,7 +103,7 @@ def data(
     source: Annotated[str, typer.Argument(metavar="DATA", help=DATA)],
     json: Json = False,
 ) -> None:
-    """Check a data set for damaged files, copies in two splits or two classes, and rare classes. Exit code 1 if there is a problem.
+    """Check a data set: damaged files, copies in two splits or two classes, rare classes. Exit code 1 if there is a problem.
 
     Example: effnet-lab data flowers160
     """

@@ -12,11 +12,10 @@ import pandas as pd
 from effnet_lab.images import Samples, Source, Stated
 from effnet_lab.images.stated import stated_side
 from effnet_lab.litert import settle
-from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError
 from effnet_lab.quantize import calibration
 from effnet_lab.quantize.calibration import Statistics
-from effnet_lab.quantize.float_file import Network, float_file
+from effnet_lab.quantize.float_file import Network, float_file, require_float
 from effnet_lab.quantize.ranges import Ranging, calibration_images
 
 
@@ -73,7 +72,7 @@ def calibrate(
         raise UserError("There is nothing to read. Give images to run, or a file of statistics.")
     if data is not None and weights is None:
         raise UserError("Collecting statistics needs a network. Name it with --weights.")
-    require_source(weights)
+    require_float(weights, variant)
     given = {path: Statistics.load(Path(path)) for path in (merge, against) if path}  # a wrong file fails at once
     images = None if data is None else calibration_images(data, split, limit)
     found = (

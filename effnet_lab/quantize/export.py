@@ -102,6 +102,7 @@ def export(
         lookup("format", name, dict.fromkeys((*FORMATS, *SCHEMES, *KINDS)))
     require_source(weights)
     asked = _Asked.of(weights, formats, recipe, backend, variant)
+    asked.require()
     ranging = asked.ranging(calibration, split, limit, statistics, method)
     files, folders, notes = asked.write(Path(out), calibration=ranging, io=io, preprocess=preprocess, progress=progress)
     if (images := ranging.images) is not None:
@@ -150,6 +151,13 @@ class _Asked:
         from effnet_lab.quantize.schemes import AI_EDGE
 
         return self.from_file and not self.kinds and all(backend == AI_EDGE for _, backend in self.wanted)
+
+    def require(self) -> None:
+        """Refuse weights that cannot be opened, where they have to be."""
+        from effnet_lab.quantize.float_file import require_weights
+
+        if isinstance(self.weights, str | Path) and not self.needs_no_weights:
+            require_weights(self.weights, self.variant)
 
     def ranging(
         self,

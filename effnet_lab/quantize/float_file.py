@@ -58,7 +58,6 @@ def float_file(
         if variant is None and (is_float_tflite(network) or (keep_quantized and is_tflite(network))):
             content = read_bytes(network)
             return FloatFile(content=content, info=info_of(parse(content, network), network, content))
-        require_source(network)
         network = open_weights(network, variant)
     if not is_foreign(network):
         from effnet_lab.models.resize import at_size
@@ -69,12 +68,30 @@ def float_file(
 
 
 def open_weights(source: str | Path, variant: str | None = None) -> LoadedModel:
-    """`load_model`, where a float network is needed: a quantized file of another architecture is told what would do."""
+    """`load_model`, where a float network is needed; what `require_weights` refuses is refused."""
+    require_weights(source, variant)
     from effnet_lab.models import load_model
+
+    opened: LoadedModel = load_model(source, variant)
+    return opened
+
+
+def require_weights(source: str | Path, variant: str | None = None) -> None:
+    """Refuse a .tflite file whose weights cannot be opened; no TensorFlow is loaded for that.
+
+    Raises
+    ------
+    UserError
+        If there is no such file, or it is of another architecture; a quantized one is told what would do.
+    """
+    require_source(source)
+    if not is_tflite(source):
+        return
+    from effnet_lab.models.weights.tflite_network import recognise
     from effnet_lab.models.weights.tflite_walk import OtherNetworkError
 
     try:
-        opened: LoadedModel = load_model(source, variant)
+        recognise(Path(source), variant)
     except OtherNetworkError as error:
         if (scheme := read_graph(source).scheme) == FLOAT32.name:
             raise
@@ -82,7 +99,13 @@ def open_weights(source: str | Path, variant: str | None = None) -> LoadedModel:
             f"{source} is quantized already ({scheme}), and no EfficientNet-Lite, whose weights could be taken from it. Start "
             "from the float32 file of that network."
         ) from error
-    return opened
+
+
+def require_float(network: Network | None, variant: str | None = None) -> None:
+    """Refuse what `float_file` would refuse by its name or its layers, before anything slow is loaded."""
+    require_source(network)
+    if isinstance(network, str | Path) and not (variant is None and is_float_tflite(network)):
+        require_weights(network, variant)
 
 
 def float_beside(quantized: Path | str, float_model: Network | bytes | None = None) -> bytes:

@@ -84,6 +84,10 @@ def train(
     spec = _spec(variant, start, width, depth, size_px, scale_ends)
     if start is not None:
         require_source(start)
+        if Path(str(start)).suffix == ".tflite":
+            from effnet_lab.models.weights.tflite_network import recognise
+
+            recognise(Path(str(start)), variant)
     if out is not None:
         require_room(out)  # before the first epoch, not after the last
     if check and not resume:
