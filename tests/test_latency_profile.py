@@ -67,6 +67,23 @@ def test_a_busy_machine_gets_no_verdict_and_no_place_in_the_profile(measure):
     assert (found.table["verdict"].tolist(), found.stored) == (["none"], 1)
 
 
+def test_the_drift_of_a_clock_moves_both_files(measure):
+    measure(2.0, store=True)
+    assert measure(2.3, guard="drift: CPU times changed").table["verdict"].tolist() == ["slower"]
+
+
+def test_a_busy_machine_is_measured_again(tmp_path, measure, monkeypatch):
+    measure(2.0, store=True)
+    guards, first = ["contention: much", "quiet", "quiet"], latency_profile.measure_latency
+
+    def busy_at_first(*models, **how):
+        return first(*models, **how).assign(guard=guards.pop(0))
+
+    monkeypatch.setattr(latency_profile, "measure_latency", busy_at_first)
+    found = check_latency([tmp_path / "reference.tflite", tmp_path / "mine.tflite"], tmp_path / "profile.json")
+    assert (found.table["verdict"].tolist(), len(guards)) == (["same"], 1)
+
+
 def test_false_alarms_are_rare_where_ratios_wander_as_they_do():
     rng, alarms = np.random.default_rng(0), 0
     for _ in range(400):

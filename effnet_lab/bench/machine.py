@@ -85,6 +85,11 @@ class Watch:
         return "quiet"
 
 
+def ratio_holds(guard: str) -> bool:
+    """Whether files that ran in turn can still be compared: when the clock drifts, all of them drift alike."""
+    return not guard.startswith("contention")
+
+
 def host() -> str:
     """What a latency has to be read with: processor and operating system."""
     names = {platform.machine(), platform.system()}

@@ -21,7 +21,8 @@ def check_latency(
 ) -> int:
     """Has a file become slower, relative to a reference, than a profile of this host says? Exit code 1 when one has.
 
-    After three or more runs with --store, the usual variation of each ratio is known, too. On a busy machine there is no verdict.
+    The more runs are stored (five are a good number), the better is known how much a ratio moves by itself. On a busy machine
+    there is no verdict.
 
     Example: effnet-lab check-latency reference.tflite mine.tflite --profile latency.json
     """

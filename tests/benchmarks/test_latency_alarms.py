@@ -6,6 +6,7 @@ Wants a quiet machine; with LOAD=ignored the guard's verdict on the machine is n
 from __future__ import annotations
 
 import os
+import shutil
 import time
 
 import pytest
@@ -22,25 +23,35 @@ class SlowedRunner(Runner):
     """The marked file computes 5 % longer."""
 
     marked = ""
-    normal_ns = 0.0
+    clock_ns = 0.0  # what looking at the clock costs, and that of the last round of waiting
 
     def __init__(self, model, **options) -> None:
         super().__init__(model, **options)
         self._slow = str(model) == self.marked
 
     def invoke(self) -> None:
+        begin = time.process_time_ns()
         super().invoke()
         if self._slow:
-            end = time.process_time_ns() + SLOWER * self.normal_ns
+            end = begin + (1 + SLOWER) * (time.process_time_ns() - begin) - self.clock_ns
             while time.process_time_ns() < end:
                 pass
+
+
+def clock_ns(n: int = 10_000) -> float:
+    """Of processor time: three looks at the clock, and half a round of waiting."""
+    begin = time.process_time_ns()
+    for _ in range(n):
+        time.process_time_ns()
+    return 3.5 * (time.process_time_ns() - begin) / n
 
 
 @pytest.fixture
 def files(tmp_path):
     from effnet_lab.quantize import export
 
-    return export("micro2", tmp_path, format=["float32", "int8"]).files
+    (path,) = export("micro2", tmp_path, format="int8").files
+    return [shutil.copy(path, tmp_path / "released.tflite"), path]
 
 
 def test_alarms(files, tmp_path, monkeypatch):
@@ -50,11 +61,10 @@ def test_alarms(files, tmp_path, monkeypatch):
     for _ in range(5):
         check_latency(files, profile, store=True)
     start, found = time.process_time(), {"same": [], "slower": []}
-    normal = latency.measure_latency(files, n_runs=48)["cpu_p50_ms"].iloc[1] * 1e6
     for truth in found:
         if truth == "slower":
             monkeypatch.setattr(SlowedRunner, "marked", str(files[1]))
-            monkeypatch.setattr(SlowedRunner, "normal_ns", normal)
+            monkeypatch.setattr(SlowedRunner, "clock_ns", clock_ns())
             monkeypatch.setattr(latency, "Runner", SlowedRunner)
         for _ in range(TRIALS):
             found[truth].append(check_latency(files, profile).table.iloc[0])
@@ -63,6 +73,6 @@ def test_alarms(files, tmp_path, monkeypatch):
         print(f"\ntrue: {truth}; verdicts: { {name: verdicts.count(name) for name in sorted(set(verdicts))} }; "
               f"changes {min(row['change'] for row in rows):+.3f} to {max(row['change'] for row in rows):+.3f}")  # fmt: skip
     print(f"{(time.process_time() - start) / TRIALS / 2:.2f} s of CPU per trial, load {os.getloadavg()[0]:.1f}")
-    quiet = {truth: [row["verdict"] for row in rows if row["guard"] == "quiet"] for truth, rows in found.items()}
-    assert quiet["same"].count("slower") + quiet["same"].count("faster") == 0
-    assert quiet["slower"].count("slower") >= 0.95 * len(quiet["slower"])
+    verdicts = {truth: [row["verdict"] for row in rows] for truth, rows in found.items()}
+    assert verdicts["same"].count("slower") + verdicts["same"].count("faster") == 0
+    assert verdicts["slower"].count("slower") >= 0.95 * TRIALS
