@@ -15,13 +15,13 @@ from effnet_lab.analysis.metrics import (
     ErrorSums,
     adder,
     channel_sqnr_db,
-    decibels,
     expressible,
     require_finite,
     sqnr_db,
     weight_sqnr_db,
 )
 from effnet_lab.analysis.plan import ACTIVATIONS, WEIGHTS, WHOLE
+from effnet_lab.decibels import decibels, decibels_each
 
 A, B = np.array([3.0, -4.0, 0.0]), np.array([3.0, -4.5, 1.0])
 
@@ -71,6 +71,11 @@ def test_nothing_has_no_mean():
 )
 def test_decibels(signal, noise, db):
     assert decibels(signal, noise) == db
+
+
+def test_decibels_of_several():
+    found = decibels_each(np.array([100.0, 1.0, 0.0, 0.0]), np.array([1.0, 0.0, 1.0, 0.0]))
+    assert found.tolist() == pytest.approx([20.0, math.inf, -math.inf, math.nan], nan_ok=True)
 
 
 def test_the_angle_to_nothing_is_no_number():
@@ -331,6 +336,13 @@ def test_the_effect_of_one_op():
     assert row["sqnr_effect_weights_db"] == pytest.approx(10 * math.log10(26 / (4 + 9 + 0 + 1)))
     assert "sqnr_effect_activations_db" not in row
     assert errors.row(pair(0, op=8)) == {}
+
+
+def test_the_share_of_changed_answers_is_of_all_images():
+    """One of three images, and only one op that is followed."""
+    three = [*FLOAT, (5.0, 1.0)]
+    errors = ended((3.0, 2.0), (1.0, 0.5), (5.0, 1.0), logits=three, answers=three)
+    assert errors.row(pair(0, op=7))["effect_changed_top1"] == 1 / 3
 
 
 def test_chunks_of_images_are_joined():

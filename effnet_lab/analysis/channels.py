@@ -10,9 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from effnet_lab import frames
-from effnet_lab.analysis.metrics import Array, decibels
+from effnet_lab.analysis.metrics import Array
 from effnet_lab.analysis.opening import open_twins
 from effnet_lab.analysis.twins import Twins
+from effnet_lab.decibels import decibels
 from effnet_lab.images import Source, open_samples
 
 if TYPE_CHECKING:

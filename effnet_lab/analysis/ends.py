@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from effnet_lab.analysis.feeding import Sample
-from effnet_lab.analysis.metrics import Array, decibels
+from effnet_lab.analysis.metrics import Array
 from effnet_lab.analysis.pairs import Pair
 from effnet_lab.analysis.side_graph import SideGraph
 from effnet_lab.analysis.twins import Twins
+from effnet_lab.decibels import decibels
 
 Ends = tuple[Array, Array]  # of the float and the quantized network
 

@@ -10,10 +10,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from effnet_lab.analysis.metrics import Array, ErrorSums, adder, decibels, joined, no_sums, require_finite
+from effnet_lab.analysis.metrics import Array, ErrorSums, adder, joined, no_sums, require_finite
 from effnet_lab.analysis.pairs import Pair
 from effnet_lab.analysis.plan import ACTIVATIONS, WEIGHTS, WHOLE, Variant
 from effnet_lab.analysis.twins import Twins
+from effnet_lab.decibels import decibels
 from effnet_lab.names import UserError
 
 _NAN = float("nan")

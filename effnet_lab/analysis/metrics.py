@@ -21,6 +21,7 @@ from effnet_lab.analysis.sum_places import (
     QUANTIZED2,
     REFERENCE2,
 )
+from effnet_lab.decibels import decibels
 from effnet_lab.litert import Tensor
 from effnet_lab.names import UserError
 
@@ -28,13 +29,6 @@ IDEAL_RMSE_OVER_SCALE = 1 / np.sqrt(12)  # of rounding alone: an error spread ev
 
 
 Array = NDArray[Any]
-
-
-def decibels(signal: float, noise: float) -> float:
-    """Ratio of two energies, dB; ``inf`` where there is no noise, ``-inf`` where there is nothing but noise."""
-    if noise == 0.0:
-        return float("inf")
-    return float(10.0 * np.log10(signal / noise)) if signal > 0 else float("-inf")
 
 
 def _sum(place: int, meaning: str) -> Any:

@@ -48,7 +48,7 @@ class Plan:
         for step in self.steps:
             self._pair_inputs(step)
         self.outputs = reference.graph.outputs
-        self.logits = reference.logits
+        self.logits = reference.graph.logits
         self.alive = self._alive()
 
     def _pair_inputs(self, step: OpStep) -> None:

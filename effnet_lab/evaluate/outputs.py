@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from effnet_lab import frames
+from effnet_lab.decibels import decibels_each
 from effnet_lab.litert import ModelInfo
 
 _SUMS = ("samples", "values", "signal", "noise", "places", "agreeing", "largest")
@@ -41,12 +42,13 @@ class OutputErrors:
         for index, (samples, values, signal, noise, places, agreeing, largest) in enumerate(
             () if self.sums is None else self.sums
         ):
-            with np.errstate(divide="ignore", invalid="ignore"):
-                decibels = float(10 * np.log10(np.float64(signal) / np.float64(noise)))
             rows.append(
                 info.key
                 | {"against": against, "data": data, "output_index": index, "n_images": int(samples)}
-                | {"agreement": agreeing / places if places else float("nan"), "sqnr_outputs_db": decibels}
+                | {
+                    "agreement": agreeing / places if places else float("nan"),
+                    "sqnr_outputs_db": float(decibels_each(signal, noise)),
+                }
                 | {"mse": noise / values if values else float("nan"), "max_error": largest}
             )
         return frames.build(frames.OUTPUT_ERROR, rows)

@@ -134,7 +134,7 @@ def _contradictions(images: ImageSet, looks: NDArray[Any]) -> list[dict[str, Any
 
     def earlier_of_another_class(start: int, n: int) -> NDArray[np.bool_]:
         rows = np.arange(start, start + n)[:, np.newaxis]
-        return (np.arange(len(labels)) < rows) & (labels[rows] != labels)
+        return np.asarray((np.arange(len(labels)) < rows) & (labels[rows] != labels))
 
     return [
         _row(

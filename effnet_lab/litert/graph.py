@@ -159,6 +159,15 @@ class Graph:
         return "float16" if any(t.dtype == np.float16 for t in self.tensors) else "float32"
 
     @cached_property
+    def logits(self) -> int:
+        """What the last softmax or sigmoid takes; the first output itself where there is none."""
+        made = {index: op for op in self.ops for index in op.outputs}
+        index = self.outputs[0]
+        while (op := made.get(index)) is not None and op.kind in (*CHANGES_OF_TYPE, "softmax", "logistic"):
+            index = op.inputs[0]
+        return index
+
+    @cached_property
     def madds(self) -> int:
         """One multiply and its add, in convolutions and dense layers, batch 1."""
         return sum(map(self.op_madds, self.ops))

@@ -81,7 +81,7 @@ class Rerunner:
 
     def _run(self, source: Source, check: Callable[[], None]) -> Rerun:
         marks = value_marks(source)
-        end = source.logits
+        end = source.graph.logits
         ops, given = self._needed(source, marks, end)
         if ops:
             self._compute(source, marks, ops, given, end, check)

@@ -40,14 +40,6 @@ class Source:
             index = op.inputs[0]
         return index
 
-    @property
-    def logits(self) -> int:
-        """What the last softmax or sigmoid takes; the first output itself where there is none."""
-        index = self.graph.outputs[0]
-        while (op := self.producer.get(index)) is not None and op.kind in (*CHANGES_OF_TYPE, "softmax", "logistic"):
-            index = op.inputs[0]
-        return index
-
     def activations(self, op: Op) -> tuple[int, ...]:
         """The inputs of an op that depend on the image, in the op's order."""
         return tuple(index for index in op.inputs if not self.constant(index))

@@ -11,10 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from effnet_lab import frames
+from effnet_lab.decibels import decibels
 from effnet_lab.images import Preprocess, Samples
 from effnet_lab.intervals import LEVEL
-from effnet_lab.litert import Graph, Runner, read_graph
-from effnet_lab.litert.graph import CHANGES_OF_TYPE
+from effnet_lab.litert import Runner, read_graph
 from effnet_lab.litert.samples import Sample, ran
 from effnet_lab.names import UserError
 from effnet_lab.quantize.ai_edge import requantize
@@ -158,7 +158,7 @@ def _reach(differences: Array) -> Any:
 def _ends(content: bytes, shown: Sequence[Sample]) -> list[tuple[Array, int]]:
     """Logits and first class for each image."""
     graph = read_graph(content)
-    place = _logits(graph)
+    place = graph.logits
 
     def end(runner: Runner, _sample: Sample) -> tuple[Array, int]:
         logits = runner.activation(runner.graph.tensors[place]).astype(np.float64).reshape(-1)
@@ -167,20 +167,11 @@ def _ends(content: bytes, shown: Sequence[Sample]) -> list[tuple[Array, int]]:
     return ran(content, shown, end, graph=graph, keep_all=True, workers=1)
 
 
-def _logits(graph: Graph) -> int:
-    """What the last softmax or sigmoid takes; the first output itself where there is none."""
-    made = {i: op for op in graph.ops for i in op.outputs}
-    index = graph.outputs[0]
-    while index in made and made[index].kind in (*CHANGES_OF_TYPE, "softmax", "logistic"):
-        index = made[index].inputs[0]
-    return index
-
-
 def _compared(exact: Sequence[tuple[Array, int]], found: Sequence[tuple[Array, int]]) -> _BesideFloat:
     signal = sum(float(a @ a) for a, _ in exact)
     noise = sum(float((a - b) @ (a - b)) for (a, _), (b, _) in zip(exact, found, strict=True))
     leads = np.array([_lead(logits, first) for (_, first), (logits, _) in zip(exact, found, strict=True)])
-    return _BesideFloat(sqnr_db=float(10 * np.log10(signal / max(noise, np.finfo(float).tiny))), leads=leads)
+    return _BesideFloat(sqnr_db=decibels(signal, max(noise, np.finfo(float).tiny)), leads=leads)
 
 
 def _lead(logits: Array, first: int) -> float:

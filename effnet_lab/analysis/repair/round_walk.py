@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from effnet_lab.analysis.metrics import decibels
 from effnet_lab.analysis.repair.kept_layers import KeptLayers
 from effnet_lab.analysis.repair.layer_inputs import kernel_matrix, kernel_tensor, n_groups, patches
 from effnet_lab.analysis.repair.rounding import (
@@ -24,6 +23,7 @@ from effnet_lab.analysis.repair.rounding import (
     round_rows,
 )
 from effnet_lab.analysis.repair.walk_values import OpRunner, Values, fake_quantize
+from effnet_lab.decibels import decibels
 from effnet_lab.litert import Op
 from effnet_lab.litert.kernel_codes import KernelCodes
 from effnet_lab.litert.options import options_of

@@ -9,11 +9,11 @@ import numpy as np
 
 from effnet_lab.analysis.ends import EndLoss, losses_of
 from effnet_lab.analysis.measuring import Measuring
-from effnet_lab.analysis.metrics import decibels
 from effnet_lab.analysis.twins import Twins
 from effnet_lab.analysis.verdicts.case import LayerCase
 from effnet_lab.analysis.verdicts.coarse import main_cause
 from effnet_lab.analysis.verdicts.fault import BAD_DB
+from effnet_lab.decibels import decibels
 from effnet_lab.images import ArraySet, ImageSet
 
 WEAKEST = 3

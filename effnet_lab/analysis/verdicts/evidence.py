@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 
 from effnet_lab import frames
-from effnet_lab.analysis.metrics import Array, decibels
+from effnet_lab.analysis.metrics import Array
 from effnet_lab.analysis.pairs import Pair
 from effnet_lab.analysis.stored import StoredKernel, compare_biases, compare_kernels
 from effnet_lab.analysis.twins import Twins
+from effnet_lab.decibels import decibels
 from effnet_lab.litert import Graph, Tensor
 from effnet_lab.litert.graph import CHANGES_OF_TYPE
 

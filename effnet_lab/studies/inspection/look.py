@@ -13,6 +13,7 @@ from effnet_lab.analysis.channels import ChannelSums
 from effnet_lab.analysis.pairs import Pair
 from effnet_lab.analysis.twins import Twins
 from effnet_lab.analysis.verdicts.evidence import CodeGrid
+from effnet_lab.decibels import decibels_each
 from effnet_lab.studies.inspection.payload import MAP_STEPS, Channels, ChannelWeights, CodeEnds, ErrorMap, Histogram
 
 BINS = 64
@@ -92,8 +93,7 @@ class LayerLook:
         )
         if len(a) <= order.max():
             return {}
-        with np.errstate(divide="ignore", invalid="ignore"):
-            error = 10 * np.log10(np.square(a, dtype=np.float64).sum(1) / np.square(a - b, dtype=np.float64).sum(1))
+        error = decibels_each(np.square(a, dtype=np.float64).sum(1), np.square(a - b, dtype=np.float64).sum(1))
         scale = np.broadcast_to(tensor.scale, len(a)) if tensor.scale.size in (1, len(a)) else np.full(len(a), np.nan)
         return {"weight_scale": _short(scale[order]), "weight_error": _short(error[order])}
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from effnet_lab.analysis.metrics import decibels
 from effnet_lab.analysis.twins import Twins
+from effnet_lab.decibels import decibels
 from effnet_lab.evaluate.outputs import probabilities
 from effnet_lab.images import ImageSet
 from effnet_lab.litert import ModelInfo

@@ -11,9 +11,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from effnet_lab.analysis.metrics import decibels
 from effnet_lab.analysis.twins import Twins
 from effnet_lab.board import estimated_arena
+from effnet_lab.decibels import decibels
 from effnet_lab.evaluate.class_order import class_order
 from effnet_lab.images import ArraySet, ImageSet, Source, open_samples
 from effnet_lab.intervals import share_row
