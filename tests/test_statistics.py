@@ -184,11 +184,11 @@ def test_the_row_of_a_comparison():
         ),
         (
             (0, 0, 80, 20),
-            r"is right on the same of 100 images as net float32: they exclude a difference of more than 2\.\d points",
+            r"is right on the same images as net float32; 100 images exclude a difference of more than 2\.\d points",
         ),
         (
             (3, 3, 74, 20),
-            r"is right on equally many of 100 images as net float32: they exclude a difference of more than [5-7]\.\d points",
+            r"is right on as many images as net float32; 100 images exclude a difference of more than [5-7]\.\d points",
         ),
     ],
 )

@@ -92,8 +92,8 @@ def describe_difference(comparison: pd.DataFrame) -> str:
     name = row["scheme"] if row["against"].startswith(row["model"] + " ") else row["model"]
     n = f"{row['n_images']:,} images"
     if math.isinf(row["n_images_needed"]):
-        same = "the same" if not row["n_only_this"] else "equally many"
-        return f"{name} is right on {same} of {n} as {row['against']}: they exclude a difference of more than {high:.1f} points"
+        same = "the same" if not row["n_only_this"] else "as many"
+        return f"{name} is right on {same} images as {row['against']}; {n} exclude a difference of more than {high:.1f} points"
     what = (
         f"{name} {'loses' if sign < 0 else 'gains'} {abs(100 * row['difference']):.1f} points ({low:.1f} to {high:.1f})"
     )
