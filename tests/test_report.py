@@ -130,6 +130,14 @@ def test_report_is_one_self_contained_file(results):
     assert len(text) < 6_000_000
 
 
+def test_a_question_is_answered_by_the_last_notebook_that_answers_it(results):
+    show = recording(results, "smoke", "03_choice")
+    show.say("Layer b48 of the recommended network.", answers="Which layer is worst, and why?")
+    found = {answer.question: answer for answer in read_answers(results)}
+    assert list(found) == ["Which layer is worst, and why?", "Which network for the budget?"]
+    assert found["Which layer is worst, and why?"].chapter == "03_choice"
+
+
 def test_report_shows_the_comparison(results, tmp_path):
     baselines = tmp_path / "baselines"
     bless(results, baselines)

@@ -55,16 +55,19 @@ def read_chapters(out: Path) -> list[Chapter]:
 
 
 def read_answers(out: Path) -> list[Answer]:
-    """The sentences that answer a question of the first screen, in the order of the notebooks."""
-    found = []
+    """The sentences that answer a question of the first screen, in the order of the notebooks.
+
+    Where two notebooks answer one, the later does: it speaks of the network that is recommended.
+    """
+    found: dict[str, Answer] = {}
     for manifest in read_manifests(out):
         for i, item in enumerate(manifest.items):
             if item.answers:
                 figure = _figure_of(item, manifest.items[:i], manifest.items[i + 1 :])
-                found.append(
-                    Answer(question=item.answers, html=inline(item.title), figure=figure, chapter=manifest.notebook)
+                found[item.answers] = Answer(
+                    question=item.answers, html=inline(item.title), figure=figure, chapter=manifest.notebook
                 )
-    return found
+    return list(found.values())
 
 
 def _figure_of(sentence: Item, before: list[Item], after: list[Item]) -> str:
