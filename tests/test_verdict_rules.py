@@ -713,6 +713,17 @@ def test_usual_clipping_counts_in_any_shadow_and_rare_clipping_in_none():
     assert blame(*chain_of(outlier(64.0), rare))[1] == ("upstream", "l0")
 
 
+def test_a_range_that_is_sixteen_times_too_wide_is_named_behind_an_addition_of_unlike_inputs():
+    """Such an addition makes all values larger; an outlier channel may leave a range that few images need."""
+    small, large = layer("small"), ranges((0.0, 32.0), on=grid(0.0, 32.0))
+    total = ranges((0.0, 33.0), op="add", on=grid(0.0, 33.0), parents=("small", "large"))
+    wide = ranges((0.0, 1.0), (0.0, 0.5), on=grid(0.0, 16.0), parents=("total",))
+    for i, (one, name) in enumerate(((small, "small"), (large, "large"), (total, "total"), (wide, "wide"))):
+        one.layer, one.layer_index = name, i
+    assert blame(small, large, total, wide)[2:] == [("unlike residual", ""), ("wasted range", "")]
+    assert blame(*chain_of(outlier(64.0), wide))[1] == ("upstream", "l0")
+
+
 def test_behind_a_dead_layer_nothing_can_be_judged():
     dead = constants(10, 10)
     assert blame(*chain_of(dead, outlier(64.0), outlier(64.0))) == [

@@ -47,7 +47,7 @@ def train(
     epochs: Annotated[int | None, _option("Number of epochs; by default the recipe's, or 4 with --from.")] = None,
     batch: Annotated[int | None, _option("Images per step.")] = None,
     learning_rate: Annotated[
-        float | None, _option("Highest learning rate; with --from 1e-4 by default, 1e-3 with a new head.")
+        float | None, _option("Highest learning rate; with --from 1e-4 by default, 1e-3 where a random head is put on.")
     ] = None,
     weight_decay: Annotated[float | None, _option("Weight decay.")] = None,
     label_smoothing: Annotated[float | None, _option("Share of the target that is spread over all classes.")] = None,

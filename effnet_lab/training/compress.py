@@ -70,7 +70,7 @@ def prune(
     if not 0 < sparsity < 1:
         raise UserError(f"The share of zeros must lie between 0 and 1. Got {sparsity}.")
     toolkit = tfmot().sparsity.keras
-    chosen = settings_for(model, images, epochs=epochs, seed=seed, **settings)
+    chosen = settings_for(model, images, new_head, epochs=epochs, seed=seed, **settings)
     start, chosen = _start(model, images, chosen, batch_norm, new_head)
     every = max(1, chosen.steps(images) * 2 // 3 // UPDATES)
     last = max(1, chosen.steps(images) * 2 // 3 // every) * every  # a step in which the mask is made
@@ -115,7 +115,7 @@ def cluster(
     if clusters < 2:
         raise UserError(f"Weights need at least 2 clusters. Got {clusters}.")
     toolkit = tfmot().clustering.keras
-    chosen = settings_for(model, images, epochs=epochs, seed=seed, **settings)
+    chosen = settings_for(model, images, new_head, epochs=epochs, seed=seed, **settings)
     start, chosen = _start(model, images, chosen, batch_norm, new_head)
     with quiet(), warnings.catch_warnings():
         # a kernel of fewer weights has no more different values than that anyway

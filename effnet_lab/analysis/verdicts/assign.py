@@ -94,7 +94,9 @@ def _settle(case: LayerCase, findings: Sequence[Fault], cases: Mapping[str, Laye
     behind = inheritance.shadow(case, cases)
     origins = [(finding, inheritance.handed_on(finding, case)) for finding in findings]
     case.carries |= {finding.verdict: origin for finding, origin in origins if origin}
-    case.findings = [f for f, origin in origins if not origin and not inheritance.mild(f, behind)]
+    case.findings = [
+        f for f, origin in origins if not origin and not inheritance.mild(f, inheritance.shadow(case, cases, f.verdict))
+    ]
     if case.findings:
         return
     if findings:

@@ -16,6 +16,7 @@ from effnet_lab.analysis.verdicts.fault import Fault, constant_channels
 STARVING = 0.9  # share of dead channels from which on nothing behind can be judged
 SHADOW_BITS = 1.5  # behind a fault that changes the values, a finding has to exceed its limit by this to count
 CHANGES_VALUES = ("dead", "outlier channel", "unlike residual")
+MAKES_RARE = ("dead", "outlier channel")  # of these, what leaves values that few images show: a range may be wide for them
 SPOILS_CODES = ("clipped", "wasted range", "outlier channel", "bimodal", "unlike residual", "coarse")
 WIDENS = ("outlier channel", "bimodal", "unlike residual")  # faults that widen a range for everything behind
 # What comes out in a channel is made of the same channel of what goes in.
@@ -78,10 +79,14 @@ class LayerCase:
         return np.full(n, all(c.all() for c in constant))
 
 
-def shadow(case: LayerCase, cases: Mapping[str, LayerCase]) -> str:
-    """The nearest layer before whose fault has changed the values themselves: behind it, networks behave strangely."""
+def shadow(case: LayerCase, cases: Mapping[str, LayerCase], verdict: str = "") -> str:
+    """The nearest layer before whose fault has changed the values themselves: behind it, networks behave strangely.
+
+    `verdict` says what it may have caused: the unlike inputs of an addition make values larger, and the range with them.
+    """
+    changes = MAKES_RARE if verdict == "wasted range" else CHANGES_VALUES
     sick = [cases[name] for name in case.ancestors if cases[name].sick]
-    sick = [other for other in sick if other.findings[0].verdict in CHANGES_VALUES]
+    sick = [other for other in sick if other.findings[0].verdict in changes]
     return max(sick, key=lambda other: other.evidence.layer_index).layer if sick else ""
 
 
