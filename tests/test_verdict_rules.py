@@ -232,6 +232,11 @@ def test_clipping_counts_from_one_bit_on_that_is_usual():
     assert faults.clipped(cut(3.01, op="softmax")) is None
 
 
+@pytest.mark.parametrize(("clipped", "images", "found"), [(2, 6, False), (3, 6, True), (2, 2, True), (1, 2, False)])
+def test_what_is_usual_on_few_images(clipped, images, found):
+    assert (faults.clipped(replace(cut(3.5, images=clipped), images=images)) is not None) == found
+
+
 def test_rare_clipping_counts_where_it_goes_far():
     for ends, found in (((0.0, 1.46), True), ((0.0, 1.44), False)):
         one = replace(cut(9.0, images=1), channel_min=np.full(4, ends[0]), channel_max=np.full(4, ends[1]))
@@ -544,6 +549,20 @@ def test_weights_that_rounding_took_away_are_no_defect():
         stored = kernel(difference=np.full(4, difference), rounding=np.full(4, 0.1))
         assert (defects.defective(layer(kernel=stored, **stuck), 0.0) is not None) == found
     assert defects.defective(layer(on=grid(2.0, 3.0), **stuck), 0.0) is None  # cut off, it does not move
+
+
+@pytest.mark.parametrize(
+    ("op", "input_moves", "verdict"),
+    [("depthwise", 0.9, "healthy"), ("depthwise", 1.1, "defective"), ("conv", 0.9, "defective")],
+)
+def test_codes_that_stay_because_those_before_do(op, input_moves, verdict):
+    """A channel that moves by less than a step has one code, and what is made of it alone has one, too."""
+    before = layer(channel_max=np.array([input_moves / 255, 1, 1, 1]))
+    after = layer(
+        op=op, channel_max=np.array([5 / 255, 1, 1, 1]), local_min=np.array([7.0, 0, 0, 0]),
+        local_max=np.array([7.0, 9, 9, 9]), local_error2=np.zeros(4), local_error=np.zeros(4),
+    )  # fmt: skip
+    assert blame(*chain_of(before, after))[1] == (verdict, "")
 
 
 def test_arithmetic_that_differs():

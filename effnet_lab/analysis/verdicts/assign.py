@@ -67,7 +67,7 @@ def _findings(case: LayerCase, usual: float) -> list[Fault]:
     one = case.evidence
     found = (
         faults.dead(one, case.inherited_constants),
-        defective(one, usual),
+        defective(one, usual, case.inputs_stand_still),
         faults.clipped(one),
         faults.wasted_range(one),
         faults.outlier_channel(one),

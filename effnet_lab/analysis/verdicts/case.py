@@ -16,7 +16,10 @@ from effnet_lab.analysis.verdicts.fault import Fault, constant_channels
 STARVING = 0.9  # share of dead channels from which on nothing behind can be judged
 SHADOW_BITS = 1.5  # behind a fault that changes the values, a finding has to exceed its limit by this to count
 CHANGES_VALUES = ("dead", "outlier channel", "unlike residual")
-MAKES_RARE = ("dead", "outlier channel")  # of these, what leaves values that few images show: a range may be wide for them
+MAKES_RARE = (
+    "dead",
+    "outlier channel",
+)  # of these, what leaves values that few images show: a range may be wide for them
 SPOILS_CODES = ("clipped", "wasted range", "outlier channel", "bimodal", "unlike residual", "coarse")
 WIDENS = ("outlier channel", "bimodal", "unlike residual")  # faults that widen a range for everything behind
 # What comes out in a channel is made of the same channel of what goes in.
@@ -77,6 +80,18 @@ class LayerCase:
         if self.evidence.op in KEEPS_CHANNELS and all(c.size == n for c in constant):
             return np.asarray(np.logical_and.reduce(constant))
         return np.full(n, all(c.all() for c in constant))
+
+    @property
+    def inputs_stand_still(self) -> NDArray[np.bool_]:
+        """Channels that are made of channels of the inputs that move by less than a step there: their codes may not move."""
+        n, grids = self.evidence.channel_max.size, [parent.evidence.grid for parent in self.parents]
+        moves = [parent.evidence.channel_max - parent.evidence.channel_min for parent in self.parents]
+        if self.evidence.op not in KEEPS_CHANNELS or len(moves) != max(1, len(self.evidence.parents)):
+            return np.zeros(n, bool)
+        still = [
+            move < grid.scale for move, grid in zip(moves, grids, strict=True) if grid is not None and move.size == n
+        ]
+        return np.asarray(np.logical_and.reduce(still)) if len(still) == len(moves) else np.zeros(n, bool)
 
 
 def shadow(case: LayerCase, cases: Mapping[str, LayerCase], verdict: str = "") -> str:

@@ -24,7 +24,7 @@ STUCK_UNIT = "of the channels are constant in codes only"
 _EXPORT = "Export the layer again from the float network, or look for the tool that changed the file."
 
 
-def defective(evidence: Evidence, usual: float) -> Fault | None:
+def defective(evidence: Evidence, usual: float, still: Array | None = None) -> Fault | None:
     """The gravest defect of a layer.
 
     Parameters
@@ -32,8 +32,10 @@ def defective(evidence: Evidence, usual: float) -> Fault | None:
     evidence : Evidence
     usual : float
         Difference of a kernel that is usual in this network, see `usual_difference`.
+    still : array of bool, optional
+        (channels,) Those whose inputs move by less than a step of theirs.
     """
-    for look in (_kernel(evidence, usual), _bias(evidence), _constant(evidence)):
+    for look in (_kernel(evidence, usual), _bias(evidence), _constant(evidence, still)):
         if look is not None:
             return look
     return None
@@ -97,7 +99,7 @@ def _bias(evidence: Evidence) -> Fault | None:
     )
 
 
-def _constant(evidence: Evidence) -> Fault | None:
+def _constant(evidence: Evidence, still: Array | None) -> Fault | None:
     """Channels that have one code throughout when the op runs alone, and many steps' worth of values in float."""
     if not evidence.local_min.size or evidence.grid is None:
         return None
@@ -107,6 +109,8 @@ def _constant(evidence: Evidence) -> Fault | None:
     stuck = (evidence.local_min == evidence.local_max) & (high - low > MOVES * evidence.grid.scale)
     if evidence.kernel is not None and evidence.kernel.difference.size == stuck.size:
         stuck &= evidence.kernel.difference < ROUNDED_AWAY  # else the steps of the weights are too coarse
+    if still is not None:
+        stuck &= ~still
     if not stuck.any():
         return None
     which = np.flatnonzero(stuck)

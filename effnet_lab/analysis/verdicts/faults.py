@@ -17,7 +17,8 @@ from effnet_lab.analysis.verdicts.fault import BAD_DB, Fault, bits_between, cons
 
 CLIPPED_BITS = 1.0  # noise of clipping is three times that of rounding
 CLIPPED_PART = 0.5  # of the error that the grid makes
-CLIPPED_IMAGES = 1 / 3  # usual: on so many images
+CLIPPED_IMAGES = 1 / 3  # usual: on so many images,
+CLIPPED_AT_LEAST = 3  # and on so many, of few images on all
 FAR_BEYOND = 0.45  # of the range; after min-max over 48 images unseen ones pass the ends by 0.38 at most
 WASTED_BITS = 3.5  # range shrinks to 1/11; worst healthy layer 3.1: a branch that got the range of its sum
 OUTLIER_BITS = 2.5  # range shrinks to 1/6 without a few channels; worst healthy layer 1.3 trained, 2.3 random weights
@@ -86,7 +87,7 @@ def clipped(evidence: Evidence) -> Fault | None:
     ratio = evidence.clipped_energy / (evidence.count * grid.step8**2 / 12)
     bits = evidence.bits_of(evidence.clipped_energy)
     part = evidence.clipped_energy / (evidence.clipped_energy + evidence.rounding_energy)
-    usual = evidence.clipped_images >= CLIPPED_IMAGES * evidence.images
+    usual = evidence.clipped_images >= max(CLIPPED_IMAGES * evidence.images, min(CLIPPED_AT_LEAST, evidence.images))
     far = evidence.beyond >= FAR_BEYOND
     if part < CLIPPED_PART or not (evidence.output_sqnr_db < BAD_DB or (bits >= CLIPPED_BITS and (usual or far))):
         return None
