@@ -776,6 +776,14 @@ def test_constants_made_of_constants_are_handed_on():
     assert blame(*chain_of(constants(8, 10), constants(8, 10, op="conv")))[1] == ("dead", "")
 
 
+def test_two_groups_of_answers_are_no_fault():
+    """Behind the last weights there is no bias that could take an offset."""
+    bins = np.where((np.arange(256) < 60) | (np.arange(256) > 195), 40, 0)
+    groups = [layer(kernel=kernel(), bins=bins), layer(op="reshape", bins=bins)]
+    assert blame(*chain_of(*groups)) == [HEALTHY] * 2
+    assert blame(*chain_of(*groups, layer(kernel=kernel())))[0] == ("bimodal", "")
+
+
 def test_a_small_input_that_is_dead_is_the_fault_of_the_dead():
     small, large = constants(10, 10), ranges((0.0, 8.0), on=grid(0.0, 8.0))
     small.grid, total = grid(0.0, 1.0), ranges((0.0, 9.0), op="add", on=grid(0.0, 9.0), parents=("small", "large"))

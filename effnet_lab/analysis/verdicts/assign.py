@@ -33,9 +33,12 @@ def examine_all(
         layer with much error that nothing else explains.
     """
     measured, cases, usual = errors.set_index("layer"), dict[str, LayerCase](), usual_difference(list(evidence))
+    before_weights = _before_weights(evidence)
     for one in sorted(evidence, key=lambda one: one.layer_index):
         case = _open(one, cases, measured)
-        findings = _findings(case, usual)
+        findings = [
+            found for found in _findings(case, usual) if found.verdict != "bimodal" or one.layer in before_weights
+        ]
         _settle(case, findings, cases)
         if not case.findings and not case.culprit:
             _settle_rest(case, cases, replay)
@@ -44,6 +47,15 @@ def examine_all(
             case.carries["starved"] = one.layer
         cases[one.layer] = case
     return cases
+
+
+def _before_weights(evidence: Sequence[Evidence]) -> set[str]:
+    """Layers that some layer with weights comes behind, into whose bias an offset can go: the answers lie apart by nature."""
+    found = set[str]()
+    for one in sorted(evidence, key=lambda one: one.layer_index, reverse=True):
+        if one.kernel is not None or one.layer in found:
+            found |= set(one.parents)
+    return found
 
 
 def _open(one: Evidence, cases: Mapping[str, LayerCase], measured: pd.DataFrame) -> LayerCase:
