@@ -133,8 +133,9 @@ def remove_left_behind() -> list[Path]:
     removed: list[Path] = []
     with contextlib.suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
         for entry in entries:
-            alive = Path(entry.path) / _ALIVE
-            if entry.name.startswith(SCRATCH) and entry.is_dir(follow_symlinks=False) and alive.is_file():
+            if not (entry.name.startswith(SCRATCH) and entry.is_dir(follow_symlinks=False)):
+                continue
+            if (alive := Path(entry.path) / _ALIVE).is_file():
                 removed += _remove_unlocked(Path(entry.path), alive)
     with contextlib.suppress(OSError):
         for part in cache_dir().glob(f".*{PART}"):
