@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 
@@ -136,6 +137,24 @@ def test_a_question_is_answered_by_the_last_notebook_that_answers_it(results):
     found = {answer.question: answer for answer in read_answers(results)}
     assert list(found) == ["Which layer is worst, and why?", "Which network for the budget?"]
     assert found["Which layer is worst, and why?"].chapter == "03_choice"
+
+
+def test_two_notebooks_that_show_things_of_one_name_keep_their_own(results):
+    import plotly.graph_objects as go
+
+    for number in (1, 2):  # run again, they find their own names
+        show = recording(results, "smoke", "03_choice")
+        show(go.Figure(layout={"title": "Another figure"}), "layers")
+        show(shown_table(pd.DataFrame({"layer": ["other"], "n_images": [number]}), name="some"))
+        show.say("Another sentence.", answers="Another question?", about="layers")
+    assert [item.name for item in show.manifest.items] == ["03_choice-layers", "03_choice-some", ""]
+    first, second = read_chapters(results)
+    (table_1,), (table_2,) = ([block.html for block in one.blocks if block.kind == "table"] for one in (first, second))
+    assert ("b&lt;i&gt;" in table_1, "other" in table_1) == (True, False)
+    assert ("b&lt;i&gt;" in table_2, "other" in table_2) == (False, True)
+    assert read_answers(results)[-1].figure == "03_choice-layers"
+    drawn = json.loads((results / "figures" / "layers.json").read_bytes())
+    assert drawn["layout"]["title"]["text"] == "Title of <b>layers</b>"
 
 
 def test_report_shows_the_comparison(results, tmp_path):

@@ -15,7 +15,7 @@ import pandas as pd
 
 from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
-from effnet_lab.regress.manifest import FIGURE, SENTENCE, TABLE, Item, Manifest
+from effnet_lab.regress.manifest import FIGURE, SENTENCE, TABLE, Item, Manifest, read_manifests
 from effnet_lab.regress.recording import record, record_figure
 
 if TYPE_CHECKING:
@@ -122,23 +122,30 @@ class Recording:
         """
         from IPython.display import Markdown
 
-        item = Item(kind=SENTENCE, name="", title=sentence, cell=_cell(), answers=answers, about=about)
+        figure = self._own(FIGURE, about) if about else ""
+        item = Item(kind=SENTENCE, name="", title=sentence, cell=_cell(), answers=answers, about=figure)
         self.manifest.add(self.out_dir, item)
         return Markdown(f"**{sentence}**" if answers else sentence)
+
+    def _own(self, kind: str, name: str) -> str:
+        """The name of a file that no other notebook of this folder shows: with the notebook's in front where one does."""
+        others = [manifest for manifest in read_manifests(self.out_dir) if manifest.notebook != self.manifest.notebook]
+        taken = any((item.kind, item.name) == (kind, name) for manifest in others for item in manifest.items)
+        return f"{self.manifest.notebook}-{name}" if taken else name
 
     def _record(self, rows: pd.DataFrame, frame: str) -> None:
         record(rows, frame, self.out_dir, notebook=self.manifest.notebook, profile=self.manifest.profile)
 
     def _show_figure(self, figure: go.Figure, name: str) -> None:
         title = re.sub(r"<[^>]*>", " ", figure.layout.title.text or "")
-        name = name or slug(title)
+        name = self._own(FIGURE, name or slug(title))
         record_figure(figure, name, self.out_dir)
         self.manifest.add(self.out_dir, Item(kind=FIGURE, name=name, title=title, cell=_cell()))
 
     def _show_table(self, table: Table) -> None:
         if table.frame:
             self._record(table.rows, table.frame)
-        name = table.name or table.frame or slug(table.title)
+        name = self._own(TABLE, table.name or table.frame or slug(table.title))
         write_atomically(self.out_dir / "tables" / f"{name}.html", table.html().encode())
         self.manifest.add(self.out_dir, Item(kind=TABLE, name=name, title=table.title, cell=_cell(), frame=table.frame))
 
