@@ -25,7 +25,7 @@ from effnet_lab.names import UserError
 from effnet_lab.quantize.saved_models import export_saved_model
 from effnet_lab.training import cluster, fine_tune, prune, resume, train, train_qat, training_run
 from effnet_lab.training.from_scratch import predict
-from effnet_lab.training.from_weights import with_classes
+from effnet_lab.training.from_weights import settings_for, with_classes
 from effnet_lab.training.recipes import hold_out
 
 EDGE = "static_wi8_ai8 ai_edge_quantizer"
@@ -232,14 +232,14 @@ def test_weights_from_everywhere_are_not_forgotten(scenes, tmp_path, origin):
 
 STAGES = {  # besides the whole network, all at no learning rate
     "new head, qat": {"new_head": True, "qat": True}, "prune": {"prune": 0.02}, "cluster": {"cluster": 128},
-    "new head": {"new_head": True}, "frozen": {"batch_norm": "frozen"},
+    "new head": {"new_head": True}, "frozen": {"batch_norm": "frozen"}, "new head, cluster": {"new_head": True, "cluster": 128},
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("origin", "stage"),
     [
-        ("module", "new head, qat"), ("module", "cluster"), ("timm", "new head"), ("tf1", "prune"), ("keras", "frozen"),
+        ("module", "new head, qat"), ("module", "new head, cluster"), ("timm", "new head"), ("tf1", "prune"), ("keras", "frozen"),
     ],
 )  # fmt: skip
 def test_every_stage_keeps_what_weights_from_everywhere_know(tmp_path, origin, stage):
@@ -268,6 +268,18 @@ def test_what_a_way_of_training_would_leave_undone_is_refused(way):
     for name, value in undone.items():
         with pytest.raises(UserError, match=f"does not go with --{name.replace('_', '-')}"):
             train(start="micro0", **way, **{name: value})
+
+
+def test_only_a_random_head_is_taught_fast(scenes):
+    """At ten times the rate, two epochs took a network under a fitted head from .875 to .815 of 200 photographs."""
+    shown, known = scenes[0], load_model("micro0")
+    others = replace(known, classes=tuple("abcdefghij"))
+    rates = [
+        settings_for(start, shown, fitted, epochs=1, seed=0).learning_rate
+        for start, fitted in ((known, 0), (others, 1), (others, 0))
+    ]
+    assert rates == [1e-4, 1e-4, 1e-3]
+    assert settings_for(others, shown, True, epochs=1, seed=0, learning_rate=0.5).learning_rate == 0.5
 
 
 def test_a_head_without_names_or_in_another_order_is_kept(scenes, caplog):
