@@ -44,6 +44,12 @@ def test_scheme_is_recognised_from_the_types(files):
         assert read_graph(path).scheme == name.split()[0], name
 
 
+@pytest.mark.real
+def test_a_softmax_of_sixteen_bits_makes_no_network_of_sixteen_bits(shared):
+    path = shared / "fixtures" / "wild" / "tensorflow__keyword_scrambled_8bit.tflite"
+    assert read_graph(path).scheme == "static_wi8_ai8_per_tensor"
+
+
 def test_runner_agrees_with_the_bare_interpreter(files):
     image = np.random.default_rng(0).uniform(-1, 1, (32, 32, 3)).astype(np.float32)
     runner, bare = Runner(files[INT8]), Interpreter(str(files[INT8]))

@@ -21,6 +21,12 @@ class Pairing:
 
     objection: str  # one sentence, empty for a pair
     correlations: dict[str, float]  # of the kernels, by layer; NaN where one is zero throughout
+    wanted: str  # the file that is missing, if it is none
+
+    @property
+    def advice(self) -> str:
+        """What to do about an objection."""
+        return f"Give {self.wanted}, or --anyway."
 
     @property
     def smallest(self) -> tuple[str, float]:
@@ -36,12 +42,20 @@ def check_pair(matching: Matching | None, reference: Graph, quantized: Graph, na
     Without a matching, the float network has been made from the quantized file, and only that one's types count.
     """
     if matching is None:
-        return Pairing(objection=_types(reference, quantized, names), correlations={})
+        return Pairing(
+            objection=_types(reference, quantized, names), correlations={}, wanted=_wanted(reference, quantized)
+        )
     correlations = {
         pair.layer: kernel_correlation(pair) for pair in matching.pairs if pair.quantized_kernel is not None
     }
     said = _types(reference, quantized, names) or _structure(matching, quantized) or _weights(correlations, matching)
-    return Pairing(objection=said, correlations=correlations)
+    return Pairing(objection=said, correlations=correlations, wanted=_wanted(reference, quantized))
+
+
+def _wanted(reference: Graph, quantized: Graph) -> str:
+    """The file that is missing."""
+    both_float = reference.scheme == quantized.scheme == "float32"
+    return "a quantized file of this network" if both_float else "the float model of the same network"
 
 
 def _types(reference: Graph, quantized: Graph, names: tuple[str, str]) -> str:

@@ -64,7 +64,7 @@ class Twins:
         self.reference_source = Source(self._models[0])
         _require_ops_that_stand_alone(self.reference_source, self._models[0])
         if not (anyway and self.pairs) and self.pairing.objection:
-            raise UserError(f"{self.pairing.objection} Give the float model of the same network, or --anyway.")
+            raise UserError(f"{self.pairing.objection} {self.pairing.advice}")
         self._require_same_inputs()
         self.info = self._settle(preprocess)  # of the quantized file, with the one preprocessing of both
         self._runners: dict[object, Any] = {}

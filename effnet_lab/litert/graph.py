@@ -145,7 +145,8 @@ class Graph:
         }
         kernels = [(kernel, self.weights(op)) for op in self.ops if (kernel := self.stored_weights(op)) is not None]
         stored = {kernel.dtype.name for kernel, _ in kernels}
-        if "int16" in activations:
+        weighted = {self.tensors[op.outputs[0]].dtype.name for op in self.ops if self.stored_weights(op) is not None}
+        if "int16" in (weighted or activations):  # a softmax alone may have finer steps
             return "static_wi8_ai16"
         if activations & {"int8", "uint8"}:
             if "int4" in stored:
