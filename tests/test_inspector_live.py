@@ -59,10 +59,18 @@ class Hand:
 
     def choose(self, index: int) -> str:
         self.box.locator(f'rect[data-layer="{index}"][data-row="0"]').click()
+        return self.chosen()
+
+    def chosen(self) -> str:
         return self.box.locator("section.layer h2").inner_text()
 
     def flip(self, format: str) -> None:
         self.box.locator(f'.precisions input[value="{format}"]').check()
+
+    def flip_by_key(self) -> None:
+        """To the last precision: it comes before the first."""
+        self.box.locator('.precisions input[value="int8"]').focus()
+        self.page.keyboard.press("ArrowUp")
 
     def result(self, recipe: str) -> dict[str, str]:
         """The column "now", once the recipe is that and its numbers are there."""
@@ -106,22 +114,16 @@ def test_three_switches_in_jupyterlab(work, what_if):
             lab.run_all(page)
             page.wait_for_selector(".effnet-inspector .precisions input")
             hand = Hand(page)
-            layers = [switch.layer for switch in what_if.switches.layers]
-            for index, format in ((0, "float32"), (2, "int16x8"), (5, "int8-per-tensor")):
-                assert hand.choose(index) == layers[index]
-                hand.flip(format)
-                require_same(hand.result(what_if.flip([layers[index]], format).recipe), what_if.outcome())
-            page.get_by_role("button", name="Undo").click()
-            require_same(hand.result(what_if.undo().recipe), what_if.outcome())
+            cells = page.locator(".jp-Cell").count()
+            _walk_by_keys(page, hand, what_if)
+            assert page.locator(".jp-Cell").count() == cells  # no key was taken for one of JupyterLab's shortcuts
+            _flip_three(page, hand, what_if)
             _use_the_other_controls(page, hand, what_if)
             assert hand.box.locator(".chip").all_inner_texts() == ["f", "16"]
-            hand.box.locator("button.picture").nth(1).click()
-            assert hand.box.locator("button.picture").nth(1).get_attribute("aria-pressed") == "true"
+            _change_the_picture(hand)
             _click_the_map(hand)
             _drop_a_picture(hand)
-            with page.expect_download() as download:
-                page.get_by_role("button", name="Save recipe").click()
-            assert download.value.path().read_text().strip() == what_if.switches.recipe.text
+            _save_the_recipe(page, what_if)
             page.get_by_role("button", name="Write the file").click()
             page.wait_for_selector(".effnet-inspector .status:has-text('effnet-lab export')")
             assert (work / "written" / "quantized.tflite").read_bytes() == what_if.outcome().content
@@ -132,6 +134,52 @@ def test_three_switches_in_jupyterlab(work, what_if):
             assert traffic.foreign == []
     finally:
         lab.stop_server(process)
+
+
+def _walk_by_keys(page, hand: Hand, what_if) -> None:
+    """With the strip in focus: the ends, the next one, and a name that is typed. What is used keeps the focus."""
+    layers = [switch.layer for switch in what_if.switches.layers]
+    hand.box.locator("[role=slider]").first.focus()
+    for key, at in (("End", -1), ("Home", 0), ("ArrowRight", 1)):
+        page.keyboard.press(key)
+        assert hand.chosen() == layers[at]
+    page.keyboard.type(layers[4])
+    assert hand.chosen() == layers[4]
+    focused = page.locator(".effnet-inspector :focus")
+    hand.box.locator("button.picture").nth(2).focus()
+    for key in ("Enter", "x"):  # JupyterLab would cut the cell
+        page.keyboard.press(key)
+        assert focused.get_attribute("aria-pressed") == "true"
+    hand.box.locator(".opacity input").first.focus()
+    for opacity in ("71", "72"):
+        page.keyboard.press("ArrowUp")
+        assert focused.input_value() == opacity
+
+
+def _flip_three(page, hand: Hand, what_if) -> None:
+    """Three layers opened and flipped; the last flip is taken back."""
+    layers = [switch.layer for switch in what_if.switches.layers]
+    for index, format in ((0, "float32"), (2, "int16x8"), (5, "int8-per-tensor")):
+        assert hand.choose(index) == layers[index]
+        hand.flip(format) if index else hand.flip_by_key()
+        require_same(hand.result(what_if.flip([layers[index]], format).recipe), what_if.outcome())
+    page.get_by_role("button", name="Undo").click()
+    require_same(hand.result(what_if.undo().recipe), what_if.outcome())
+
+
+def _change_the_picture(hand: Hand) -> None:
+    """The map of the layer is that of the picture."""
+    caption = hand.box.locator("section.layer figcaption").first
+    before = caption.inner_text()
+    hand.box.locator("button.picture").nth(1).click()
+    assert hand.box.locator("button.picture").nth(1).get_attribute("aria-pressed") == "true"
+    assert caption.inner_text() != before
+
+
+def _save_the_recipe(page, what_if) -> None:
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save recipe").click()
+    assert download.value.path().read_text().strip() == what_if.switches.recipe.text
 
 
 def _use_the_other_controls(page, hand: Hand, what_if) -> None:
@@ -223,7 +271,7 @@ def _reopen_executed(page, url: str, work: Path) -> None:
 
 
 @pytest.mark.browser
-def test_a_switch_in_the_app(work, what_if):
+def test_three_switches_in_the_app(work, what_if):
     what_if.switches.set("int8")
     url, process = lab.start_server("app", work)
     try:
@@ -232,9 +280,17 @@ def test_a_switch_in_the_app(work, what_if):
             page.goto(lab.address(url, "voila/render/inspector.ipynb"))
             page.wait_for_selector(".effnet-inspector .precisions input")
             hand = Hand(page)
-            layer = hand.choose(1)
-            hand.flip("float32")
-            require_same(hand.result(what_if.flip([layer], "float32").recipe), what_if.outcome())
+            _walk_by_keys(page, hand, what_if)
+            _flip_three(page, hand, what_if)
+            assert hand.box.locator(".chip").all_inner_texts() == ["f", "16"]
+            _change_the_picture(hand)
+            _click_the_map(hand)
+            _drop_a_picture(hand)
+            _save_the_recipe(page, what_if)
+            page.reload()  # the app runs its notebook anew for each visit
+            page.wait_for_selector(".effnet-inspector .precisions input")
+            assert hand.box.locator("textarea").input_value() == "int8"
+            assert hand.box.locator(".chip").count() == 0
             assert traffic.errors == []
             assert traffic.foreign == []
     finally:

@@ -9,12 +9,15 @@ from single_ops import binary, layer
 
 from effnet_lab.images import open_images
 from effnet_lab.litert import Runner, embed_info, float_twin, read_graph, read_info, runner
+from effnet_lab.litert.edit import with_unique_names
 from effnet_lab.litert.flatbuffer import pack, parse
 from effnet_lab.litert.graph import Tensor
 from effnet_lab.litert.input_values import by_scale
 from effnet_lab.litert.metadata import KEY
 from effnet_lab.litert.runner import DelegateError, invoke, to_codes
 from effnet_lab.names import UserError
+from effnet_lab.quantize import SCHEMES
+from effnet_lab.quantize.write import quantizer
 from effnet_lab.scaling import get_spec, layer_counts, totals
 
 INT8 = "static_wi8_ai8 converter"
@@ -99,6 +102,20 @@ def test_buffers_behind_the_tree_are_kept(files):
     largest.offset = start
     again = parse(pack(tree) + data)
     assert pack(again) == plain
+
+
+def test_a_buffer_without_bytes_is_no_stored_value(files):
+    """Some tools write one where the others write none; AI Edge Quantizer takes its tensors for constants."""
+    content = files["float32 converter"].read_bytes()
+    tree = parse(content)
+    tree.buffers[0].data = np.zeros(0, np.uint8)
+    for tensor in tree.subgraphs[0].tensors:
+        if tree.buffers[tensor.buffer].data is None:
+            tensor.buffer = 0
+    odd = pack(tree)
+    assert parse(odd).buffers[0].data.size == 0
+    assert parse(with_unique_names(odd)).buffers[0].data is None
+    assert quantizer((SCHEMES["dynamic_wi8_afp32"], "ai_edge_quantizer"))(odd)
 
 
 def test_float_twin_computes_what_the_quantized_weights_say(files, tmp_path):

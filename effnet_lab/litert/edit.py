@@ -51,14 +51,18 @@ def with_unique_names(model: Path | str | bytes) -> bytes:
     """The same file as other tools can read it: its tensors called as `Graph` calls them, and operator codes of today.
 
     Files from before 2020 have their operator codes in another field; a tool that reads the present one alone takes every
-    op for an addition, which is number 0. The content itself comes back where nothing is to be done.
+    op for an addition, which is number 0. A buffer with no bytes in it is no stored value, which not every tool knows. The
+    content itself comes back where nothing is to be done.
     """
     content = read_bytes(model)
     tree = parse(content)
     main, named = tree.subgraphs[0], graph_of(tree).tensors
     old = [code for code in tree.operatorCodes if code.builtinCode < code.deprecatedBuiltinCode]
-    if not old and all(decode(main.tensors[tensor.index].name) == tensor.name for tensor in named):
+    empty = [buffer for buffer in tree.buffers if buffer.data is not None and not len(buffer.data)]
+    if not old and not empty and all(decode(main.tensors[tensor.index].name) == tensor.name for tensor in named):
         return content
+    for buffer in empty:
+        buffer.data = None
     for code in old:
         code.builtinCode = code.deprecatedBuiltinCode
     for tensor in named:

@@ -10,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import lab_driver
+from test_inspector_wild import SLOW, require_page_and_switches
 
 from effnet_lab.studies.inspection import WhatIf, inspection
 from effnet_lab.view.inspector import inspector_page
@@ -75,3 +76,11 @@ def test_the_page(tmp_path):
     assert size < PAGE_BYTES
     assert paint < FIRST_PAINT_S
     assert took[len(took) // 2] < SELECTION_MS
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("pair", sorted(SLOW))
+def test_a_file_from_the_wild(tmp_path, monkeypatch, pair):
+    """Those that the suite leaves out."""
+    with lab_driver.open_browser() as browser:
+        require_page_and_switches(SHARED, browser, tmp_path, monkeypatch, pair)

@@ -34,10 +34,11 @@ export default {
   render({ model, el }) {
     const read = () => ({ ...model.get("payload"), answers: model.get("answers") }); // and what was said before this view was there
     const inspector = mount(el, read()); // to be read, until somebody says that he is here: a saved notebook has no kernel
-    const move = () => inspector.move(Object.fromEntries(STATE.map((name) => [name, model.get(name)])));
+    let telling = false; // what this view says itself it need not hear: it would be drawn anew, and lose the focus
+    const move = () => { if (!telling) inspector.move(Object.fromEntries(STATE.map((name) => [name, model.get(name)]))); };
     const meet = () => { inspector.ask = (question) => model.send(question); inspector.load(read()); move(); };
     const listen = (answer) => (answer.kind === "here" ? meet() : inspector.hear(answer));
-    inspector.onmove = (name, value) => { model.set(name, value); model.save_changes(); };
+    inspector.onmove = (name, value) => { telling = true; model.set(name, value); telling = false; model.save_changes(); };
     model.on("change:payload", () => inspector.load(read()));
     for (const name of STATE) model.on(`change:${name}`, move);
     model.on("msg:custom", listen);
@@ -115,6 +116,9 @@ class Inspector {
     this.unheard = 0; // changes of the switches that it has not answered: an outcome that comes now is of an earlier state
     this.id = `effnet-${Math.random().toString(36).slice(2)}`;
     root.classList.add("effnet-inspector");
+    // JupyterLab's keys without Ctrl (X: cut the cell) are not meant here; those with Ctrl (S: save) are
+    this.claim = ({ target, ctrlKey, metaKey }) => { if (root.contains(target)) target.toggleAttribute("data-lm-suppress-shortcuts", !ctrlKey && !metaKey); };
+    window.addEventListener("keydown", this.claim, true); // before JupyterLab, which listens at the document
     this.load(data);
   }
 
@@ -133,6 +137,7 @@ class Inspector {
   }
 
   close() {
+    window.removeEventListener("keydown", this.claim, true);
     this.root.replaceChildren();
   }
 
@@ -472,7 +477,7 @@ class Inspector {
     if (!this.ask) return;
     const name = this.names[this.at], options = this.live.switches?.options[name], chosen = this.live.state?.chosen[name];
     const focused = this.precisions.contains(document.activeElement) ? document.activeElement.value : null;
-    const words = !this.live.switches ? "The network is being opened." : options ? null : "This layer is not in the network that is quantized again.";
+    const words = !this.live.switches ? this.live.refused?.words ?? "The network is being opened." : options ? null : "This layer is not in the network that is quantized again.";
     const radios = (options ?? []).map(({ format, reason }) => {
       const radio = tag("input", { type: "radio", name: this.id, value: format, disabled: Boolean(reason), checked: format === chosen,
         onchange: () => this.question({ kind: "flip", layer: name, scope: this.scope.value, format }) });
@@ -523,13 +528,13 @@ class Inspector {
     this.live[answer.kind] = answer;
     if (!this.precisions) return;
     const said = {
-      switches: () => { this.live.state ??= answer; this.drawSwitch(); this.askRange(); },
+      switches: () => { this.live.state ??= answer; this.recipe.value = this.live.state.recipe; this.drawSwitch(); this.askRange(); },
       range: () => this.hearRange(answer),
       state: () => { this.unheard = Math.max(0, this.unheard - 1); this.recipe.value = answer.recipe; this.drawSwitch(); this.drawChips(); },
       progress: () => { this.status.textContent = `Working: ${answer.done} of ${answer.total}.`; },
       outcome: () => { if (this.ask && !this.unheard) this.status.textContent = `${answer.now.n_run} of ${answer.now.n_ops} ops were run again, ${answer.cpu_s.toFixed(2)} s.`; this.drawResult(); },
       time: () => { if (answer.how === "measured" || this.times[answer.recipe]?.how !== "measured") this.times[answer.recipe] = answer; this.drawResult(); },
-      refused: () => { this.status.textContent = answer.words; },
+      refused: () => { this.status.textContent = answer.words; this.drawSwitch(); },
       written: () => { this.status.textContent = `${answer.file}. The same file from the shell: ${answer.command}`; },
       steps: () => this.hearSteps(answer),
       picture: () => this.hearPicture(answer),
