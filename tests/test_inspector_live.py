@@ -287,10 +287,11 @@ def test_three_switches_in_the_app(work, what_if):
             _click_the_map(hand)
             _drop_a_picture(hand)
             _save_the_recipe(page, what_if)
-            page.reload()  # the app runs its notebook anew for each visit
+            page.reload()  # the app runs its notebook anew for each visit, and ends the kernel of the last one
             page.wait_for_selector(".effnet-inspector .precisions input")
             assert hand.box.locator("textarea").input_value() == "int8"
             assert hand.box.locator(".chip").count() == 0
+            assert "Kernel shutdown" in (work.with_name(f"{work.name}.home") / "app.log").read_text()
             assert traffic.errors == []
             assert traffic.foreign == []
     finally:

@@ -78,6 +78,7 @@ def serve_app(
     chosen, port, root = lookup("theme", theme, THEMES), _checked(port), _prepared(folder, tell)
     from traitlets.config import Config
     from voila.app import Voila
+    from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 
     _set_environment(KERNEL_ENVIRONMENT | {"JUPYTER_PATH": _before("JUPYTER_PATH")})
 
@@ -106,10 +107,20 @@ def serve_app(
         tornado_settings={"allow_remote_access": False, "local_hostnames": ["localhost", LOOPBACK]},
         config=settings,
     )
+    farewell: Any = VoilaShutdownKernelHandler
+    farewell.check_xsrf_cookie = _from_our_page
     app.launch_browser = lambda: webbrowser.open(app.display_url)  # Voila's own forgets the token
     with sliced_polling():
         app.initialize([])
         app.start()
+
+
+def _from_our_page(handler: Any) -> None:
+    """A page that is closed ends its kernel, but a browser's last word carries no XSRF field: where it comes from must do."""
+    from tornado.web import HTTPError
+
+    if not handler.check_origin():
+        raise HTTPError(403)
 
 
 def _prepared(folder: str | Path, tell: Callable[[str], object]) -> Path:
