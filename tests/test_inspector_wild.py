@@ -14,9 +14,12 @@ from effnet_lab.studies.inspection.op_times import OpTimes
 from effnet_lab.view.inspector import inspector_page
 
 SLOW = {  # run by benchmarks/test_inspector.py
-    "google-coral__mobilenet_v1_0.25_128_quant", "mit-han-lab__vww", "mlcommons__pretrainedResnet_quant", "mlcommons__vww_96_int8",
+    "google-coral__mobilenet_v1_0.25_128_quant",
+    "mit-han-lab__vww",
+    "mlcommons__pretrainedResnet_quant",
+    "mlcommons__vww_96_int8",
     "tensorflow__mobilenet_v2_quantized_1x3x224x224",
-}  # fmt: skip
+}
 VECTORS = ("kws", "hello")  # take no pictures
 NO_RANGES = "mlcommons__kws_ref_model_float32"  # its activations are floats
 NO_MAP = "This network takes no pictures, so there is no error map."
