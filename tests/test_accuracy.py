@@ -424,7 +424,7 @@ def test_the_audit_finds_the_channel_order():
     audit = audit_preprocess(ColourNet(), colour_set(60), yours)
     best = audit.table.iloc[0]
     assert (best["normalisation"], best["channels"], best["label_offset"], best["top1"]) == ("[0, 1]", "RGB", 0, 1.0)
-    assert audit.sentence == "your pipeline (B) loses 40 points against (A): channel order"
+    assert audit.sentence == "Your pipeline (B) loses 40 points against (A): channel order"
     assert "cannot be told apart on 60 images" in audit.ties
     assert "interpolation" in audit.ties
     assert "normalisation" not in audit.ties
@@ -438,7 +438,7 @@ def test_the_audit_finds_the_label_offset(shift):
     few = replace(images.pick(np.flatnonzero((images.labels > 0) & (images.labels < 4))))
     audit = audit_preprocess(ColourNet(shift=shift, names=()), few)
     assert audit.table.iloc[0]["label_offset"] == -shift
-    assert audit.sentence == "your pipeline (B) loses 100 points against (A): label offset"
+    assert audit.sentence == "Your pipeline (B) loses 100 points against (A): label offset"
 
 
 def test_the_audit_finds_a_wrong_statement():
@@ -451,7 +451,7 @@ def test_the_audit_finds_a_wrong_statement():
 
 def test_the_audit_confirms_a_right_pipeline():
     audit = audit_preprocess(ColourNet(), colour_set(60))
-    assert audit.sentence.startswith("your pipeline (A) is the best of")
+    assert audit.sentence.startswith("Your pipeline (A) is the best of")
     assert audit.table["mark"].tolist().count("A") == 1
     assert not (audit.table["mark"] == "B").any()
 

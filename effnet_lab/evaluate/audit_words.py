@@ -21,17 +21,17 @@ def sentence(table: pd.DataFrame, n: int) -> str:
     marked = table[table["mark"] == "B"]
     if marked.empty:
         return (
-            f"your pipeline (A) is the best of {len(table)}: {describe(best)}; top-1 {best['top1']:.3f} on {n} images"
+            f"Your pipeline (A) is the best of {len(table)}: {describe(best)}; top-1 {best['top1']:.3f} on {n} images"
         )
     yours = marked.iloc[0]
     lost = 100 * (best["top1"] - yours["top1"])
     if yours["tied"]:
         return (
-            f"your pipeline (B) cannot be told apart from the best (A) on {n} images (p = {yours['p_value']:.2f}): "
+            f"Your pipeline (B) cannot be told apart from the best (A) on {n} images (p = {yours['p_value']:.2f}): "
             f"{describe(yours)} against {describe(best)}"
         )
     points = f"{lost:.0f} point{'s' if round(lost) != 1 else ''}"
-    return f"your pipeline (B) loses {points} against (A): {' and '.join(_culprits(table, yours))}"
+    return f"Your pipeline (B) loses {points} against (A): {' and '.join(_culprits(table, yours))}"
 
 
 def ties(table: pd.DataFrame, n: int) -> str:

@@ -15,7 +15,6 @@ from effnet_lab.view.text import capital, hover, records, short_layer
 
 MOST_PAIRS = 6  # of parameters whose interaction is drawn
 ROW_PX, LEGEND_PX = 300, 60
-ENDS_PX = 150  # to the right of the last panel, for the values of its lines
 LAYER_PX, POINT_LABELS = 15, 60  # height of a layer's row; points from which on the names are left to the hover box
 
 
@@ -86,7 +85,8 @@ def plot_interactions(table: pd.DataFrame, y: str, parameters: Sequence[str]) ->
     n_rows = -(-len(pairs) // n_columns)
     fig = make_subplots(n_rows, n_columns, shared_yaxes=True, horizontal_spacing=0.05, vertical_spacing=0.25 / n_rows)
     start = theme.new_figure(f"{capital(axis(y).title.split(' (')[0])}, mean over the rest of the grid")
-    fig.update_layout(start.layout, height=ROW_PX * n_rows + LEGEND_PX, showlegend=False, margin_r=ENDS_PX)
+    fig.update_layout(start.layout, height=ROW_PX * n_rows + LEGEND_PX)
+    named = set[tuple[str, str]]()
     for place, (first, second) in enumerate(pairs):
         at = {"row": place // n_columns + 1, "col": place % n_columns + 1}
         means = table.groupby([first, second], sort=True)[y].mean().reset_index()
@@ -96,12 +96,13 @@ def plot_interactions(table: pd.DataFrame, y: str, parameters: Sequence[str]) ->
                 f"{first} {_short(a)}, {second} {_short(value)}: {axis(y).write(b)}"
                 for a, b in zip(rows[first], rows[y], strict=True)
             ]
-            ends = [""] * (len(rows) - 1) + [f" {_short(value)}"]
+            key = (second, _short(value))
             fig.add_scatter(
-                x=rows[first].map(_short), y=rows[y], mode="lines+markers+text", text=ends, textposition="middle right",
-                line={"color": colors[value]}, hovertext=texts, hovertemplate="%{hovertext}<extra></extra>",
-                textfont={"color": colors[value], "size": 11}, cliponaxis=False, **at,
+                x=rows[first].map(_short), y=rows[y], mode="lines+markers", name=" ".join(key), legendgroup=" ".join(key),
+                showlegend=key not in named, line={"color": colors[value]},
+                hovertext=texts, hovertemplate="%{hovertext}<extra></extra>", **at,
             )  # fmt: skip
+            named.add(key)
         fig.update_xaxes(type="category", title_text=f"{first}; lines: {second}", **at)
     return fig.update_yaxes(tickformat=axis(y).ticks).update_yaxes(title_text=axis(y).title, col=1)
 
