@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from logits import logits
 from typer.testing import CliRunner
@@ -27,15 +29,17 @@ from effnet_lab.analysis.precision import (
     loss_matrix,
     rank_agreement,
     sensitivities,
+    time_costs,
 )
 from effnet_lab.cli import app
 from effnet_lab.images import open_images
 from effnet_lab.litert import allocate, read_graph, read_info
+from effnet_lab.litert.layer_names import computing, layer_names
 from effnet_lab.names import UserError
 from effnet_lab.quantize import get_scheme, parse_recipe
 from effnet_lab.quantize.schemes import AI_EDGE
 from effnet_lab.quantize.write import quantizer
-from effnet_lab.studies import mixed_precision, mixed_run
+from effnet_lab.studies import mixed_precision, mixed_run, mixed_times, mixed_trials
 
 FLOAT_FILE = "float32 converter"
 INT8, PER_TENSOR, INT4, INT16 = PRECISIONS[:4]
@@ -173,6 +177,99 @@ def test_a_budget_of_the_arena_is_met_by_the_allocator(searched, tmp_path, files
     done = searched(out, max_arena=int(1.4 * least))
     assert allocate(out).total_bytes <= 1.4 * least
     assert "arena" in done.sentence
+
+
+def timed(rows):
+    """A PROFILE table of (layer, operator, ms)."""
+    return pd.DataFrame(rows, columns=["layer", "operator", "uninterrupted_ms"])
+
+
+def test_times_of_uniform_files_are_put_on_the_clock_of_the_float_file(monkeypatch):
+    """A file that took long because the machine was busy just then takes what it takes in turn with the float file."""
+    takes = {
+        FLOAT: (2.0, 2.0),
+        INT8: (3.0, 1.0),
+        INT16: (40.0, 99.0),
+    }  # ms while profiled, ms in turn with the float file
+
+    def profile(path, *_):
+        whole = takes[path][0]
+        rows = [("a", "Convolution", 0.6 * whole), ("b", "Convolution", 0.3 * whole), ("", "outside", 0.1 * whole)]
+        return SimpleNamespace(table=timed(rows), uninterrupted_ms=whole)
+
+    def latency(paths):
+        assert INT16 not in paths, "too slow for the rounds of the others"
+        ms = np.array([takes[path][1] for path in paths])
+        return pd.DataFrame({"cpu_p50_ms": ms, "relative_p50": ms / ms[0]})
+
+    monkeypatch.setattr(mixed_times, "profile", profile)
+    monkeypatch.setattr(mixed_times, "measure_latency", latency)
+    found = mixed_times.uniform_profiles({name: name for name in takes})
+    sums = {name: table["uninterrupted_ms"].sum() for name, table in found.items()}
+    assert sums == pytest.approx({FLOAT: 2.0, INT8: 1.0, INT16: 40.0})
+    assert found[INT8]["uninterrupted_ms"].tolist() == pytest.approx([0.6, 0.3, 0.1])
+
+
+def test_layers_share_what_no_layer_takes_and_conversions_cost_by_kind(candidates):
+    names, n = candidates.names, len(candidates)
+    profiles = {
+        INT8: timed([*((name, "Convolution", 0.01) for name in names), ("", "outside the operators", 0.02)]),
+        FLOAT: timed([*((name, "Convolution", 0.03) for name in names), ("", "Convert (NC)", 5.0)]),
+    }
+    costs = time_costs(candidates, profiles, {(0, 2): 1e-3})
+    assert costs.layers[:n, 0].sum() == pytest.approx(0.01 * n + 0.02)
+    assert costs.layers[:n, -1].sum() == pytest.approx(0.03 * n), "conversions are counted where they stand"
+    edge = candidates.edges.index((n, 0))
+    assert costs.switches[edge, 0, 2] == pytest.approx(1e-3 * candidates.elements(n))
+    assert 0 < costs.switches[edge, 2, 0] < costs.switches[edge, 0, 1] < costs.switches[edge, 0, 2]
+    assert not costs.switches[edge].diagonal().any()
+
+
+def test_a_conversion_costs_what_files_show_in_which_kinds_meet(candidates, files, calibration, tmp_path, monkeypatch):
+    """With a profiler that says 2 ns for a value that becomes int16 and 1 ns for any other."""
+    made = []
+    for recipe in mixed_times.recipes_in_turn(candidates):
+        made.append(tmp_path / f"{len(made)}.tflite")
+        made[-1].write_bytes(quantizer((recipe, AI_EDGE), calibration)(files[FLOAT_FILE].read_bytes()))
+
+    def profile(path, *_):
+        graph, rows = read_graph(path), [("a", "Convolution", 1.0)]
+        for op in graph.ops:
+            if op.kind in ("quantize", "dequantize"):
+                out = graph.tensors[op.outputs[0]]
+                rows.append(("", "QUANTIZE", np.prod(out.shape) * (2e-6 if out.dtype == np.int16 else 1e-6)))
+        return SimpleNamespace(table=timed(rows), uninterrupted_ms=2.0)
+
+    monkeypatch.setattr(mixed_times, "profile", profile)
+    found = mixed_times.switch_times(made, files[FLOAT_FILE], 1.0)
+    every = {(a, b): 1e-6 if b == 1 else 5e-7 for a in range(3) for b in range(3) if a != b}
+    assert found == pytest.approx(every), "the clock of the float file runs at half the time"
+
+
+def test_a_budget_of_time_is_met_on_the_clock_of_the_float_file(searched, tmp_path, monkeypatch):
+    """A machine on which a file takes a microsecond per kilobyte, and which is twice as slow while the float file is profiled."""
+
+    def profile(path, *_):
+        graph, whole = read_graph(path), os.path.getsize(path) / 1e6
+        layers = [name for name, (tensor, op) in zip(layer_names(graph).values(), computing(graph), strict=True)]
+        rows = [(layer, "Convolution", 2 * whole / len(layers)) for layer in layers]
+        return SimpleNamespace(table=timed(rows), uninterrupted_ms=2 * whole)
+
+    def latency(paths):
+        ms = np.array([os.path.getsize(path) / 1e6 for path in paths])
+        return pd.DataFrame({"cpu_p50_ms": ms, "relative_p50": ms / ms[0], "guard": "quiet"})
+
+    monkeypatch.setattr(mixed_times, "profile", profile)
+    for module in (mixed_times, mixed_trials):
+        monkeypatch.setattr(module, "measure_latency", latency)
+    out = tmp_path / "quick.tflite"
+    limit = 0.05
+    done = searched(out, max_ms=limit)
+    assert out.stat().st_size / 1e6 <= limit
+    row = done.table[done.table["guarantee"] != ""].iloc[0]
+    assert row["measured_ms"] == pytest.approx(out.stat().st_size / 1e6)
+    assert row["guard"] == "quiet"
+    assert "ms" in done.sentence
 
 
 def test_what_cannot_be_met_is_said_with_the_nearest(searched, tmp_path):

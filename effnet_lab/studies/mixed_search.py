@@ -70,6 +70,7 @@ class Search:
     trials: dict[tuple[int, ...], MixedFile] = field(default_factory=dict)
     offsets: dict[str, float] = field(default_factory=dict)  # what files take beyond the sum over their layers
     foretold: dict[tuple[int, ...], dict[str, float]] = field(default_factory=dict)  # of trials, before each of them
+    _beyond: dict[str, list[float]] = field(default_factory=dict)  # of each file so far
 
     def __post_init__(self) -> None:
         candidates = self.workshop.candidates
@@ -77,7 +78,7 @@ class Search:
         if ARENA in self.resources:
             costs[ARENA] = arena_costs(candidates)
         if MS in self.resources:
-            costs[MS] = time_costs(candidates, self.workshop.profiles)
+            costs[MS] = time_costs(candidates, self.workshop.profiles, self.workshop.switch_ms)
         loss = loss_matrix(self.workshop.sensitivity, candidates)
         self.program = Program(loss=loss, kinds=KINDS, edges=candidates.edges, resources=costs)
 
@@ -165,9 +166,10 @@ class Search:
         return sorted(found.values(), key=lambda choice: choice.loss)
 
     def _learn(self, trial: MixedFile, names: Mapping[str, float]) -> None:
-        """What the file takes beyond the sum over its layers."""
+        """What the file takes beyond the sum over its layers; of times, which are never twice the same, the mean so far."""
         for name in names:
-            self.offsets[name] = trial.uses(name) - trial.choice.uses[name]
+            self._beyond.setdefault(name, []).append(trial.uses(name) - trial.choice.uses[name])
+            self.offsets[name] = float(np.mean(self._beyond[name])) if name == MS else self._beyond[name][-1]
 
     def _nearest(self, limits: Mapping[str, float]) -> str:
         shortest = min(self.trials.values(), key=lambda trial: sum(

@@ -18,7 +18,7 @@ from effnet_lab.analysis.precision import (
     candidates_of,
     sensitivities,
 )
-from effnet_lab.bench import measure_latency, profile
+from effnet_lab.bench import measure_latency
 from effnet_lab.evaluate.predictions import Predictions, collect_predictions
 from effnet_lab.images import ImageSet, Samples, Stated
 from effnet_lab.images.imageset import digest
@@ -30,6 +30,7 @@ from effnet_lab.quantize.ranges import Ranging
 from effnet_lab.quantize.recipes import ALL, Recipe, as_recipe, literal
 from effnet_lab.quantize.schemes import AI_EDGE, get_scheme
 from effnet_lab.quantize.write import quantizer
+from effnet_lab.studies.mixed_times import recipes_in_turn, switch_times, uniform_profiles
 
 LOOKED_AT = 12  # calibration images that the sensitivities are measured on
 BYTES, MS, ARENA = "bytes", "ms", "arena"
@@ -98,15 +99,30 @@ class Workshop:
 
     @cached_property
     def profiles(self) -> dict[str, pd.DataFrame]:
-        """PROFILE frames of the files in one precision throughout, and of the float file."""
+        """PROFILE frames of the files in one precision throughout, and of the float file, see `uniform_profiles`."""
         files = {name: self.write(as_recipe(get_scheme(name))) for name in self.written} | {FLOAT: self.float_path}
-        found = {}
-        for name, file in files.items():
-            path = self.folder / f"profile.{name}.csv"
-            if not path.exists():
-                write_atomically(path, profile(file).table.to_csv(index=False).encode())
-            found[name] = pd.read_csv(path, keep_default_na=False)
-        return found
+        paths = {name: self.folder / f"profile.{name}.csv" for name in files}
+        if not all(path.exists() for path in paths.values()):
+            for name, table in uniform_profiles(files).items():
+                write_atomically(paths[name], table.to_csv(index=False).encode())
+        return {name: pd.read_csv(path, keep_default_na=False) for name, path in paths.items()}
+
+    @property
+    def clock_ms(self) -> float:
+        """CPU time of the float file when the profiles were taken: what times of other minutes are put on."""
+        return float(self.profiles[FLOAT]["uninterrupted_ms"].sum())
+
+    @cached_property
+    def switch_ms(self) -> dict[tuple[int, int], float]:
+        """Milliseconds for one value that is converted, by the kinds of activations before and after."""
+        path = self.folder / "switches.csv"
+        if not path.exists():
+            files = [self.write(recipe) for recipe in recipes_in_turn(self.candidates)]
+            found = switch_times(files, self.float_path, self.clock_ms)
+            rows = [{"before": a, "after": b, "ms": ms} for (a, b), ms in found.items()]
+            write_atomically(path, pd.DataFrame(rows, columns=["before", "after", "ms"]).to_csv(index=False).encode())
+        kept = pd.read_csv(path)
+        return {(int(a), int(b)): float(ms) for a, b, ms in kept.itertuples(index=False)}
 
     @cached_property
     def float_path(self) -> Path:
@@ -147,14 +163,16 @@ class MixedFile:
 
     @cached_property
     def latency(self) -> pd.Series:
-        """Its row of LATENCY, beside the float file."""
+        """Its row of LATENCY, in turn with the float file."""
         return measure_latency([self.workshop.float_path, self.path]).iloc[1]
 
     def uses(self, name: str) -> float:
         """What it really takes: bytes of the file, CPU ms of an inference, bytes of the arena of TensorFlow Lite Micro."""
         if name == BYTES:
             return float(self.path.stat().st_size)
-        return float(self.latency["cpu_p50_ms"]) if name == MS else float(allocate(self.path).total_bytes)
+        if name == MS:  # by the clock of the float file, as what is predicted
+            return float(self.latency["relative_p50"]) * self.workshop.clock_ms
+        return float(allocate(self.path).total_bytes)
 
 
 def recipe_of(candidates: Candidates, choice: Choice) -> Recipe:

@@ -22,7 +22,10 @@ from effnet_lab.analysis.precision.program import Resource
 
 SCALE_BYTES = 12  # a float32 scale and an int64 zero point
 SWITCH_BYTES = 300  # an op, a tensor with its name and scale: corrected by the first file that is written
-SWITCH_MS = 1e-6  # for one value that is converted, likewise
+SWITCH_MS = {  # for one value that is converted, by kinds before and after, where it was not measured: XNNPACK, plain kernels
+    (0, 2): 1e-7, (2, 0): 1e-7, (0, 1): 5e-6, (1, 0): 5e-6, (1, 2): 5e-6, (2, 1): 5e-6,
+}  # fmt: skip
+LEAST_SWITCH_MS = 2e-8  # shorter than what a profiler sees
 _BITS = {INT4: 4, FLOAT: 32}
 _BIAS_BYTES = {INT16: 8}
 Array = NDArray[np.float64]
@@ -41,7 +44,9 @@ def byte_costs(candidates: Candidates) -> Resource:
             scales = 0 if precision == FLOAT else 1 if precision == PER_TENSOR else channels
             bias = channels * _BIAS_BYTES.get(precision, 4) + scales * SCALE_BYTES if len(op.inputs) > 2 else 0
             costs[row, column] = -(-kernel.data.size * bits // 8) + scales * SCALE_BYTES + bias
-    return Resource(layers=costs, switches=_switches(candidates, np.full(len(candidates.edges), float(SWITCH_BYTES))))
+    return Resource(
+        layers=costs, switches=_switches(candidates, np.full((len(candidates.edges), 1, 1), float(SWITCH_BYTES)))
+    )
 
 
 def arena_costs(candidates: Candidates) -> Resource:
@@ -51,25 +56,37 @@ def arena_costs(candidates: Candidates) -> Resource:
     return Resource(layers=moments)
 
 
-def time_costs(candidates: Candidates, profiles: Mapping[str, pd.DataFrame]) -> Resource:
-    """Of files in one precision throughout, timed op by op.
+def time_costs(
+    candidates: Candidates,
+    profiles: Mapping[str, pd.DataFrame],
+    switch_ms: Mapping[tuple[int, int], float] | None = None,
+) -> Resource:
+    """Of files in one precision throughout, timed op by op. What no layer takes is shared among all of them.
 
     Parameters
     ----------
     candidates : Candidates
     profiles : mapping of precision to PROFILE frame
+    switch_ms : mapping of (kind, kind) to number, optional
+        Milliseconds for one value that is converted.
     """
     costs = np.zeros((len(candidates) + 2, len(PRECISIONS)))
     for column, precision in enumerate(PRECISIONS):
         if precision in profiles:
-            timed = profiles[precision].groupby("layer")["uninterrupted_ms"].sum()
-            costs[: len(candidates), column] = [float(timed.get(name, 0.0)) for name in candidates.names]
+            table = profiles[precision]
+            switches = table["operator"].str.lower().str.contains("quantize|convert") & (table["layer"] == "")
+            timed = table[~switches].groupby("layer")["uninterrupted_ms"].sum()
+            known = [float(timed.get(name, 0.0)) for name in candidates.names]
+            rest = max(float(timed.sum()) - sum(known), 0.0) / max(len(candidates), 1)
+            costs[: len(candidates), column] = np.add(known, rest)
     sizes = np.array([candidates.elements(made) for made, _ in candidates.edges], float)
-    return Resource(layers=costs, switches=_switches(candidates, sizes * SWITCH_MS))
+    rates = np.zeros((max(KINDS) + 1,) * 2)
+    for kinds, usual in SWITCH_MS.items():
+        rates[kinds] = max((switch_ms or {}).get(kinds, usual), LEAST_SWITCH_MS)
+    return Resource(layers=costs, switches=_switches(candidates, sizes[:, np.newaxis, np.newaxis] * rates))
 
 
 def _switches(candidates: Candidates, costs: Array) -> Array:
     """(edges, kinds, kinds): nothing where the kind stays."""
     kinds = max(KINDS) + 1
-    found: Array = costs[:, np.newaxis, np.newaxis] * (1.0 - np.eye(kinds))
-    return found if len(candidates.edges) else np.zeros((0, kinds, kinds))
+    return costs * (1.0 - np.eye(kinds)) if len(candidates.edges) else np.zeros((0, kinds, kinds))
