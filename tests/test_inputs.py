@@ -393,6 +393,8 @@ def test_networks_that_take_no_pictures_are_compared(wild, tmp_path, first, seco
     found = evaluate(wild / f"{first}.tflite", tmp_path / "x.npy", against=wild / f"{second}.tflite")
     row = found.outputs.iloc[0]
     assert (row["n_images"], found.fed) == (12, ("arrays, as they are",))
+    equal = "12 samples: the outputs of the two networks are the same"
+    assert (found.sentence == equal) == (first == second)
     if first == second:
         assert row["sqnr_outputs_db"] == np.inf
     else:

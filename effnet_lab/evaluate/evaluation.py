@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from effnet_lab import frames
@@ -154,5 +155,7 @@ def _agreement(outputs: pd.DataFrame) -> str:
     if outputs.empty:
         return "the outputs of the two networks have unlike shapes, so they cannot be compared without labels"
     row = outputs.iloc[0]
+    if np.isposinf(outputs["sqnr_outputs_db"]).all():
+        return f"{row['n_images']:,} samples: the outputs of the two networks are the same"
     same = "" if pd.isna(row["agreement"]) else f"the largest output is the same for {row['agreement']:.1%}; "
     return f"{row['n_images']:,} samples: {same}SQNR of the outputs {row['sqnr_outputs_db']:.1f} dB"
