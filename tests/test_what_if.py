@@ -52,7 +52,7 @@ def logits(content: bytes) -> np.ndarray:
     for (sample,) in images.samples(read_info_of(content)):
         runner.feed(sample)
         runner.invoke()
-        found.append(runner.activation(source.graph.tensors[source.logits]).reshape(-1))
+        found.append(runner.activation(source.graph.tensors[source.graph.logits]).reshape(-1))
     return np.stack(found)
 
 
