@@ -86,6 +86,10 @@ function withUnit(value, unit) { // a round number
   return unit ? `${value} ${unit}` : String(value);
 }
 
+function whole(text) { // a line does not end within the name of an option
+  return text.split(/(--[a-z-]+)/).map((part, i) => (i % 2 ? tag("span", { style: "white-space:nowrap" }, part) : part));
+}
+
 function number(value) {
   if (value === "inf") return Infinity;
   if (value === "-inf") return -Infinity;
@@ -167,7 +171,7 @@ class Inspector {
   }
 
   header() {
-    const lines = this.data.files.map((file) => tag("li", {}, tag("strong", {}, file.label), ` ${file.summary}`));
+    const lines = this.data.files.map((file) => tag("li", {}, tag("strong", {}, file.label), " ", ...whole(file.summary)));
     return tag("header", {}, tag("ul", { class: "files" }, ...lines));
   }
 
