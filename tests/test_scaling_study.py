@@ -134,6 +134,15 @@ def test_when_all_are_equal_the_sentence_says_so(grown):
     assert "the paper's triple is the best" in sentence or "cannot be told apart with this data" in sentence
 
 
+def test_a_study_without_a_grid_says_so(grown):
+    matched = [network for network in grown if network.direction != "grid"]
+    table = coefficients(runs_of(matched, lambda _, rng: rng.random(IMAGES) < 0.6))
+    assert table.empty
+    assert (
+        which_triple(table) == "This study trained no grid of alpha, beta and gamma: effnet-lab study scaling --grid."
+    )
+
+
 def test_the_gain_is_points_per_doubling_of_the_cost(grown):
     def by_madds(network, _rng):
         return np.arange(IMAGES) < IMAGES * (0.5 + 0.1 * np.log2(network.level))

@@ -114,6 +114,8 @@ def which_direction(study: pd.DataFrame) -> str:
 
 def which_triple(table: pd.DataFrame) -> str:
     """Which triple wins, and whether the data can tell it from the paper's; from a COEFFICIENTS frame, one sentence a level."""
+    if table.empty:
+        return "This study trained no grid of alpha, beta and gamma: effnet-lab study scaling --grid."
     return " ".join(_winner(level, rows) for level, rows in table.groupby("level"))
 
 
