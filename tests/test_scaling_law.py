@@ -254,6 +254,33 @@ def test_what_a_law_says_of_itself():
     pd.testing.assert_frame_equal(gains, law.gain(MICRO0))
 
 
+def test_another_recipe_is_an_offset_and_nothing_else():
+    def noisy(x, _=0):
+        return known(x) + 0.002 * np.sin(1000 * x.sum())
+
+    better = {name: known(features_of(get_spec(name))) for name in ("micro0", "micro1", "micro2", "micro3")}
+    better = {name: 1 / (1 + (1 - share) / share * np.exp(-0.7)) for name, share in better.items()}
+    law = fit_law(study(noisy), "quadratic", better)
+    assert law.result.params[-1] == pytest.approx(0.7, abs=0.05)
+    assert law.of(MICRO0) == pytest.approx(known(features_of(MICRO0)), abs=0.01)  # as the study would have trained it
+    assert law.sentence.endswith("trained alike on made, and 4 more that were trained by another recipe")
+    assert law.n_networks == fit_law(study(noisy), "quadratic").n_networks
+    gain = fit_law(study(noisy), "quadratic").gain(MICRO0)["gain"].to_numpy()
+    assert law.gain(MICRO0)["gain"].to_numpy() == pytest.approx(gain, abs=0.01)
+    table = left_out(study(noisy), "quadratic", better)
+    assert not set(table["model"]) & set(better)
+    assert set(table["direction"]) == {"width", "depth", "resolution", "compound", "grid"}
+
+
+def test_what_else_was_trained_helps_with_a_direction_that_is_left_out():
+    law = law_of("scenes")
+    assert set(law.others) == {"micro0", "micro1", "micro2", "micro3"}
+    alone = fit_law(study_of("scenes"))
+    tables = left_out(study_of("scenes"), alone.form), left_out(study_of("scenes"), law.form, law.others)
+    missing = [table.loc[table["rule"] == "one direction left out", "error"] for table in tables]
+    assert [np.sqrt((errors**2).mean()) for errors in missing] == pytest.approx([0.267, 0.151], abs=0.001)
+
+
 def test_a_box_has_three_sides():
     """A network is outside where any one feature lies beyond what was seen, on either side."""
     table = study(known)

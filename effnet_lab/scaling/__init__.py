@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from effnet_lab.scaling.compound import Compound
     from effnet_lab.scaling.counts import layer_counts, totals
     from effnet_lab.scaling.family import count_network, published, variant_rows, variants
-    from effnet_lab.scaling.law import fit_law, law_of, law_of_the_published, left_out, study_of
+    from effnet_lab.scaling.law import fit_law, law_of, law_of_the_published, left_out
     from effnet_lab.scaling.lean import lean_spec, search_lean
     from effnet_lab.scaling.planner import ArenaEstimate, Buffer, arena_of, estimate_arena, estimate_of, place
     from effnet_lab.scaling.search import Grid, search
     from effnet_lab.scaling.specs import NetSpec, Stage
+    from effnet_lab.scaling.trained import study_of
     from effnet_lab.scaling.variants import LITE, MICRO, STYLES, VARIANTS, get_spec, known_spec, spec_by_numbers
 
 __all__ = [
@@ -69,7 +70,6 @@ offer(
             "law_of",
             "law_of_the_published",
             "left_out",
-            "study_of",
         ),
         "lean": (
             "lean_spec",
@@ -91,6 +91,7 @@ offer(
             "NetSpec",
             "Stage",
         ),
+        "trained": ("study_of",),
         "variants": (
             "LITE",
             "MICRO",
