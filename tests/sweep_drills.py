@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -66,13 +65,14 @@ class Drill:
     def processes(self, words: str = "") -> list[psutil.Process]:
         """Those of the drill whose command line has these words."""
         found = []
-        for process in psutil.process_iter():
+        for process in psutil.process_iter(["cmdline"]):
             try:
-                if process.environ().get(MARK) == self.mark and words in " ".join(process.cmdline()):
+                mine = process.environ().get(MARK) == self.mark and words in " ".join(process.cmdline())
+                if mine and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
-            except psutil.Error:
+            except psutil.Error:  # it ended while it was looked at
                 continue
-        return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
+        return found
 
     def n_finished(self) -> int:
         return len(list((self.out / "points").glob("*/point.json")))
@@ -91,16 +91,18 @@ class Drill:
             time.sleep(0.05)
         time.sleep(rng.uniform(0, 1.5))
         victims = self.processes(words)
-        if victims:
-            os.kill(rng.choice(victims).pid, signal.SIGKILL)
-        return bool(victims)
+        try:
+            rng.choice(victims).kill()
+        except (IndexError, psutil.NoSuchProcess):
+            return False
+        return True
 
     def assert_nothing_is_left(self) -> None:
         """No process, within the seconds that a kernel takes to see that its parent is gone."""
         end = time.monotonic() + 200
         while self.processes() and time.monotonic() < end:
             time.sleep(0.2)
-        assert [process.cmdline() for process in self.processes()] == []
+        assert not (left := self.processes()), [process.info for process in left]
 
     def assert_whole(self, *, finished: int | None = None) -> None:
         """Every file parses; every point is there once, or listed as failed."""
