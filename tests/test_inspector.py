@@ -42,10 +42,8 @@ def payload(files):
 
 def test_the_numbers_are_those_of_the_api(files, payload):
     scenes = open_images("scenes", limit=4)
-    errors = layer_error(
-        files[INT8], scenes, float_model=files[FLOAT], kernels="builtin", notions=("accumulated", "local")
-    )
-    judged = verdicts(files[INT8], scenes, float_model=files[FLOAT], kernels="builtin")
+    errors = layer_error(files[INT8], scenes, float_model=files[FLOAT], notions=("accumulated", "local"))
+    judged = verdicts(files[INT8], scenes, float_model=files[FLOAT])
     shown = payload["files"][0]["layers"]
     assert [layer["name"] for layer in shown] == list(errors.table["layer"])
     for name in ("sqnr_accumulated_db", "sqnr_local_db", "weight_sqnr_db", "saturation_share"):

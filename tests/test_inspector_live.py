@@ -387,6 +387,14 @@ def test_the_value_under_the_click_is_the_worst_of_its_place(opened, files):
         opened.explain(question | {"picture": 99})
 
 
+def test_the_switches_begin_at_the_loss_that_the_page_shows(files):
+    """The same kernels run both: XNNPACK's answers are not those of the plain ones."""
+    for kernels in ("xnnpack", "builtin"):
+        opened = live_inspection([files[INT8]], "scenes", float_models=[files[FLOAT]], limit=4, kernels=kernels)
+        logits = opened.payload["files"][0]["layers"][-2]  # before the softmax
+        assert opened.session().given.sqnr_db == pytest.approx(logits["values"]["sqnr_accumulated_db"], abs=1e-5)
+
+
 def test_pictures_of_a_file_are_those_of_the_data_set(opened):
     images = open_images("scenes", limit=2)
     assert {picture["name"].split(",")[0] for picture in opened.payload["files"][0]["pictures"]} == {

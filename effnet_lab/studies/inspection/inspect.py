@@ -60,7 +60,7 @@ def inspected(
     images: Source,
     *,
     float_models: Sequence[Path | str | None] = (),
-    kernels: str = "builtin",
+    kernels: str = "xnnpack",
     anyway: bool = False,
     preprocess: Stated = None,
     split: str | None = None,

@@ -82,7 +82,7 @@ class WhatIf:
     limit : int
         At most so many images.
     kernels : str
-        See `litert.KERNELS`.
+        See `litert.KERNELS`; where `network` is a pair that is open already, its kernels count.
 
     Examples
     --------
@@ -106,8 +106,8 @@ class WhatIf:
         at = {switch.tensor: switch.layer for switch in self.switches.layers}
         self.layer_of = {pair.layer: at[pair.reference.name] for pair in self.twins.pairs if pair.reference.name in at}
         samples = list(self.twins.samples(self.images))
-        self._rerunner = Rerunner(samples, kernels=kernels)
-        self._float = Rerunner(samples, kernels=kernels, kept_bytes=0).run(self.float_content).logits
+        self._rerunner = Rerunner(samples, kernels=self.twins.kernels)
+        self._float = Rerunner(samples, kernels=self.twins.kernels, kept_bytes=0).run(self.float_content).logits
         self._order = self._class_order()
         self._known: dict[str, RecipeOutcome] = {}
         self.times = OpTimes(self.quantize, self.switches)
