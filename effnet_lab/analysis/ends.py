@@ -35,7 +35,8 @@ class EndLoss:
     def __str__(self) -> str:
         """One sentence."""
         answers = f"; the first answer changes on {self.changed} of {self.n_images}" if self.changed >= 0 else ""
-        return f"At the logits {self.sqnr_db:.1f} dB are left over {self.n_images} {self.counted}{answers}."
+        counted = self.counted if self.n_images != 1 else self.counted.removesuffix("s")
+        return f"At the logits {self.sqnr_db:.1f} dB are left over {self.n_images} {counted}{answers}."
 
 
 class EndWatcher:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pandas as pd
 
@@ -23,7 +24,7 @@ def channel_ranges(float_content: bytes, *, model: str, steps: str) -> pd.DataFr
     float_content : bytes
         A float32 .tflite file.
     model, steps : str
-        For the columns of these names: which network, after which repairs.
+        For the columns of these names: which network, of a path its last part, after which repairs.
     """
     graph = read_graph(float_content)
     rows = []
@@ -36,7 +37,7 @@ def channel_ranges(float_content: bytes, *, model: str, steps: str) -> pd.DataFr
             share = value / float(ranges.max()) if value else 0.0
             rows.append(
                 {
-                    "model": model,
+                    "model": Path(model).name,
                     "steps": steps,
                     "layer_index": index,
                     "layer": layer,
