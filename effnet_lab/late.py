@@ -54,6 +54,8 @@ def offer(room: str, homes: Mapping[str, Sequence[str]], first: str = "") -> lis
     offers = {name: module for module, names in homes.items() for name in names}
     _OFFERS[room], _FIRST[room] = offers, first
     sys.modules[room].__class__ = Door
+    for name in offers:  # of an earlier execution of the room, whose modules may have been executed anew since
+        vars(sys.modules[room]).pop(name, None)
     return sorted(offers)
 
 

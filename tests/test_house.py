@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import importlib
 import inspect
 import re
 import subprocess
@@ -253,6 +254,21 @@ def test_every_question_is_one_function():
     assert set(el.__all__) <= set(dir(el))
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = el.no_such_name
+
+
+def test_a_room_that_is_executed_anew_offers_what_its_modules_have_now(monkeypatch):
+    """Mutation runs rest on it: they execute a changed module anew, and all that import it."""
+    import effnet_lab.scaling as room
+    from effnet_lab.scaling import law
+
+    before = room.fit_law
+    with monkeypatch.context() as changed:
+        changed.setattr(law, "fit_law", changed)
+        assert room.fit_law is before
+        importlib.reload(room)
+        assert room.fit_law is changed
+    importlib.reload(room)
+    assert room.fit_law is before
 
 
 @pytest.mark.parametrize(

@@ -238,6 +238,9 @@ def test_a_network_is_left_out_by_hand():
     assert grown.to_dict() == distinct[distinct["direction"] != "base"].groupby("direction").size().to_dict()
     few = distinct[distinct["direction"].isin(("base", "width", "compound"))]  # without either only four are left
     assert set(left_out(few, "linear")["rule"]) == {"one network left out"}
+    one_more = pd.concat([few, distinct[distinct["direction"] == "resolution"].head(1)])  # five, and seven without it
+    by_direction = left_out(one_more, "linear").query("rule == 'one direction left out'")
+    assert set(by_direction["direction"]) == {"resolution"}
 
 
 def test_what_a_law_says_of_itself():
