@@ -10,9 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-PATIENCE = (
-    20  # times the processor time, by the clock: for a process that waits for nothing, on a machine that is very busy
-)
+PATIENCE = 20  # times the processor time, by the clock: for a process that waits, or a machine that is very busy
 _LOOK_S = 0.1
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from effnet_lab.frames.tables import MODEL_FILE, Frame
 
-DATA_CHECK = (
-    Frame(  # one row per finding about a data set: a damaged file, a copy in another split or class, a rare class
-        name="data_check",
-        keys=("data", "problem", "split", "file", "label", "twin"),
-        first=("problem", "split", "file", "label", "twin", "detail"),
-        values=("detail",),
-    )
+DATA_CHECK = Frame(  # one row per finding about a data set: a damaged file, a copy elsewhere, a rare class
+    name="data_check",
+    keys=("data", "problem", "split", "file", "label", "twin"),
+    first=("problem", "split", "file", "label", "twin", "detail"),
+    values=("detail",),
 )
 ACCURACY = Frame(  # one row per file and data set; the interval is Wilson's, 95 %
     name="accuracy",

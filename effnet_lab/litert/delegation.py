@@ -19,16 +19,15 @@ def delegation(runner: Runner) -> dict[int, str]:
     graph = runner.graph
     taken = dict.fromkeys((op.index for op in graph.ops), PLAIN)
     lost = _without_end(graph)
-    producer = {tensor: op for op in graph.ops for tensor in op.outputs}
     for node in runner.nodes()[len(graph.ops) :]:
         inside, waiting = set(node["inputs"].tolist()), node["outputs"].tolist()
         while waiting:
             tensor = waiting.pop()
-            if tensor in inside or tensor not in producer:
+            if tensor in inside or tensor not in graph.producer:
                 continue
             inside.add(tensor)
-            taken[producer[tensor].index] = XNNPACK
-            waiting += producer[tensor].inputs
+            taken[graph.producer[tensor].index] = XNNPACK
+            waiting += graph.producer[tensor].inputs
         for op in graph.ops:
             if op.index in lost and op.inputs and inside.issuperset(op.inputs):
                 taken[op.index] = XNNPACK

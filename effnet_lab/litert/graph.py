@@ -100,6 +100,11 @@ class Graph:
         return {self.tensors[op.outputs[0]].name: op for op in self.computing_ops}
 
     @cached_property
+    def producer(self) -> dict[int, Op]:
+        """The op that a tensor comes out of, by the tensor's index."""
+        return {index: op for op in self.ops for index in op.outputs}
+
+    @cached_property
     def computing_ops(self) -> tuple[Op, ...]:
         """The ops that have an output: not those that only store a state."""
         return tuple(op for op in self.ops if op.outputs)
@@ -162,9 +167,8 @@ class Graph:
     @cached_property
     def logits(self) -> int:
         """What the last softmax or sigmoid takes; the first output itself where there is none."""
-        made = {index: op for op in self.ops for index in op.outputs}
         index = self.outputs[0]
-        while (op := made.get(index)) is not None and op.kind in (*CHANGES_OF_TYPE, "softmax", "logistic"):
+        while (op := self.producer.get(index)) is not None and op.kind in (*CHANGES_OF_TYPE, "softmax", "logistic"):
             index = op.inputs[0]
         return index
 

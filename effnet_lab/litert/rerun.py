@@ -102,7 +102,7 @@ class Rerunner:
             if marks[index] in self._kept or index in source.graph.inputs:
                 given.append(index)
                 continue
-            op = source.producer[index]
+            op = source.graph.producer[index]
             ops[op.index] = op
             wanted += source.activations(op)
         return [ops[index] for index in sorted(ops)], sorted(given)

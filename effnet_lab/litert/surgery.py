@@ -24,7 +24,6 @@ class Source:
         self.tree = parse(self.content, name)  # its arrays are views into the content
         self.graph: Graph = graph_of(self.tree, name)
         self.main = self.tree.subgraphs[0]
-        self.producer = {index: op for op in self.graph.ops for index in op.outputs}
         self._constant = {tensor.index for tensor in self.graph.tensors if tensor.data is not None}
         for op in self.graph.ops:  # they stand in the order in which they run
             if op.inputs and self._constant.issuperset(op.inputs):
@@ -36,7 +35,7 @@ class Source:
 
     def root(self, index: int) -> int:
         """The tensor that a value was before ops changed its type."""
-        while (op := self.producer.get(index)) is not None and op.kind in CHANGES_OF_TYPE:
+        while (op := self.graph.producer.get(index)) is not None and op.kind in CHANGES_OF_TYPE:
             index = op.inputs[0]
         return index
 
@@ -79,7 +78,7 @@ class Assembly:
         """A stored tensor of a source, and the ops that unpack it; as float32 values where `real`."""
         tensor = source.graph.tensors[index]
         if tensor.data is None:
-            op = source.producer[index]
+            op = source.graph.producer[index]
             if real and op.kind == "dequantize" and source.graph.tensors[op.inputs[0]].quantized:
                 return self.constant(source, op.inputs[0], real=True)  # else it would unpack float values
             inputs = [self.constant(source, i, real=real) for i in op.inputs]

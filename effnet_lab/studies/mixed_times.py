@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from effnet_lab.analysis.precision import FLOAT, PRECISIONS, Candidates
+from effnet_lab.analysis.precision.costs import is_conversion
 from effnet_lab.bench import measure_latency, profile
 from effnet_lab.litert import read_graph
 from effnet_lab.quantize.recipes import ALL, Recipe, literal
@@ -82,7 +83,7 @@ def switch_times(files: list[Path], float_path: Path, clock_ms: float) -> dict[t
     for file in files:
         graph, table = read_graph(file), profile(file, FEW_RUNS).table
         ops = [op for op in graph.ops if op.kind in ("quantize", "dequantize")]
-        rows = table[table["operator"].str.lower().str.contains("quantize|convert")]
+        rows = table[is_conversion(table)]
         if len(rows) != len(ops):
             continue
         for op, ms in zip(ops, rows["uninterrupted_ms"], strict=True):

@@ -74,7 +74,7 @@ def time_costs(
     for column, precision in enumerate(PRECISIONS):
         if precision in profiles:
             table = profiles[precision]
-            switches = table["operator"].str.lower().str.contains("quantize|convert") & (table["layer"] == "")
+            switches = is_conversion(table) & (table["layer"] == "")
             timed = table[~switches].groupby("layer")["uninterrupted_ms"].sum()
             known = [float(timed.get(name, 0.0)) for name in candidates.names]
             rest = max(float(timed.sum()) - sum(known), 0.0) / max(len(candidates), 1)
@@ -84,6 +84,11 @@ def time_costs(
     for kinds, usual in SWITCH_MS.items():
         rates[kinds] = max((switch_ms or {}).get(kinds, usual), LEAST_SWITCH_MS)
     return Resource(layers=costs, switches=_switches(candidates, sizes[:, np.newaxis, np.newaxis] * rates))
+
+
+def is_conversion(table: pd.DataFrame) -> pd.Series:
+    """Which rows of a PROFILE are conversions between two kinds of values, by the names that plain kernels and XNNPACK give."""
+    return table["operator"].str.lower().str.contains("quantize|convert")
 
 
 def _switches(candidates: Candidates, costs: Array) -> Array:

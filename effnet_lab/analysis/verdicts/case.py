@@ -16,10 +16,7 @@ from effnet_lab.analysis.verdicts.fault import Fault, constant_channels
 STARVING = 0.9  # share of dead channels from which on nothing behind can be judged
 SHADOW_BITS = 1.5  # behind a fault that changes the values, a finding has to exceed its limit by this to count
 CHANGES_VALUES = ("dead", "outlier channel", "unlike residual")
-MAKES_RARE = (
-    "dead",
-    "outlier channel",
-)  # of these, what leaves values that few images show: a range may be wide for them
+MAKES_RARE = ("dead", "outlier channel")  # leave values that few images show: a range may be wide for them
 SPOILS_CODES = ("clipped", "wasted range", "outlier channel", "bimodal", "unlike residual", "coarse")
 WIDENS = ("outlier channel", "bimodal", "unlike residual")  # faults that widen a range for everything behind
 # What comes out in a channel is made of the same channel of what goes in.

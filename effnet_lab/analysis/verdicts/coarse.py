@@ -52,8 +52,7 @@ def main_cause(evidence: Evidence) -> Cause:
 
 
 def _name_of_cause(evidence: Evidence) -> str:
-    total = float(evidence.local_error2.sum()) if evidence.local_error2.size else 0.0
-    total = total or evidence.clipped_energy + evidence.rounding_energy
+    total = _own_error(evidence)
     if evidence.clipped_energy >= 0.5 * total:
         return "range"
     if evidence.rounding_energy + evidence.clipped_energy >= 0.5 * total:
@@ -62,16 +61,20 @@ def _name_of_cause(evidence: Evidence) -> str:
     return "weights" if weights >= 0.3 * total else "inputs"
 
 
+def _own_error(evidence: Evidence) -> float:
+    """Energy of what the op makes of the float inputs; without it, of what its grid does."""
+    total = float(evidence.local_error2.sum()) if evidence.local_error2.size else 0.0
+    return total or evidence.clipped_energy + evidence.rounding_energy
+
+
 def coarse(evidence: Evidence, own_db: float) -> Fault | None:
     """An own error under 20 dB that no other fault explains: the steps are too coarse, those of the layer that makes most."""
     if not own_db < BAD_DB or not evidence.energy:
         return None
-    total = float(evidence.local_error2.sum()) if evidence.local_error2.size else 0.0
-    total = total or evidence.clipped_energy + evidence.rounding_energy
     cause = main_cause(evidence)
     return Fault(
         verdict="coarse",
-        bits_lost=evidence.bits_of(total),
+        bits_lost=evidence.bits_of(_own_error(evidence)),
         evidence=own_db,
         unit="dB, its own error",
         sentence=f"Nothing is broken, yet its own error is {own_db:.1f} dB; most of it comes from {cause.what}.",
