@@ -81,15 +81,16 @@ def test_ctrl_c_is_one_line_and_leaves_nothing_half_written(tmp_path, files, com
 
 def test_ctrl_c_while_it_trains_keeps_the_finished_epochs(tmp_path):
     """From weights: `--resume` goes on after the epoch that was finished. From none: nothing is left."""
-    slow = WAITS.replace("main()\n", (
-        "from effnet_lab.cli import training\n"
-        "tell = training._tell\n"
-        "def stop(epoch):\n"
-        "    tell(epoch)\n"
-        "    if epoch['epoch'] == 2: print('begun', flush=True), time.sleep(600)\n"
-        "training._tell = stop\n"
+    slow = (
+        "import time\n"
+        "from effnet_lab.cli import main, training\n"
+        "tell = training._Epochs.epoch\n"
+        "def stop(self, row):\n"
+        "    tell(self, row)\n"
+        "    if row['epoch'] == 2: print('begun', flush=True), time.sleep(600)\n"
+        "training._Epochs.epoch = stop\n"
         "main()\n"
-    ))  # fmt: skip
+    )
     data, out = "scenes?n=60&side_px=32", tmp_path / "weights.safetensors"
     words = ["train", "--data", data, "--out", str(out), "--epochs", "3", "--from", "micro0"]
     code, said = stopped(slow, words)

@@ -109,28 +109,58 @@ def test_sentences_share_the_width(monkeypatch, capsys, width):
 # ---- bars
 
 
+def shown(*words: str, pipe: bool = False, **environment: str) -> bytes:
+    """All that a command writes into a terminal of 80 columns, or into a pipe."""
+    env = {
+        name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "CI", "COLUMNS")
+    }
+    env |= {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color"} | environment
+    reading, writing = os.pipe() if pipe else os.openpty()
+    if not pipe:
+        import termios
+
+        termios.tcsetwinsize(writing, (24, 80))
+    said = b""
+    with subprocess.Popen([*COMMAND, *words], stdout=writing, stderr=writing, env=env):
+        os.close(writing)
+        try:
+            while piece := os.read(reading, 65536):
+                said += piece
+        except OSError:  # a pseudo-terminal whose other end is closed
+            pass
+    os.close(reading)
+    return said
+
+
 @POSIX
 def test_colour_only_where_there_is_a_terminal():
     """Help has colour; through a pipe, or where NO_COLOR asks for none, there is not one escape."""
-    said = {}
-    for where, environment in (("terminal", {}), ("pipe", {}), ("no colour", {"NO_COLOR": "1"})):
-        env = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "CI")}
-        env |= {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color"} | environment
-        reading, writing = os.pipe() if where == "pipe" else os.openpty()
-        with subprocess.Popen([*COMMAND, "--help"], stdout=writing, stderr=writing, env=env):
-            os.close(writing)
-            said[where] = b""
-            try:
-                while piece := os.read(reading, 65536):
-                    said[where] += piece
-            except OSError:  # a pseudo-terminal whose other end is closed
-                pass
-        os.close(reading)
+    said = {"terminal": shown("--help"), "pipe": shown("--help", pipe=True), "no colour": shown("--help", NO_COLOR="1")}
     assert all(b"Commands" in text for text in said.values())
     assert b"\x1b[" not in said["pipe"]
     colour = re.compile(rb"\x1b\[(?:\d+;)*3\d[;m]")
     assert colour.search(said["terminal"])
     assert not colour.search(said["no colour"])
+
+
+@POSIX
+def test_training_shows_where_an_epoch_is_in_a_terminal_and_nothing_of_it_through_a_pipe(tmp_path):
+    words = ("train", "--variant", "micro0", "--data", "scenes?n=100&side_px=32", "--epochs", "2", "--batch", "10")
+    out = tmp_path / "weights.safetensors"
+    line = re.compile(r"epoch (\d)/2  loss [\d.]+  train [\d.]+  validation [\d.]+(  [\d:]+ left)?")
+    terminal = shown(*words, "--out", str(out)).decode()
+    pieces = [piece.strip() for piece in re.split(r"[\r\n]+", terminal) if piece.strip()]
+    assert max(map(len, pieces)) <= 80
+    bars = [piece for piece in pieces if re.match(r"epoch \d/2:", piece)]
+    counts = {int(n) for bar in bars for n in re.findall(r" (\d+)/95 ", bar)}
+    assert 0 in counts
+    assert counts & {10, 20, 30, 40, 50, 60, 70, 80, 90, 95}
+    assert any(re.search(r"loss \d\.\d{4}\]$", bar) for bar in bars)
+    assert [line.fullmatch(piece)[1] for piece in pieces if line.fullmatch(piece)] == ["1", "2"]
+    piped = shown(*words, "--out", str(out), pipe=True).decode().splitlines()
+    assert [bool(line.fullmatch(one)) for one in piped] == [True, True, False, False]
+    assert (piped[0].endswith("left"), piped[1].endswith("left")) == (True, False)
+    assert piped[2].startswith(f"{out}: top-1 ")
 
 
 def test_a_bar_counts_the_images_of_a_batch():

@@ -24,22 +24,37 @@ TINY = replace(MICRO["micro0"], name="tiny", width=0.05, depth=0.1)
 
 @pytest.fixture(scope="module")
 def tiny_run():
-    """Three epochs on 400 digits, and the progress that was reported."""
-    seen = []
+    """Three epochs on 400 digits, and the progress that was reported after and within them."""
+    seen, steps = [], []
     shown, held_out = hold_out(open_images("digits", "train", limit=400))
     model, history = train_from_scratch(
-        TINY, shown, validation=held_out, epochs=3, seed=5, batch=16, learning_rate=1e-2, progress=seen.append
-    )
-    return model, history, seen
+        TINY, shown, validation=held_out, epochs=3, seed=5, batch=16, learning_rate=1e-2, progress=seen.append,
+        steps=steps.append,
+    )  # fmt: skip
+    return model, history, seen, steps
 
 
 def test_training_reduces_the_loss(tiny_run):
-    _, history, seen = tiny_run
+    _, history, seen, _ = tiny_run
     frames.require(history, frames.HISTORY, caller="test")
     assert history["epoch"].tolist() == [1, 2, 3]
     assert history["loss"].iloc[-1] < history["loss"].iloc[0] - 0.1
     assert history[["train_top1", "validation_top1"]].stack().between(0, 1).all()
     assert [(row["epoch"], row["epochs"]) for row in seen] == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_steps_count_the_images_of_an_epoch(tiny_run):
+    """The last batch is short; the loss is the mean over what is done, at the end that of the history."""
+    _, history, _, steps = tiny_run
+    assert [step.epoch for step in steps] == [epoch for epoch in (1, 2, 3) for _ in range(1 + 24 + 2)]
+    for number, loss in zip(history["epoch"], history["loss"], strict=True):
+        trained = [step for step in steps if (step.epoch, step.part) == (number, "training")]
+        assert [(step.n_done, step.n_images) for step in trained] == [(n, 380) for n in (*range(0, 380, 16), 380)]
+        assert np.isnan(trained[0].loss)
+        assert trained[-1].loss == loss
+        checked = [step for step in steps if (step.epoch, step.part) == (number, "validation")]
+        assert [(step.n_done, step.n_images) for step in checked] == [(0, 20), (20, 20)]
+    assert {step.epochs for step in steps} == {3}
 
 
 def test_training_twice_gives_the_same_bits(tiny_run):

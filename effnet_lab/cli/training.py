@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from effnet_lab.cli.inputs import takes_input
+from effnet_lab.cli.output import progress
 from effnet_lab.cli.saying import say, write
 from effnet_lab.names import UserError
 
 if TYPE_CHECKING:
     from effnet_lab.images.stated import StatedInput
+    from effnet_lab.training.steps import Step
 
 _RECIPE, _START, _MACHINE = "Recipe", "From weights", "Machine"
 
@@ -123,17 +127,18 @@ def train(
         )
     from effnet_lab.training import train as run
 
-    done = run(
-        variant, data, out, start=from_, width=width, depth=depth, size_px=size, scale_ends=scale_ends, resume=resume,
-        check=check,
-        recipe=recipe, seed=seed, epochs=epochs, batch=batch, learning_rate=learning_rate, weight_decay=weight_decay,
-        label_smoothing=label_smoothing, average=average, augment=augment, views=views, inherit=inherit,
-        new_head=new_head, teacher=teacher,
-        temperature=temperature, teacher_share=teacher_share, patience=patience, batch_norm=batch_norm,
-        freeze_epochs=freeze_epochs, rate_decay=rate_decay, qat=qat, qat_epochs=qat_epochs, qat_layers=qat_layers,
-        prune=prune, cluster=cluster, precision=precision, xla=xla, strategy=strategy, logs=logs,
-        preprocess=stated if from_ else None, progress=_tell,
-    )  # fmt: skip
+    with closing(_Epochs()) as shown:
+        done = run(
+            variant, data, out, start=from_, width=width, depth=depth, size_px=size, scale_ends=scale_ends, resume=resume,
+            check=check,
+            recipe=recipe, seed=seed, epochs=epochs, batch=batch, learning_rate=learning_rate, weight_decay=weight_decay,
+            label_smoothing=label_smoothing, average=average, augment=augment, views=views, inherit=inherit,
+            new_head=new_head, teacher=teacher,
+            temperature=temperature, teacher_share=teacher_share, patience=patience, batch_norm=batch_norm,
+            freeze_epochs=freeze_epochs, rate_decay=rate_decay, qat=qat, qat_epochs=qat_epochs, qat_layers=qat_layers,
+            prune=prune, cluster=cluster, precision=precision, xla=xla, strategy=strategy, logs=logs,
+            preprocess=stated if from_ else None, progress=shown.epoch, steps=shown.step,
+        )  # fmt: skip
     card = done.card
     say(
         f"{out}: top-1 {card['top1']:.4f} ({card['top1_lo']:.4f} to {card['top1_hi']:.4f}) on {card['n_images']:,} images"
@@ -147,12 +152,43 @@ def train(
         )
 
 
-def _tell(epoch: dict[str, Any]) -> None:
-    say(
-        f"epoch {epoch['epoch']}/{epoch['epochs']}  loss {epoch['loss']:.4f}  train {epoch['train_top1']:.4f}  "
-        f"validation {epoch['validation_top1']:.4f}",
-        err=True,
-    )
+class _Epochs:
+    """Where a run is: bars that count the images of an epoch, where there is a terminal, and a line after each epoch."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._begun = monotonic()  # the epoch
+
+    def step(self, step: Step) -> None:
+        """Move the bar; a part that begins has a new one."""
+        from effnet_lab.training.steps import TRAINING
+
+        if step.n_done == 0:
+            self.close()
+            number = f"epoch {step.epoch}/{step.epochs}"
+            if step.part == TRAINING:
+                self._begun = monotonic()
+            self._bar = progress(number if step.part == TRAINING else f"{number} {step.part}")(total=step.n_images)
+            return
+        self._bar.set_postfix_str(f"loss {step.loss:.4f}", refresh=False)
+        self._bar.update(step.n_done - self._bar.n)
+
+    def epoch(self, row: dict[str, Any]) -> None:
+        """What it came to, and how long the others will take if they are like this one."""
+        from tqdm import tqdm
+
+        self.close()
+        left = (row["epochs"] - row["epoch"]) * (monotonic() - self._begun)
+        say(
+            f"epoch {row['epoch']}/{row['epochs']}  loss {row['loss']:.4f}  train {row['train_top1']:.4f}  "
+            f"validation {row['validation_top1']:.4f}" + (f"  {tqdm.format_interval(left)} left" if left else ""),
+            err=True,
+        )
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
 
 
 COMMANDS = (train,)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +28,7 @@ from effnet_lab.training.from_weights import settings_for, with_head
 from effnet_lab.training.loop import Listeners, prepare, run_epochs
 from effnet_lab.training.norms import TRAINED, with_norms
 from effnet_lab.training.settings import Progress, Settings
+from effnet_lab.training.steps import TellStep
 
 UPDATES = 100  # how often the mask is made anew on the way to the final sparsity, at most
 
@@ -42,6 +42,7 @@ def prune(
     sparsity: float = 0.5,
     seed: int = 0,
     progress: Progress | None = None,
+    steps: TellStep | None = None,
     batch_norm: str = TRAINED,
     new_head: bool = False,
     **settings: Any,
@@ -57,7 +58,7 @@ def prune(
         Not changed.
     sparsity : float
         Share of zeros at the end in the kernels of convolutions and classifier, 0 to 1.
-    images, validation, epochs, seed, progress, batch_norm, new_head, **settings
+    images, validation, epochs, seed, progress, steps, batch_norm, new_head, **settings
         As in `fine_tune`.
 
     Returns
@@ -77,7 +78,8 @@ def prune(
     schedule = toolkit.PolynomialDecay(0.0, sparsity, begin_step=0, end_step=last, frequency=every)
     with quiet():
         wrapped = toolkit.prune_low_magnitude(start.keras, pruning_schedule=schedule)
-    rows = _epochs(wrapped, start, images, validation, chosen, progress, [toolkit.UpdatePruningStep()])
+    watch = Listeners(progress=progress, steps=steps, callbacks=[toolkit.UpdatePruningStep()])
+    rows = run_epochs(wrapped, start.name, images, validation, start.preprocess, chosen, watch=watch)
     return _finished(start, toolkit.strip_pruning(wrapped), f"pruned{100 * sparsity:.0f}", rows)
 
 
@@ -90,6 +92,7 @@ def cluster(
     clusters: int = 16,
     seed: int = 0,
     progress: Progress | None = None,
+    steps: TellStep | None = None,
     batch_norm: str = TRAINED,
     new_head: bool = False,
     **settings: Any,
@@ -102,7 +105,7 @@ def cluster(
         Not changed.
     clusters : int
         Values per kernel of convolutions and classifier, 2 or more.
-    images, validation, epochs, seed, progress, batch_norm, new_head, **settings
+    images, validation, epochs, seed, progress, steps, batch_norm, new_head, **settings
         As in `fine_tune`.
 
     Returns
@@ -123,7 +126,8 @@ def cluster(
         wrapped = toolkit.cluster_weights(
             start.keras, clusters, cluster_centroids_init=toolkit.CentroidInitialization.KMEANS_PLUS_PLUS
         )
-    rows = _epochs(wrapped, start, images, validation, chosen, progress)
+    watch = Listeners(progress=progress, steps=steps)
+    rows = run_epochs(wrapped, start.name, images, validation, start.preprocess, chosen, watch=watch)
     return _finished(start, toolkit.strip_clustering(wrapped), f"clustered{clusters}", rows)
 
 
@@ -143,21 +147,6 @@ def _start(
 ) -> tuple[LoadedModel, Settings]:
     prepare(settings)
     return with_norms(with_head(strip_fake_quant(model), images, anew=new_head), images, settings, batch_norm)
-
-
-def _epochs(
-    wrapped: tf_keras.Model,
-    start: LoadedModel,
-    images: ImageSet,
-    validation: ImageSet,
-    settings: Settings,
-    progress: Progress | None,
-    callbacks: Sequence[tf_keras.callbacks.Callback] = (),
-) -> list[dict[str, Any]]:
-    return run_epochs(
-        wrapped, start.name, images, validation, start.preprocess, settings,
-        watch=Listeners(progress=progress, callbacks=callbacks),
-    )  # fmt: skip
 
 
 def _finished(start: LoadedModel, stripped: tf_keras.Model, what: str, rows: list[dict[str, Any]]) -> tuple[Any, ...]:

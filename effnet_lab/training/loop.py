@@ -16,9 +16,10 @@ from effnet_lab.names import UserError
 from effnet_lab.training.average import MovingAverage
 from effnet_lab.training.losses import make_loss, make_metric
 from effnet_lab.training.optimizers import make_optimizer
-from effnet_lab.training.pipeline import Order, training_data, validation_data
+from effnet_lab.training.pipeline import VALIDATION_BATCH, Order, training_data, validation_data
 from effnet_lab.training.rates import rates_of
 from effnet_lab.training.settings import Progress, Settings
+from effnet_lab.training.steps import TRAINING, VALIDATION, StepTeller, TellStep
 from effnet_lab.training.strategies import require_equal_parts, shown_to_replicas
 from effnet_lab.training.teacher import Teacher
 
@@ -37,6 +38,7 @@ class Listeners:
     """Who is told what, and when."""
 
     progress: Progress | None = None  # each epoch, with its row
+    steps: TellStep | None = None  # each step within an epoch
     keep: Callable[[Progressed], None] | None = None  # each epoch but the last, what `done` needs
     best: Callable[[], None] | None = None  # each epoch that is the best so far; the network has the weights to be kept
     logs: str | None = None  # folder for TensorBoard
@@ -108,7 +110,10 @@ def run_epochs(
                 shown_to_replicas(data),
                 validation_data=shown_to_replicas(validation_data(validation, preprocess, taught=teacher is not None)),
                 initial_epoch=len(recorder.rows), epochs=settings.epochs, verbose=0,
-                callbacks=[_Next(order), *([average] if average else []), *watch.callbacks, *_board(watch), recorder],
+                callbacks=[
+                    _Next(order), *([average] if average else []), *watch.callbacks, *_board(watch),
+                    *_teller(watch, settings, order, len(validation)), recorder,
+                ],
             )  # fmt: skip
         if average:
             average.swap_in()
@@ -129,6 +134,13 @@ def _board(watch: Listeners) -> list[tf_keras.callbacks.Callback]:
     if watch.logs is None:
         return []
     return [_TensorBoard(watch.logs, watch.before)]
+
+
+def _teller(watch: Listeners, settings: Settings, order: Order, n_validation: int) -> list[tf_keras.callbacks.Callback]:
+    if watch.steps is None:
+        return []
+    sizes = {TRAINING: (order.n_images, settings.batch), VALIDATION: (n_validation, VALIDATION_BATCH)}
+    return [StepTeller(watch.steps, sizes, watch.before, watch.total or settings.epochs)]
 
 
 @contextlib.contextmanager

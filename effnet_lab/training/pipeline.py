@@ -23,6 +23,7 @@ from effnet_lab.training.teacher import Teacher
 
 _THREADS = max(2, min(8, os.cpu_count() or 1))  # that decode and resize
 _AHEAD = 2  # batches that are ready before they are needed
+VALIDATION_BATCH = 256
 
 
 class Shelf:
@@ -90,6 +91,11 @@ class Order:
         for start in range(0, self._shown, self._batch):
             yield epoch, shown[start : start + self._batch]
 
+    @property
+    def n_images(self) -> int:
+        """Pictures that an epoch shows."""
+        return self._shown
+
     def __len__(self) -> int:
         return -(-self._shown // self._batch)
 
@@ -138,9 +144,7 @@ def training_data(
     return _assembled(order, shelf, finish), order
 
 
-def validation_data(
-    images: ImageSet, preprocess: Preprocess, *, taught: bool = False, batch: int = 256
-) -> tf.data.Dataset:
+def validation_data(images: ImageSet, preprocess: Preprocess, *, taught: bool = False) -> tf.data.Dataset:
     """Batches in order, as the network will take them; with a teacher, the labels stand in for its answers."""
     shelf = Shelf(images, preprocess)
     labels = tf.one_hot(images.labels, len(images.classes))
@@ -150,7 +154,7 @@ def validation_data(
         pixels = (tf.cast(pictures, tf.float32) - preprocess.mean) / preprocess.std
         return pixels, tf.concat([targets, targets], axis=1) if taught else targets
 
-    return _assembled(Order(len(images), batch, None), shelf, finish)
+    return _assembled(Order(len(images), VALIDATION_BATCH, None), shelf, finish)
 
 
 def _assembled(order: Order, shelf: Shelf, finish: Any) -> tf.data.Dataset:

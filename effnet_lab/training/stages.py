@@ -27,6 +27,7 @@ from effnet_lab.training.loop import Listeners, Progressed, prepare, run_epochs
 from effnet_lab.training.random_numbers import generators, own_random_numbers, restore_random_numbers
 from effnet_lab.training.settings import PRECISIONS, Progress, Settings
 from effnet_lab.training.state import Unfinished, best_path, load_state, state_bytes, state_path
+from effnet_lab.training.steps import TellStep
 from effnet_lab.training.strategies import synchronise_norms
 from effnet_lab.training.teacher import Teacher
 
@@ -41,6 +42,7 @@ class Surroundings:
 
     validation: ImageSet
     progress: Progress | None = None
+    steps: TellStep | None = None
     out: Path | None = None  # the weights that the run will give; beside them lie its state and its best epoch
     teacher: Teacher | None = None
     logs: Path | None = None  # folder for TensorBoard
@@ -148,8 +150,8 @@ def _stage(
             _try_to_write(best_path(around.out), to_bytes(model), around)
 
     watch = Listeners(
-        progress=around.progress, keep=keep if around.out else None, best=keep_best, callbacks=around.callbacks,
-        logs=None if around.logs is None else str(around.logs), before=len(run.rows), total=total,
+        progress=around.progress, steps=around.steps, keep=keep if around.out else None, best=keep_best,
+        callbacks=around.callbacks, logs=None if around.logs is None else str(around.logs), before=len(run.rows), total=total,
     )  # fmt: skip
     rows = run_epochs(
         model.keras, model.name, images, around.validation, model.preprocess, settings, teacher=around.teacher,

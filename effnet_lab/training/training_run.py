@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from effnet_lab.images import ImageSet, Stated
     from effnet_lab.models.loaded import LoadedModel
     from effnet_lab.training.settings import Progress
+    from effnet_lab.training.steps import TellStep
 
 
 _LOST = ("UnavailableError", "AbortedError", "DeadlineExceededError")  # what TensorFlow says when a worker is gone
@@ -48,6 +49,7 @@ def train(
     check: bool = True,
     preprocess: Stated = None,
     progress: Progress | None = None,
+    steps: TellStep | None = None,
     **options: Any,
 ) -> Trained:
     """Train a network on a data set's train split, and measure it on its evaluation split.
@@ -73,6 +75,8 @@ def train(
         With `start`: what the network takes, where it is not known; a guess is refused.
     progress : callable, optional
         Called after each epoch with its row of HISTORY and "epochs", the number of them all.
+    steps : callable, optional
+        Called after each step within an epoch with a `Step`: its part, images done, loss.
     **options
         Fields of `How`: recipe, numbers, augmentation, teacher, stages, quantization, strategy.
     """
@@ -92,7 +96,7 @@ def train(
         require_room(out)  # before the first epoch, not after the last
     if check and not resume:
         _look_at(data)
-    around = {"progress": progress, **_machines(how)}
+    around = {"progress": progress, "steps": steps, **_machines(how)}
     try:
         if spec is not None:
             from effnet_lab.training.recipes import train_variant
@@ -246,7 +250,7 @@ def _trained(
 
     values = settings_of(how) | how.chosen("batch_norm")
     values = {"epochs": EPOCHS, "seed": SEED} | values
-    few = {name: around[name] for name in ("validation", "progress")} | {"new_head": how.new_head}
+    few = {name: around[name] for name in ("validation", "progress", "steps")} | {"new_head": how.new_head}
     if how.prune is not None:
         return prune(start, shown, sparsity=how.prune, **few, **values)
     if how.cluster is not None:
