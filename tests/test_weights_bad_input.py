@@ -23,12 +23,25 @@ import tf_keras
 from safetensors.numpy import load_file, save_file
 
 from effnet_lab.litert import read_graph
+from effnet_lab.models.catalog import require_weights
 from effnet_lab.models.variables import variables
-from effnet_lab.models.weights import about, archive, checkpoint, keras_file, load_model, native, save_model
+from effnet_lab.models.weights import (
+    about,
+    archive,
+    checkpoint,
+    keras_file,
+    load_model,
+    native,
+    save_model,
+    tflite_walk,
+)
 from effnet_lab.models.weights import files as downloads
 from effnet_lab.models.weights.mapping import variable_shapes
+from effnet_lab.models.weights.tflite_walk import OtherNetworkError
 from effnet_lab.names import UserError
+from effnet_lab.quantize import float_file
 from effnet_lab.scaling import get_spec
+from effnet_lab.training import train
 
 
 @pytest.fixture(autouse=True)
@@ -504,3 +517,33 @@ def test_a_models_name_does_not_lead_out_of_the_folder(tmp_path):
     assert path.name == "_.._out_side_.static_wi8_ai8.converter.tflite"
     assert file_name("../..") == "_.."
     assert file_name("") == "model"
+
+
+# --- .tflite files of other architectures
+
+
+@pytest.mark.real
+def test_a_file_of_another_architecture_is_refused_by_one_function(shared):
+    """Wherever weights are needed; only where a float network is, a quantized file is told what would do."""
+    wild = shared / "fixtures" / "wild"
+    quantized, plain = wild / "mlcommons__vww_96_int8.tflite", wild / "mlcommons__vww_96_float.tflite"
+    for path in (quantized, plain):
+        for refuse in (require_weights, load_model, functools.partial(train, start=path)):
+            with pytest.raises(OtherNetworkError, match="is not an EfficientNet-Lite"):
+                refuse(*([] if isinstance(refuse, functools.partial) else [path]))
+    for refuse in (float_file.require_weights, float_file.open_weights):
+        with pytest.raises(UserError, match=r"is quantized already \(static_wi8_ai8\).* Start from the float32 file"):
+            refuse(quantized)
+        with pytest.raises(OtherNetworkError, match="is not an EfficientNet-Lite"):
+            refuse(plain)
+
+
+def test_a_file_is_parsed_once(files, monkeypatch):
+    parses = []
+    parse = tflite_walk.parse
+    monkeypatch.setattr(tflite_walk, "parse", lambda path: parses.append(path) or parse(path))
+    monkeypatch.setattr("effnet_lab.litert.graph.parse", None)
+    monkeypatch.setattr("effnet_lab.litert.metadata.parse", None)
+    path = files["float32 converter"]
+    assert float_file.open_weights(path).name == "micro0"
+    assert parses == [path]

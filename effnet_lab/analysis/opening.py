@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from effnet_lab.analysis.twins import Twins
 from effnet_lab.images import ImageSet, Source, Stated
+from effnet_lab.litert.flatbuffer import is_tflite
 from effnet_lab.names import UserError
 from effnet_lab.paths import scratch_folder
 from effnet_lab.quantize.export import export
-from effnet_lab.quantize.float_file import is_tflite
 
 if TYPE_CHECKING:
     from effnet_lab.quantize.float_file import Network

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeGuard
 
 import flatbuffers
 import numpy as np
@@ -50,6 +51,14 @@ def has_mark(path: Path) -> bool:
     """Whether a file says that it is a TensorFlow Lite flatbuffer."""
     with path.open("rb") as file:
         return file.read(8)[4:] == IDENTIFIER
+
+
+def is_tflite(network: object) -> TypeGuard[str | Path]:
+    """Whether a network is given as the path of a .tflite file, by its name or by its mark."""
+    if not isinstance(network, str | Path):
+        return False
+    path = Path(network)
+    return path.suffix == ".tflite" or (path.is_file() and has_mark(path))
 
 
 def parse(model: Path | str | bytes, name: Path | str = "") -> schema.ModelT:

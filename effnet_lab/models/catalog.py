@@ -29,3 +29,20 @@ def require_source(source: object) -> None:
             f"Unknown model {str(source)!r}: no such file. Correct the path, or name one of {', '.join(names)}."
         )
     raise UserError(f"{suggest('model', str(source), names)} Or give a path: {KINDS}.")
+
+
+def require_weights(source: object, variant: str | None = None) -> None:
+    """The same, and refuse a .tflite file of another architecture, whose weights `load_model` cannot open.
+
+    Raises
+    ------
+    UserError
+        `OtherNetworkError` where the architecture is another one.
+    """
+    require_source(source)
+    from effnet_lab.litert.flatbuffer import is_tflite
+
+    if is_tflite(source):
+        from effnet_lab.models.weights.tflite_network import recognise
+
+        recognise(Path(source), variant)

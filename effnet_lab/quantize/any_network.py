@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+from effnet_lab.litert.flatbuffer import is_tflite
 from effnet_lab.paths import scratch_folder
-from effnet_lab.quantize.float_file import Network, float_file, is_tflite
+from effnet_lab.quantize.float_file import Network, float_file
 
 Options = ParamSpec("Options")
 Answer = TypeVar("Answer")

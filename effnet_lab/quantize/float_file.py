@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeGuard, Union
 
 from effnet_lab.litert import ModelInfo, embed_info, float_twin, read_graph
-from effnet_lab.litert.flatbuffer import has_mark, parse, read_bytes
+from effnet_lab.litert.flatbuffer import is_tflite, parse, read_bytes
 from effnet_lab.litert.metadata import info_of
-from effnet_lab.models.catalog import require_source
+from effnet_lab.models import catalog
 from effnet_lab.names import UserError
 from effnet_lab.quantize.schemes import CONVERTER, FLOAT32
 
@@ -69,29 +71,26 @@ def float_file(
 
 def open_weights(source: str | Path, variant: str | None = None) -> LoadedModel:
     """`load_model`, where a float network is needed; what `require_weights` refuses is refused."""
-    require_weights(source, variant)
     from effnet_lab.models import load_model
 
-    opened: LoadedModel = load_model(source, variant)
+    with _what_would_do(source):
+        opened: LoadedModel = load_model(source, variant)
     return opened
 
 
 def require_weights(source: str | Path, variant: str | None = None) -> None:
-    """Refuse a .tflite file whose weights cannot be opened; no TensorFlow is loaded for that.
+    """`catalog.require_weights`, where a float network is needed: a quantized file is told what would do."""
+    with _what_would_do(source):
+        catalog.require_weights(source, variant)
 
-    Raises
-    ------
-    UserError
-        If there is no such file, or it is of another architecture; a quantized one is told what would do.
-    """
-    require_source(source)
-    if not is_tflite(source):
-        return
-    from effnet_lab.models.weights.tflite_network import recognise
+
+@contextmanager
+def _what_would_do(source: str | Path) -> Iterator[None]:
+    """A quantized file of another architecture has no weights to be taken; its float file needs none taken."""
     from effnet_lab.models.weights.tflite_walk import OtherNetworkError
 
     try:
-        recognise(Path(source), variant)
+        yield
     except OtherNetworkError as error:
         if (scheme := read_graph(source).scheme) == FLOAT32.name:
             raise
@@ -103,7 +102,7 @@ def require_weights(source: str | Path, variant: str | None = None) -> None:
 
 def require_float(network: Network | None, variant: str | None = None) -> None:
     """Refuse what `float_file` would refuse by its name or its layers, before anything slow is loaded."""
-    require_source(network)
+    catalog.require_source(network)
     if isinstance(network, str | Path) and not (variant is None and is_float_tflite(network)):
         require_weights(network, variant)
 
@@ -145,14 +144,6 @@ def float_card(info: ModelInfo) -> ModelInfo:
     return replace(
         info, scheme=FLOAT32.name, backend="", recipe="", io="float32", calibration=None, versions={}
     )  # fmt: skip
-
-
-def is_tflite(network: object) -> TypeGuard[str | Path]:
-    """Whether a network is given as the path of a .tflite file, by its name or by its mark."""
-    if not isinstance(network, str | Path):
-        return False
-    path = Path(network)
-    return path.suffix == ".tflite" or (path.is_file() and has_mark(path))
 
 
 def _of_weights(model: LoadedModel) -> FloatFile:

@@ -8,7 +8,8 @@ from effnet_lab.images import Stated
 from effnet_lab.images.stated import stated_side
 from effnet_lab.litert import embed_info, float_twin, read_info, settle
 from effnet_lab.litert.edit import with_unique_names
-from effnet_lab.quantize.float_file import FloatFile, float_card, float_file, is_float_tflite, is_tflite
+from effnet_lab.litert.flatbuffer import is_tflite
+from effnet_lab.quantize.float_file import FloatFile, float_card, float_file, is_float_tflite
 
 if TYPE_CHECKING:
     from effnet_lab.quantize.float_file import Network

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from effnet_lab.models.catalog import embedded_models, require_source
+from effnet_lab.models.catalog import embedded_models, require_weights
 from effnet_lab.names import UserError
 from effnet_lab.paths import require_room
 from effnet_lab.scaling import STYLES, VARIANTS, NetSpec, get_spec, spec_by_numbers
@@ -87,11 +87,7 @@ def train(
     network |= {} if scale_ends else {"no-scale-ends": ""}
     spec = _spec(variant, start, width, depth, size_px, scale_ends)
     if start is not None:
-        require_source(start)
-        if Path(str(start)).suffix == ".tflite":
-            from effnet_lab.models.weights.tflite_network import recognise
-
-            recognise(Path(str(start)), variant)
+        require_weights(start, variant)
     if out is not None:
         require_room(out)  # before the first epoch, not after the last
     if check and not resume:

@@ -20,12 +20,12 @@ from effnet_lab.analysis.twins import Twins
 from effnet_lab.images import Source as Images
 from effnet_lab.images import Stated, open_samples
 from effnet_lab.litert import KERNELS, Graph, ModelInfo, Op, Runner, Tensor, fit_samples, settle
+from effnet_lab.litert.flatbuffer import is_tflite
 from effnet_lab.litert.layer_names import computing, layer_names
 from effnet_lab.litert.metadata import info_of
 from effnet_lab.litert.options import options_of
 from effnet_lab.litert.surgery import Source
 from effnet_lab.names import UserError, lookup
-from effnet_lab.quantize.float_file import is_tflite
 
 if TYPE_CHECKING:
     from effnet_lab.quantize.float_file import Network

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effnet_lab.images.preprocess import Preprocess
-from effnet_lab.litert import Op, read_info
+from effnet_lab.litert import Op
 from effnet_lab.models.conv_layers import BN_EPSILON
 from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.models.weights.assemble import assemble
@@ -30,7 +30,8 @@ def load(path: Path, variant: str | None = None) -> LoadedModel:
     Scalars that the file multiplies with or adds before its first convolution become part of the preprocessing. All else
     must be the network exactly, see `recognise`.
     """
-    info, (spec, _classes, steps, walk) = read_info(path), recognise(path, variant)
+    spec, _classes, steps, walk = recognise(path, variant)
+    info = walk.info
     assert info.preprocess is not None
     preprocess = replace(_fold(info.preprocess, walk.before, path), size_px=walk.input.shape[1])
     tensors = {name: values for layer, op in steps for name, values in _variables(walk, layer, op).items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from effnet_lab.litert import Op, read_info
+from effnet_lab.litert import Op
 from effnet_lab.models.weights.mapping import RELU6_NETWORKS, listed
 from effnet_lab.models.weights.tflite_walk import OtherNetworkError, Walk
 from effnet_lab.scaling import NetSpec, get_spec, known_spec
@@ -42,7 +42,7 @@ def _recognise(walk: Walk, path: Path, variant: str | None) -> tuple[NetSpec, in
     has = [_signature(op.kind, _kernel(walk, op)) for op in walk.layers]
     last = walk.layers[-1]
     classes = walk.stored(last.inputs[1]).shape[0] if last.kind == "dense" else 0
-    if variant is None and (own := known_spec(read_info(path).variant)):
+    if variant is None and (own := known_spec(walk.info.variant)):
         candidates = RELU6_NETWORKS | {own.name: own}
     else:
         candidates = RELU6_NETWORKS if variant is None else {variant: get_spec(variant)}

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from effnet_lab.litert import Op, Tensor, read_graph
+from effnet_lab.litert import Op, Tensor
 from effnet_lab.litert.flatbuffer import parse
-from effnet_lab.litert.graph import CHANGES_OF_TYPE
+from effnet_lab.litert.graph import CHANGES_OF_TYPE, graph_of
+from effnet_lab.litert.metadata import info_of
 from effnet_lab.names import UserError
 
 _CARRIERS = {*CHANGES_OF_TYPE, "reshape", "squeeze", "relu6", "softmax"}
@@ -34,11 +35,13 @@ class Walk:
     """One pass over a file: its layers, what is done to the image before them, and which tensors are the same value."""
 
     def __init__(self, path: Path) -> None:
-        graph = read_graph(path)
+        tree = parse(path)
+        graph = graph_of(tree, str(path))
         if len(graph.inputs) != 1 or len(graph.outputs) != 1:
             raise OtherNetworkError(
                 f"{path} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs. Give a classifier."
             )
+        self.info = info_of(tree, path, graph=graph)
         self.tensors: tuple[Tensor, ...] = graph.tensors
         self.input = graph.tensors[graph.inputs[0]]
         self.entry = self.input.index  # what the first layer reads
@@ -46,7 +49,7 @@ class Walk:
         self.layers: list[Op] = []
         self.relu6: set[int] = set()  # outputs of layers that a ReLU6 of its own follows
         self._same: dict[int, int] = {}
-        self._stored = parse(path).subgraphs[0].operators
+        self._stored = tree.subgraphs[0].operators
         ended = False
         for op in graph.ops:
             if not op.inputs or not op.outputs:
