@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from effnet_lab.images import open_images
+from effnet_lab.layer_fit import output_error, sparse
 from effnet_lab.models import load_model
 from effnet_lab.models.variables import variables
 from effnet_lab.models.weights.native import to_bytes
@@ -63,6 +64,29 @@ def test_the_result_is_an_ordinary_network(runs):
     model, pruned, _ = runs
     assert [layer.name for layer in pruned.keras.layers] == [layer.name for layer in model.keras.layers]
     assert len(to_bytes(pruned)) == pytest.approx(len(to_bytes(model)), abs=64)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.8])
+def test_zeros_cost_a_layer_less_than_the_smallest_weights_do(share):
+    """Nearly what least squares leave on the same choice of weights, and less than they leave on the largest ones."""
+    rng = np.random.default_rng(4)
+    inputs = rng.normal(size=(400, 12)) @ rng.normal(size=(12, 12))
+    kernel, hessian = rng.normal(size=(1, 5, 12)), (inputs.T @ inputs / 400)[np.newaxis]
+    found = sparse(kernel, hessian, share)
+    assert (found == 0).sum() == round(share * kernel.size)
+    lost = output_error(found - kernel, hessian).sum()
+    best = refitted(kernel[0], hessian[0], found[0] != 0)
+    assert lost < 1.05 * output_error(best - kernel, hessian).sum() + 1e-9
+    smallest = np.abs(kernel[0]) > np.sort(np.abs(kernel).ravel())[round(share * kernel.size) - 1]
+    assert lost < output_error(refitted(kernel[0], hessian[0], smallest) - kernel, hessian).sum()
+
+
+def refitted(kernel, hessian, kept):
+    """Each row's remaining weights by least squares, (1, rows, columns)."""
+    found = np.zeros_like(kernel)
+    for row, stays in enumerate(kept):
+        found[row, stays] = np.linalg.solve(hessian[np.ix_(stays, stays)], (hessian @ kernel[row])[stays])
+    return found[np.newaxis]
 
 
 def test_mistakes():

@@ -17,19 +17,11 @@ from effnet_lab.analysis.repair import (
 )
 from effnet_lab.analysis.repair.kept_layers import KeptLayers
 from effnet_lab.analysis.repair.layer_inputs import kernel_matrix, kernel_tensor, n_groups, patches
-from effnet_lab.analysis.repair.rounding import (
-    DAMPING,
-    InputMoments,
-    best_scales,
-    damped,
-    nearest_rows,
-    output_error,
-    refit,
-    round_rows,
-)
+from effnet_lab.analysis.repair.rounding import DAMPING, best_scales, nearest_rows, round_rows
 from effnet_lab.analysis.repair.rounding_table import moved_codes, rounding_table
 from effnet_lab.analysis.repair.walk_values import fake_quantize
 from effnet_lab.images import ArraySet, open_images
+from effnet_lab.layer_fit import InputMoments, damped, output_error, refit
 from effnet_lab.litert import Op, Runner, read_graph, read_info
 from effnet_lab.litert.edit import with_constants
 from effnet_lab.litert.kernel_codes import KernelCodes, packed, with_kernel_codes

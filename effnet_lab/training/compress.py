@@ -1,7 +1,6 @@
-"""Pruning and weight clustering, tfmot's: smaller after compression, no faster in LiteRT.
+"""Pruning and weight clustering: smaller after compression, no faster in LiteRT.
 
-Both work on convolutions and the classifier and leave depthwise kernels alone, as the toolkit does: they are few weights
-and suffer most. Batch norm is not touched.
+Both work on convolutions and the classifier and leave depthwise kernels alone: they are few weights and suffer most.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import tf_keras
 
 from effnet_lab import frames
 from effnet_lab.images import ImageSet
@@ -29,8 +27,7 @@ from effnet_lab.training.loop import Listeners, prepare, run_epochs
 from effnet_lab.training.norms import TRAINED, with_norms
 from effnet_lab.training.settings import Progress, Settings
 from effnet_lab.training.steps import TellStep
-
-UPDATES = 100  # how often the mask is made anew on the way to the final sparsity, at most
+from effnet_lab.training.zeros import HeldZeros, with_zeros
 
 
 def prune(
@@ -47,10 +44,9 @@ def prune(
     new_head: bool = False,
     **settings: Any,
 ) -> tuple[LoadedModel, pd.DataFrame]:
-    """Fine-tune while the smallest weights of every kernel are set to zero.
+    """Fine-tune with zeros in every kernel, chosen before the first step such that the layers compute what they did.
 
-    The share of zeros grows over the first two thirds of the steps and stays for the rest (Zhu and Gupta, "To prune, or not
-    to prune", 2017).
+    See `with_zeros`. Zeros stay zeros.
 
     Parameters
     ----------
@@ -70,17 +66,12 @@ def prune(
     """
     if not 0 < sparsity < 1:
         raise UserError(f"The share of zeros must lie between 0 and 1. Got {sparsity}.")
-    toolkit = tfmot().sparsity.keras
     chosen = settings_for(model, images, new_head, epochs=epochs, seed=seed, **settings)
     start, chosen = _start(model, images, chosen, batch_norm, new_head)
-    every = max(1, chosen.steps(images) * 2 // 3 // UPDATES)
-    last = max(1, chosen.steps(images) * 2 // 3 // every) * every  # a step in which the mask is made
-    schedule = toolkit.PolynomialDecay(0.0, sparsity, begin_step=0, end_step=last, frequency=every)
-    with quiet():
-        wrapped = toolkit.prune_low_magnitude(start.keras, pruning_schedule=schedule)
-    watch = Listeners(progress=progress, steps=steps, callbacks=[toolkit.UpdatePruningStep()])
-    rows = run_epochs(wrapped, start.name, images, validation, start.preprocess, chosen, watch=watch)
-    return _finished(start, toolkit.strip_pruning(wrapped), f"pruned{100 * sparsity:.0f}", rows)
+    pruned = with_zeros(start, images, sparsity, seed)
+    watch = Listeners(progress=progress, steps=steps, callbacks=[HeldZeros(pruned.keras)])
+    rows = run_epochs(pruned.keras, start.name, images, validation, start.preprocess, chosen, watch=watch)
+    return replace(pruned, name=f"{start.name}_pruned{100 * sparsity:.0f}"), frames.build(frames.HISTORY, rows)
 
 
 def cluster(
@@ -128,7 +119,10 @@ def cluster(
         )
     watch = Listeners(progress=progress, steps=steps)
     rows = run_epochs(wrapped, start.name, images, validation, start.preprocess, chosen, watch=watch)
-    return _finished(start, toolkit.strip_clustering(wrapped), f"clustered{clusters}", rows)
+    keras = network(start.family_spec, len(start.classes))  # of our own making, without the toolkit's wrappers
+    stripped = toolkit.strip_clustering(wrapped)
+    assign(keras, {name: value.numpy() for name, value in variables(stripped).items()}, start.name)
+    return replace(start, name=f"{start.name}_clustered{clusters}", keras=keras), frames.build(frames.HISTORY, rows)
 
 
 def deflated_bytes(content: bytes) -> int:
@@ -147,10 +141,3 @@ def _start(
 ) -> tuple[LoadedModel, Settings]:
     prepare(settings)
     return with_norms(with_head(strip_fake_quant(model), images, anew=new_head), images, settings, batch_norm)
-
-
-def _finished(start: LoadedModel, stripped: tf_keras.Model, what: str, rows: list[dict[str, Any]]) -> tuple[Any, ...]:
-    """The trained weights in a network of our own making, without the toolkit's wrappers."""
-    keras = network(start.family_spec, len(start.classes))
-    assign(keras, {name: value.numpy() for name, value in variables(stripped).items()}, start.name)
-    return replace(start, name=f"{start.name}_{what}", keras=keras), frames.build(frames.HISTORY, rows)

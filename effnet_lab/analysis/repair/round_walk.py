@@ -13,17 +13,15 @@ from numpy.typing import NDArray
 from effnet_lab.analysis.repair.kept_layers import KeptLayers
 from effnet_lab.analysis.repair.layer_inputs import kernel_matrix, kernel_tensor, n_groups, patches
 from effnet_lab.analysis.repair.rounding import (
-    InputMoments,
-    Matrix,
     RoundedKernel,
     best_scales,
     highest_code,
     nearest_rows,
-    refit,
     round_rows,
 )
 from effnet_lab.analysis.repair.walk_values import OpRunner, Values, fake_quantize
 from effnet_lab.decibels import decibels
+from effnet_lab.layer_fit import InputMoments, Matrix, lost_mean, refit
 from effnet_lab.litert import Op
 from effnet_lab.litert.kernel_codes import KernelCodes
 from effnet_lab.litert.options import options_of
@@ -198,9 +196,7 @@ class RoundWalk:
         plain = nearest_rows(matrix, _fitting(matrix, precision), precision.bits)
         bias = self._bias(op)
         if bias is not None:
-            before, after = moments.means
-            gone = (matrix * before[:, np.newaxis]).sum(axis=2) - (rounded.real * after[:, np.newaxis]).sum(axis=2)
-            bias = bias + gone.reshape(-1)
+            bias = bias + lost_mean(matrix, rounded.real, moments).reshape(-1)
         nearest = nearest_rows(matrix, rounded.scale, precision.bits).codes
         return RoundedLayer(
             op=op, name=graph.tensors[op.outputs[0]].name, kernel=rounded, precision=precision, shape=stored.shape,

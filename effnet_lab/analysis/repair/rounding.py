@@ -1,24 +1,19 @@
 """Rounding that looks at the output: which codes a kernel gets is decided by what they do to the layer, not by distance.
 
-A kernel is a stack of matrices here: groups, a row per output channel, a column per weight. Inputs are the rows of a second
-stack, one per position of an image that was looked at: (groups, positions, columns). A depthwise kernel has a group with one
-row for each channel, an ordinary one a single group.
+Kernels are stacks of matrices, as in `layer_fit`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from effnet_lab.layer_fit import Matrix, damped
 
 DAMPING = 0.01  # of the mean of the diagonal: what makes the inputs' covariance invertible
-PULL = 0.03  # the same, for the refit: how strongly the kernel is held to the float one
 LEAST = 1e-6  # a row whose largest weight is so much smaller than the kernel's is taken as zeros
 CLIPS = np.linspace(1.0, 0.35, 26)  # shares of the largest weight that are tried as the end of the codes
-
-Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,76 +27,6 @@ class RoundedKernel:
     def real(self) -> Matrix:
         """What the codes stand for, (groups, rows, columns)."""
         return self.codes * self.scale[..., np.newaxis]
-
-
-class InputMoments:
-    """What rounding has to know of a layer's inputs, summed image by image: those of both networks, at the same positions."""
-
-    def __init__(self, *, means_only: bool = False) -> None:
-        self.means_only = means_only  # too wide a kernel for products of its columns
-        self._count = 0
-        self._sums: list[Matrix] = [np.zeros(())] * 5
-
-    def add(self, exact: NDArray[Any], given: NDArray[Any]) -> None:
-        """Inputs (groups, positions, columns) in the float network, and in the quantized one so far."""
-        self._count += given.shape[-2]
-        sums = [exact.sum(axis=-2), given.sum(axis=-2)]
-        if not self.means_only:
-            turned = np.ascontiguousarray(_turned(given))
-            sums += [turned @ given, turned @ exact, _turned(exact) @ exact]
-        self._sums = [before + new.astype(np.float64) for before, new in zip(self._sums, sums, strict=False)]
-
-    @property
-    def means(self) -> tuple[Matrix, Matrix]:
-        """Of the float network's inputs and of the given ones, (groups, columns)."""
-        return self._sums[0] / self._count, self._sums[1] / self._count
-
-    @property
-    def covariance(self) -> Matrix:
-        """Of the given inputs, (groups, columns, columns). Their mean is the bias's affair."""
-        given = self.means[1]
-        return self._sums[2] / self._count - given[..., :, np.newaxis] * given[..., np.newaxis, :]
-
-    @property
-    def cross(self) -> Matrix:
-        """Covariance of the given inputs with the float network's, (groups, columns, columns)."""
-        exact, given = self.means
-        return self._sums[3] / self._count - given[..., :, np.newaxis] * exact[..., np.newaxis, :]
-
-    def signal(self, kernel: Matrix) -> float:
-        """Variance of the float network's outputs, summed over all of them."""
-        exact = self.means[0]
-        spread = self._sums[4] / self._count - exact[..., :, np.newaxis] * exact[..., np.newaxis, :]
-        return float(output_error(kernel, spread).sum())
-
-    def error(self, kernel: Matrix, other: Matrix) -> float:
-        """Variance of what `other` makes of the given inputs less what `kernel` makes of the float network's."""
-        crossed = (other @ self.cross * kernel).sum()
-        return max(self.signal(kernel) - 2 * float(crossed) + float(output_error(other, self.covariance).sum()), 0.0)
-
-
-def damped(hessian: Matrix, share: float) -> Matrix:
-    """With a share of its mean diagonal added to the diagonal; an input that never varies gets 1."""
-    level = share * np.trace(hessian, axis1=-2, axis2=-1) / hessian.shape[-1]
-    return hessian + np.where(level > 0, level, 1.0)[..., np.newaxis, np.newaxis] * np.eye(hessian.shape[-1])
-
-
-def refit(kernel: Matrix, moments: InputMoments, *, pull: float = PULL) -> Matrix:
-    """The kernel that gives the float network's outputs from the inputs that arrive, held to what it was (ridge regression).
-
-    Parameters
-    ----------
-    kernel : ndarray (groups, rows, columns)
-    moments : InputMoments
-
-    Returns
-    -------
-    ndarray (groups, rows, columns)
-    """
-    missing = (moments.cross - moments.covariance) @ _turned(kernel)
-    step: Matrix = np.linalg.solve(damped(moments.covariance, pull), missing)
-    fitted: Matrix = kernel + _turned(step)
-    return fitted
 
 
 def best_scales(kernel: Matrix, importance: Matrix, bits: int, *, per_tensor: bool = False) -> Matrix:
@@ -158,7 +83,7 @@ def round_rows(kernel: Matrix, hessian: Matrix, scale: Matrix, bits: int) -> Rou
     order = np.argsort(-np.diagonal(hessian, axis1=-2, axis2=-1).mean(axis=0), kind="stable")
     left = kernel[..., order].copy()
     inverse = np.linalg.inv(damped(hessian, DAMPING)[..., order[:, np.newaxis], order])
-    upper = _turned(np.linalg.cholesky(inverse))  # rows: what a column's error is worth in the later ones
+    upper = np.swapaxes(np.linalg.cholesky(inverse), -1, -2)  # rows: what a column's error is worth in the later ones
     codes = np.empty_like(left)
     for column in range(left.shape[-1]):
         codes[..., column] = np.clip(np.rint(left[..., column] / scale), -top, top)
@@ -175,12 +100,3 @@ def nearest_rows(kernel: Matrix, scale: Matrix, bits: int) -> RoundedKernel:
     top = highest_code(bits)
     codes = np.clip(np.rint(kernel / scale[..., np.newaxis]), -top, top)
     return RoundedKernel(codes=codes, scale=scale)
-
-
-def output_error(difference: Matrix, hessian: Matrix) -> Matrix:
-    """Mean square, over the positions, of what a change of the kernel changes in each output, (groups, rows)."""
-    return np.asarray(((difference @ hessian) * difference).sum(axis=-1))
-
-
-def _turned(matrices: NDArray[Any]) -> NDArray[Any]:
-    return np.swapaxes(matrices, -1, -2)

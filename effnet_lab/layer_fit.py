@@ -1,0 +1,145 @@
+"""A layer's kernel, fitted to what its outputs should be on the inputs that arrive; summed over positions, image by image.
+
+A kernel is a stack of matrices here: groups, a row per output channel, a column per weight. Inputs are the rows of a second
+stack, one per position of an image that was looked at: (groups, positions, columns). A depthwise kernel has a group with one
+row for each channel, an ordinary one a single group.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROUNDS = 40  # of choosing zeros
+PULL = 0.03  # of the mean of the diagonal: how strongly a refitted kernel is held to what it was
+
+Matrix = NDArray[np.float64]
+
+
+class InputMoments:
+    """What a fit has to know of a layer's inputs, summed image by image: in both networks, at the same positions."""
+
+    def __init__(self, *, means_only: bool = False) -> None:
+        self.means_only = means_only  # too wide a kernel for products of its columns
+        self._count = 0
+        self._sums: list[Matrix] = [np.zeros(())] * 5
+
+    def add(self, exact: NDArray[Any], given: NDArray[Any]) -> None:
+        """Inputs (groups, positions, columns) in the float network, and in the one that is being made."""
+        self._count += given.shape[-2]
+        sums = [exact.sum(axis=-2), given.sum(axis=-2)]
+        if not self.means_only:
+            turned = np.ascontiguousarray(_turned(given))
+            sums += [turned @ given, turned @ exact, _turned(exact) @ exact]
+        self._sums = [before + new.astype(np.float64) for before, new in zip(self._sums, sums, strict=False)]
+
+    @property
+    def means(self) -> tuple[Matrix, Matrix]:
+        """Of the float network's inputs and of the given ones, (groups, columns)."""
+        return self._sums[0] / self._count, self._sums[1] / self._count
+
+    @property
+    def covariance(self) -> Matrix:
+        """Of the given inputs, (groups, columns, columns). Their mean is the bias's affair."""
+        given = self.means[1]
+        return self._sums[2] / self._count - given[..., :, np.newaxis] * given[..., np.newaxis, :]
+
+    @property
+    def cross(self) -> Matrix:
+        """Covariance of the given inputs with the float network's, (groups, columns, columns)."""
+        exact, given = self.means
+        return self._sums[3] / self._count - given[..., :, np.newaxis] * exact[..., np.newaxis, :]
+
+    def signal(self, kernel: Matrix) -> float:
+        """Variance of the float network's outputs, summed over all of them."""
+        exact = self.means[0]
+        spread = self._sums[4] / self._count - exact[..., :, np.newaxis] * exact[..., np.newaxis, :]
+        return float(output_error(kernel, spread).sum())
+
+    def error(self, kernel: Matrix, other: Matrix) -> float:
+        """Variance of what `other` makes of the given inputs less what `kernel` makes of the float network's."""
+        crossed = (other @ self.cross * kernel).sum()
+        return max(self.signal(kernel) - 2 * float(crossed) + float(output_error(other, self.covariance).sum()), 0.0)
+
+
+def damped(hessian: Matrix, share: float) -> Matrix:
+    """With a share of its mean diagonal added to the diagonal; an input that never varies gets 1."""
+    level = share * np.trace(hessian, axis1=-2, axis2=-1) / hessian.shape[-1]
+    return hessian + np.where(level > 0, level, 1.0)[..., np.newaxis, np.newaxis] * np.eye(hessian.shape[-1])
+
+
+def refit(kernel: Matrix, moments: InputMoments, *, pull: float = PULL) -> Matrix:
+    """The kernel that gives the float network's outputs from the inputs that arrive, held to what it was (ridge regression).
+
+    Parameters
+    ----------
+    kernel : ndarray (groups, rows, columns)
+    moments : InputMoments
+
+    Returns
+    -------
+    ndarray (groups, rows, columns)
+    """
+    missing = (moments.cross - moments.covariance) @ _turned(kernel)
+    step: Matrix = np.linalg.solve(damped(moments.covariance, pull), missing)
+    fitted: Matrix = kernel + _turned(step)
+    return fitted
+
+
+def lost_mean(kernel: Matrix, fitted: Matrix, moments: InputMoments) -> Matrix:
+    """What the bias has to make good, (groups, rows): means of the float network's outputs less those of the fitted kernel's."""
+    before, after = moments.means
+    gone: Matrix = (kernel * before[:, np.newaxis]).sum(axis=2) - (fitted * after[:, np.newaxis]).sum(axis=2)
+    return gone
+
+
+def sparse(kernel: Matrix, hessian: Matrix, share: float) -> Matrix:
+    """The kernel with so many zeros whose outputs are nearest to its own: which weights go and what the others become.
+
+    Alternating directions (ADMM) on inputs of equal size: the share of zeros grows over the first half of the rounds, then
+    the choice stays and the other weights settle.
+
+    Parameters
+    ----------
+    kernel : ndarray (groups, rows, columns)
+    hessian : ndarray (groups, columns, columns)
+        Covariance of the inputs, invertible, see `damped`.
+    share : float
+        Of all weights of a group, 0 to 1.
+
+    References
+    ----------
+    Boza, "Fast and Effective Weight Update for Pruned Large Language Models", 2401.02938.
+    """
+    size = np.sqrt(np.diagonal(hessian, axis1=-2, axis2=-1))[:, np.newaxis]  # (groups, 1, columns)
+    wanted, normal = kernel * size, hessian / (_turned(size) * size)
+    inverse = np.linalg.inv(normal + np.eye(normal.shape[-1]))
+    free, pushed, kept, still = wanted, np.zeros_like(wanted), np.ones(wanted.shape, bool), wanted @ normal
+    for done in (np.arange(ROUNDS) + 1) / ROUNDS:
+        if done <= 0.5:
+            kept = _largest(np.abs(free + pushed), 1 - share * (1 - (1 - 2 * done) ** 3))
+        held = (free + pushed) * kept
+        pushed = pushed + free - held
+        free = (still + held - pushed) @ inverse
+    sparsened: Matrix = (free + pushed) * kept / size
+    return sparsened
+
+
+def _largest(sizes: Matrix, share: float) -> NDArray[np.bool_]:
+    """Of each group, this share of the weights: the largest ones."""
+    flat = sizes.reshape(len(sizes), -1)
+    gone = np.argsort(flat, axis=1, kind="stable")[:, : round((1 - share) * flat.shape[1])]
+    kept = np.ones(flat.shape, bool)
+    np.put_along_axis(kept, gone, False, axis=1)
+    return kept.reshape(sizes.shape)
+
+
+def output_error(difference: Matrix, hessian: Matrix) -> Matrix:
+    """Mean square, over the positions, of what a change of the kernel changes in each output, (groups, rows)."""
+    return np.asarray(((difference @ hessian) * difference).sum(axis=-1))
+
+
+def _turned(matrices: NDArray[Any]) -> NDArray[Any]:
+    return np.swapaxes(matrices, -1, -2)
