@@ -32,6 +32,8 @@ def test_every_published_number_has_a_verdict(ledger):
     assert set(ledger["verdict"]) == known
     silent = ledger[(ledger["verdict"] != "reproduced") & (ledger["explanation"].str.len() < 20)]
     assert silent.empty
+    explained = ledger.loc[ledger["explanation"] != "", "explanation"]
+    assert explained[~explained.str.match(r"[A-Z\d].*\.$")].tolist() == []  # notebook 07 puts the source behind it
     recounted = ledger["verdict"].isin(known - {"not checkable here"})
     assert ledger.loc[recounted, "ours"].notna().all()
 

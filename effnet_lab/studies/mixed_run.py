@@ -201,10 +201,11 @@ class _Question:
         """The tables, and the file once more: it may be one of an earlier run."""
         _keeper(out)(chosen)
         used = ", ".join(f"{name} {chosen.uses(name):,.6g} of {limit:,.6g}" for name, limit in self.limits.items())
-        size = "" if used else f"{chosen.path.stat().st_size:,} bytes, float {self._float_size:,}; "
+        model, size = self.search.workshop.source.info.model, chosen.path.stat().st_size
+        cost = used or f"{model} takes {size:,} bytes, {self._float_size:,} in float"
         return MixedPrecision(
             table=self._table(chosen, shown), sensitivity=self.search.workshop.sensitivity, recipe=chosen.recipe,
-            met=shown.met, file=out, sentence=f"{used + '; ' if used else size}{shown.words}",
+            met=shown.met, file=out, sentence=f"{cost}. {shown.words[0].upper()}{shown.words[1:]}",
         )  # fmt: skip
 
     @property

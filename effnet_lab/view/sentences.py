@@ -161,7 +161,7 @@ def effects_sentence(effects: pd.DataFrame) -> str:
     shares = [f"{row['parameter']} {row['variance_share']:.0%}" for row in ranked.to_dict("records")]
     most = ranked.iloc[0]
     sentence = (
-        f"Of the variance of the {what.title} over {most['n_files']} files, {', '.join(shares)}; it is lowest at "
+        f"Of the variance of the {what.heading} over {most['n_files']} files, {', '.join(shares)}; it is lowest at "
         f"{most['parameter']} {most['lowest_at']} ({what.write(most['lowest_mean'])} on average) and highest at "
         f"{most['highest_at']} ({what.write(most['highest_mean'])})."
     )

@@ -28,13 +28,15 @@ def judge_accuracy(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
     first = table[(table["model"] == claim.model) & (table["quantity"] == claim.quantity)].iloc[0]
     nothing = {"rule": "", "ours": float("nan")}
     if first["source"] == claim.source:
-        words = "needs ImageNet's 50,000 validation images and the official weights: `evaluate --data` does it where they are"
+        words = (
+            "It needs ImageNet's 50,000 validation images and the official weights: `evaluate --data` then makes it."
+        )
         return nothing | {"verdict": UNCHECKED, "explanation": words}
     rule, other = f"the number of {first['source'].split(',')[0]}", float(first["value"])
     low, high = wilson(round(claim.value * n), n)
     if abs(other - claim.value) < 1e-9:
         copied = "copied" in claim.conditions
-        words = "the same number, taken over from there" if copied else "the same number, measured by others; not by us"
+        words = f"It is the same number, {'taken over from there' if copied else 'measured by others; not by us'}."
         return {"rule": rule, "ours": other, "verdict": COPIED if copied else CONFIRMED, "explanation": words}
     span = f"{low:.2%} to {high:.2%}, n = {n:,}"
     if low <= other <= high:
@@ -53,9 +55,9 @@ def _whole_number(claim: Claim, n: int) -> dict[str, Any]:
     """Whether the share is one of so many images, as far as its digits go; the accuracy itself needs ST's training."""
     hits = round(claim.value * n)
     fits = abs(hits / n - claim.value) <= claim.rounded_to / 2 * 1.001
-    words = f"it is {hits} of {n} images" if fits else f"no whole number of {n} images gives it"
+    words = f"It is {hits} of {n} images" if fits else f"No whole number of {n} images gives it"
     low, high = wilson(hits, n)
-    words += f"; 95 % interval {low:.2%} to {high:.2%}. The weights may run on ST's devices only, and are not run here"
+    words += f"; 95 % interval {low:.2%} to {high:.2%}. The weights may run on ST's devices only, and are not run here."
     return {
         "rule": f"a whole number of {n} images", "ours": hits / n, "explanation": words,
         "verdict": UNCHECKED if fits else CONTRADICTED,

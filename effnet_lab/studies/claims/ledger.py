@@ -24,12 +24,12 @@ from effnet_lab.studies.claims.recounts import (
 )
 
 NEEDS = {  # what checking would take, by the beginning of the quantity
-    "latency_ms": "needs that processor or phone; `bench --adb` measures on one",
-    "plants": "needs the Plant Village photographs and ST's training",
-    "food101": "needs the Food-101 photographs and ST's training",
-    "activation_m": "needs that network's weights, which were not published",
-    "ram_runtime": "needs ST's runtime library, compiled for that processor",
-    "flash_code": "needs ST's example program, compiled for that processor",
+    "latency_ms": "It needs that processor or phone; `bench --adb` measures on one.",
+    "plants": "It needs the Plant Village photographs and ST's training.",
+    "food101": "It needs the Food-101 photographs and ST's training.",
+    "activation_m": "It needs that network's weights, which were not published.",
+    "ram_runtime": "It needs ST's runtime library, compiled for that processor.",
+    "flash_code": "It needs ST's example program, compiled for that processor.",
 }
 _OLDER_TOOL = "STM32Cube.AI 7.3"
 
@@ -64,7 +64,9 @@ def _row(row: Mapping[Hashable, Any], table: pd.DataFrame, measured: pd.DataFram
     if claim.quantity in TOTALS:
         return kept | _judge_total(claim, table)
     if claim.quantity == "activation_bytes" and claim.conditions == _OLDER_TOOL:
-        words = "the planner of another version of that tool; the newer one needs +27 % or -26 % for the same file"
+        words = (
+            "It is the planner of another version of that tool; the newer one needs +27 % or -26 % for the same file."
+        )
         return kept | {"rule": "", "ours": float("nan"), "verdict": UNCHECKED, "explanation": words}
     recounts = [*_measured(claim, measured), *RECOUNTS.get(claim.quantity, ())]
     return kept | _judge(claim, recounts)
@@ -94,7 +96,7 @@ def _judge(claim: Claim, recounts: Sequence[Recount]) -> dict[str, Any]:
     """The first rule that gives the number, else the first rule there is."""
     values = [(recount, value) for recount in recounts if (value := recount.value(claim)) is not None]
     if not values:
-        words = "needs a measurement that was not made in this run"
+        words = "It needs a measurement that was not made in this run."
         return {"rule": "", "ours": float("nan"), "verdict": UNCHECKED, "explanation": words}
     for i, (recount, ours) in enumerate(values):
         if recount.agrees(claim, ours):
@@ -127,7 +129,7 @@ def _judge_total(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
     said = " + ".join(f"{value:,.0f}" for value in parts["value"])
     fits = abs(ours - claim.value) <= rounding
     words = f"{said} = {ours:,.0f} bytes in the same table" + (
-        "" if fits else ": the total is not the sum of its parts"
+        "." if fits else ": the total is not the sum of its parts."
     )
     return {
         "rule": "sum of the parts that the same table prints", "ours": ours,
