@@ -120,6 +120,22 @@ def test_a_file_without_a_baseline_is_not_called_unmoved(results):
     assert "since the baseline" not in write_report(results).read_text(encoding="utf-8")
 
 
+def test_a_long_text_that_every_row_has_stands_once():
+    same, other = (
+        "busy: something else ran on this machine meanwhile <i>",
+        "quiet: nothing else ran on this machine meanwhile.",
+    )
+    rows = pd.DataFrame({"model": ["a", "b"], "guard": [same, same]})
+    html = shown_table(rows).html()
+    assert html.count("meanwhile &lt;i&gt;") == 1
+    assert html.index("</table>") < html.index("guard of every row: ") < html.index("meanwhile")
+    differing = shown_table(rows.assign(guard=[same, other])).html()
+    assert "every row" not in differing
+    assert differing.count("meanwhile") == 2
+    assert "every row" not in shown_table(rows.head(1)).html()
+    assert shown_table(rows[["guard"]]).html().count("meanwhile") == 2
+
+
 def test_report_is_one_self_contained_file(results):
     from plotly.offline import get_plotlyjs
 

@@ -572,6 +572,12 @@ def test_rounding_shows_both_errors_and_the_share_that_moved():
     assert list(heat.y) == [-1, 0, 1]
 
 
+def test_intervals_of_what_was_expected_are_not_cut_off():
+    table = made.left_out().assign(expected_top1_lo=0.52, expected_top1_hi=0.93)
+    low, high = view.plot_left_out(table).layout.xaxis.range
+    assert (low < 0.52, high > 0.93) == (True, True)
+
+
 def test_the_front_of_precisions_falls_and_marks_the_choice():
     figure = view.plot_precisions(made.precisions())
     front = trace(figure, "front")
@@ -581,3 +587,4 @@ def test_the_front_of_precisions_falls_and_marks_the_choice():
     assert (np.diff(front.y) < 0).all()
     assert list(trace(figure, "chosen").x) == [60_000]
     assert set(trace(figure, "one precision").text) == {"int8", "float32"}
+    assert figure.layout.xaxis.range[0] < np.log10(40_000) < np.log10(400_000) < figure.layout.xaxis.range[1]

@@ -20,12 +20,15 @@ from effnet_lab.view.text import short_layer
 
 NOT_MEASURED = "–"
 LONG_TEXT = 46  # characters from which on a column of text is wide
+_LONG = '<span class="long">'
 _NAMES = ("layer", "culprit", "worst_layer", "widest_layer")  # columns with names of layers
 _ATTRIBUTES = re.compile(r' (?:id|headers|rowspan|aria-labelledby|data-quarto-[\w-]+)="[^"]*"')
 _STYLE = re.compile(r"<style>.*?</style>", re.DOTALL)
 _PAGE_STYLE = """
 .effnet-table { --ink: #1F2933; --soft: #5B6470; --line: #DFE3E8; --ground: #fff; max-height: max(72vh, 48rem); overflow: auto;
-  margin: .5rem 0; color: var(--ink); }
+  margin: .5rem 0; color: var(--ink); /* and a shade at the end while there is more to scroll to */
+  background: linear-gradient(transparent, var(--ground) 60%) bottom / 100% 3rem no-repeat local,
+    linear-gradient(transparent, var(--line)) bottom / 100% .9rem no-repeat; }
 .effnet-table table { border-collapse: collapse; width: auto; margin: 0; font-size: 13px; line-height: 1.4;
   font-variant-numeric: tabular-nums; text-align: left; background: transparent; color: inherit; }
 .effnet-table thead th { position: sticky; top: 0; background: var(--ground); color: var(--soft); font-weight: 600;
@@ -33,6 +36,7 @@ _PAGE_STYLE = """
 .effnet-table tbody td { padding: 4px 7px; border: 0; border-bottom: 1px solid var(--line); vertical-align: top;
   overflow-wrap: break-word; background: transparent; }
 .effnet-table .gt_right { text-align: right !important; } .effnet-table .gt_left { text-align: left !important; }
+.effnet-table .once { font-size: 13px; color: var(--soft); margin: 4px 7px; } .effnet-table .once .long { display: inline; }
 .effnet-table td i { white-space: nowrap; }
 .effnet-table td .long { display: block; min-width: 12rem; max-width: 34rem; }
 .effnet-table i { color: var(--soft); font-style: normal; }
@@ -81,13 +85,18 @@ class Table:
 
         shown = self.rows[_with_ends(self.columns, self.rows)].reset_index(drop=True)
         text = pd.DataFrame({name: _cells(shown, name) for name in self.columns})
-        made = GT(text).fmt(str).cols_label({name: heading(name) for name in self.columns})
-        made = made.cols_align("left", [name for name in self.columns if not _is_number(shown[name])])
-        made = made.cols_align("right", [name for name in self.columns if _is_number(shown[name])])
+        once = _said_once(text)
+        text = text.drop(columns=list(once))
+        made = GT(text).fmt(str).cols_label({name: heading(name) for name in text})
+        made = made.cols_align("left", [name for name in text if not _is_number(shown[name])])
+        made = made.cols_align("right", [name for name in text if _is_number(shown[name])])
         made = made.tab_header(title=self.title) if self.title else made
         html = _ATTRIBUTES.sub("", _STYLE.sub("", made.as_raw_html()))
         inside = html[html.index("<table") : html.rindex("</table>")]
-        return f'<div class="effnet-table">{inside}</table></div>'
+        below = "".join(
+            f'<p class="once">{escape(heading(name))} of every row: {words}</p>' for name, words in once.items()
+        )
+        return f'<div class="effnet-table">{inside}</table>{below}</div>'
 
     def _repr_html_(self) -> str:
         return f"<style>{STYLE}</style>{self.html()}<script>{SCRIPT}</script>"
@@ -147,7 +156,7 @@ def _writer(name: str) -> Callable[[object], str]:
         text = write_value(name, value)
         if name in _NAMES:
             return f'<span title="{escape(text)}">{escape(short_layer(text, 60))}</span>'
-        return f'<span class="long">{escape(text)}</span>' if len(text) > LONG_TEXT else escape(text)
+        return f"{_LONG}{escape(text)}</span>" if len(text) > LONG_TEXT else escape(text)
 
     return write
 
@@ -169,6 +178,13 @@ def _cells(shown: pd.DataFrame, name: str) -> list[str]:
         f"{text} <i>[{write(below)} … {write(above)}]</i>" if pd.notna(below) and pd.notna(above) else text
         for below, above, text in ends
     ]
+
+
+def _said_once(text: pd.DataFrame) -> dict[str, str]:
+    """Columns of long text that say the same in each of several rows, with that text: it need not stand in all of them."""
+    first = text.iloc[0]
+    said = {name: first[name] for name in text if first[name].startswith(_LONG) and (text[name] == first[name]).all()}
+    return said if len(text) > 1 and len(said) < len(text.columns) else {}
 
 
 def _is_number(cells: pd.Series[Any]) -> bool:

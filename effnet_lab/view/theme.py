@@ -34,7 +34,7 @@ FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
 # The colour of an operator is the same in every figure; what is not here takes one by its name.
 OP_COLORS = {
     "conv": BLUE, "depthwise": ORANGE, "dense": GREEN, "add": PURPLE, "mul": SKY, "mean": GREY, "softmax": VERMILION,
-    "pad": SKY, "reshape": GREY, "quantize": VERMILION, "dequantize": VERMILION, "": GREY,
+    "pad": SKY, "reshape": GREY, "quantize": VERMILION, "dequantize": VERMILION, "": RULE,
 }  # fmt: skip
 HEIGHT_PX, DETAIL_HEIGHT_PX = 440, 320  # a figure on its own; a second figure under it
 BARE_TOP_PX = 52  # top margin of a figure whose legend is not between title and plot

@@ -36,12 +36,13 @@ def plot_claims(claims: pd.DataFrame) -> go.Figure:
     for verdict, (color, symbol) in VERDICTS.items():
         mine = rows[rows["verdict"] == verdict]
         fig.add_scatter(
-            x=mine["ours"] / mine["value"], y=mine["quantity"], mode="markers", name=f"{verdict} ({len(mine)})",
+            x=mine["ours"] / mine["value"], y=mine["quantity"].str.replace("_", " "), mode="markers",
+            name=f"{verdict} ({len(mine)})",
             marker={"color": color, "symbol": symbol, "size": 10, "opacity": 0.8, "line": {"width": 1, "color": "white"}},
             hovertext=[_box(row) for row in records(mine)], hovertemplate="%{hovertext}<extra></extra>",
         )  # fmt: skip
     fig.update_layout(showlegend=True)
-    fig.update_yaxes(categoryorder="array", categoryarray=quantities)
+    fig.update_yaxes(categoryorder="array", categoryarray=[name.replace("_", " ") for name in quantities])
     return fig.update_xaxes(title_text="ours / published", tickformat=".2f")
 
 

@@ -122,7 +122,8 @@ def plot_left_out(left_out: pd.DataFrame, title: str = "Networks that the law ne
                     "symbol": ["circle" if inside else "circle-open" for inside in rows["inside"]]},
             hovertext=hover(rows, rows["model"], LEFT_OUT.values), hovertemplate="%{hovertext}<extra></extra>",
         )  # fmt: skip
-    fig.update_xaxes(**axis("expected_top1").layout(), range=_around(ends))
+    expected = [min(ends[0], float(left_out[low].min())), max(ends[1], float(left_out[high].max()))]
+    fig.update_xaxes(**axis("expected_top1").layout(), range=_around(expected))
     return fig.update_yaxes(**axis("float_top1").layout(), range=_around(ends))
 
 
