@@ -45,9 +45,13 @@ _PAGE_STYLE = """
 @media (max-width: 40rem) { .effnet-table table { font-size: 12px; }
   .effnet-table td, .effnet-table th { padding: 3px 4px !important; }
   .effnet-table td.gt_left { overflow-wrap: anywhere; } .effnet-table td .long { min-width: 8rem; } }
-@media print { .effnet-table { max-height: none; overflow: visible; } }
+@media (max-width: 70rem) { .effnet-table table { font-size: 12px; } .effnet-table td .long { min-width: 9rem; }
+  .effnet-table tbody td, .effnet-table thead th { padding: 3px 4px; } }
+@media print { .effnet-table { max-height: none; overflow: visible; background: none; }
+  .effnet-table td i { white-space: normal; } .effnet-table td .long { min-width: 7rem; }
+  .effnet-table tbody td, .effnet-table thead th { padding: 2px 3px; } }
 """
-_DARK = ".effnet-table { --ink: #E4E7EB; --soft: #A9B4C0; --line: #3A4654; --ground: #111; }"
+_DARK = ".effnet-table { --ink: #E4E7EB; --soft: #A9B4C0; --line: #3A4654; --ground: var(--card, #111); }"
 STYLE = (
     f"{_PAGE_STYLE}body[data-jp-theme-light=false] {_DARK}\n@media (prefers-color-scheme: dark) {{ .report {_DARK} }}\n"
 )

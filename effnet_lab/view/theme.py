@@ -112,7 +112,7 @@ def assign(keys: Iterable[T], styles: tuple[str, ...]) -> dict[T, str]:
 
 
 DARK = {  # neutral colours of the template, and what they are on a dark page
-    INK: "#E4E7EB", "#444": "#E4E7EB", FAINT: "#2C3642", RULE: "#6B7785", GREY: "#A9B4C0", BLUE: "#4DA3E0",
+    INK: "#E4E7EB", "#444": "#E4E7EB", FAINT: "#2C3642", RULE: "#6B7785", GREY: "#A9B4C0", BLUE: "#2E86C8",
     "#FFFFFF": "#111418",
 }  # fmt: skip
 
@@ -131,7 +131,6 @@ def dark_style(scope: str) -> str:
         f"{plot} .main-svg {{ background: transparent !important; }}",
         f"{plot} .main-svg .bg {{ fill-opacity: 0 !important; }}",
         f"{plot} .modebar-btn path {{ fill: {DARK[GREY]} !important; }}",
-        f"{plot} .annotation-text-g rect.bg {{ fill: {DARK['#FFFFFF']} !important; fill-opacity: .85 !important; }}",
     ]
     for light, dark in DARK.items():
         written = _as_written(light)
