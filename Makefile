@@ -81,7 +81,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
 		echo "effnet-lab needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Say where one is: make PYTHON=/path/to/python3.12" >&2; \
 		exit 2; }
-	@echo "Setting up .venv (about 4 GB, a few minutes the first time)"
+	@echo "Setting up .venv (about 4.6 GB, a few minutes the first time)"
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

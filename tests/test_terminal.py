@@ -81,6 +81,34 @@ def test_columns_share_the_width(monkeypatch, capsys, width):
     )
 
 
+@pytest.mark.parametrize(
+    ("frame", "wanted"),
+    [("ACCURACY", "top1"), ("LATENCY", "p50_ms"), ("AUDIT", "top1"), ("FOOTPRINT", "arena_bytes"), ("PRECISIONS", "top1"),
+     ("LAYER_ERROR", "sqnr_accumulated_db"), ("PROFILE", "share"), ("CLASSIFICATION", "label")],
+)  # fmt: skip
+def test_what_a_command_is_asked_for_stands_in_80_columns_beside_long_names(monkeypatch, capsys, frame, wanted):
+    from effnet_lab.cli.output import show
+
+    monkeypatch.setenv("COLUMNS", "80")
+    frame = frames.FRAMES[frame.lower()]
+    texts = {name for name in frame.columns if frames.column(name).kind == "text"}
+    rows = [
+        {
+            name: f"{'mlcommons__pretrained__' if name in ('model', 'layer') else ''}{name}_{i}"
+            if name in texts
+            else 0.25
+            for name in frame.columns
+        }
+        for i in range(2)
+    ]
+    show(pd.DataFrame(rows), as_json=False)
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    assert wanted in lines[0].split()
+    assert max(map(len, lines)) <= 80
+    assert "with --wide" in said.err
+
+
 @pytest.mark.parametrize("width", [40, 80, 132])
 def test_sentences_share_the_width(monkeypatch, capsys, width):
     from effnet_lab.cli.saying import WIDE, say, write

@@ -6,6 +6,7 @@ import csv
 import re
 import signal
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,7 @@ _SPLIT = re.compile(r"(CPU|NPU) operators = (\d+)")
 _WARNING = re.compile(r"Warning[^\n]*operator: (\w+), ofm: '([^\n]*)'\nReason: (.+?)(?:\n\s*\n|\Z)", re.DOTALL)
 _BREAKS = frozenset(",\"'\n\r")
 _RENAMED = "effnet_lab_tensor_"
+_TENSOR = r" \([^)]*\)"  # in Vela's reasons
 _KIB = 1024
 _NAN = float("nan")
 
@@ -49,7 +51,7 @@ class Compiled:
 
     table: pd.DataFrame  # ETHOSU frame, one row
     layers: pd.DataFrame  # ETHOSU_LAYERS frame, one row per op of the compiled network
-    fallbacks: tuple[str, ...]  # a sentence for each op that stays on the CPU: which, and why
+    fallbacks: tuple[str, ...]  # a sentence for each reason why ops stay on the CPU; `layers` has every op
     content: bytes  # the .tflite file with the NPU's command stream; no PC runs it
 
 
@@ -102,15 +104,19 @@ def ethosu(
     place = {"accelerator": accelerator, "system_config": system, "memory_mode": mode}
     if out is not None:
         write_atomically(Path(out), content)
-    left = layers[layers["runs_on"] == "CPU"]
     return Compiled(
         table=frames.build(frames.ETHOSU, [{**key, **place, **_row(summary, _counts(layers, said))}]),
         layers=layers,
-        fallbacks=tuple(
-            f"{row.op} of the layer {row.layer!r} runs on the CPU: {row.reason}" for row in left.itertuples()
-        ),
+        fallbacks=tuple(_fallbacks(layers[layers["runs_on"] == "CPU"])),
         content=content,
     )
+
+
+def _fallbacks(left: pd.DataFrame) -> Iterator[str]:
+    """A reason is said once, with the first op that it holds for, and without the tensor that it names."""
+    for why, ops in left.groupby(left["reason"].str.replace(_TENSOR, "", regex=True), sort=False):
+        more = f" and {len(ops) - 1:,} more run" if len(ops) > 1 else " runs"
+        yield f"{ops['op'].iloc[0]} of the layer {ops['layer'].iloc[0]!r}{more} on the CPU: {why}"
 
 
 def _counts(layers: pd.DataFrame, said: str) -> dict[str, int]:

@@ -55,7 +55,7 @@ def ethosu(
 ) -> None:
     """Compile for an Arm Ethos-U with Vela: what runs on the NPU, its estimated time, memory and traffic.
 
-    Every op that stays on the CPU is named with Vela's reason.
+    Why ops stay on the CPU is said in Vela's words; --layers lists every op.
 
     Example: effnet-lab ethosu int8.tflite --accelerator ethos-u55-128
     """

@@ -33,7 +33,8 @@ def check_latency(
     )
     show(found.table, json)
     if store:
-        say(f"The profile has {found.stored} runs.", err=True)
+        why_not = "" if found.kept else " This one was not added: other programs kept the machine busy."
+        say(f"The profile has {found.stored} runs.{why_not}", err=True)
     return 1 if found.slower else 0
 
 

@@ -47,7 +47,8 @@ def lint(
         show(found.table, json)
     for line in [] if json else found.lines(each=each):
         say(line, hang=2)
-    say(", ".join(f"{count} {name}" for name, count in found.counts().items()), err=True)
+    counts = (f"{n} {name}{'s' * (n != 1 and name != 'info')}" for name, n in found.counts().items())
+    say(", ".join(counts), err=True)
     if len(found.at_least(fail_on)):
         raise typer.Exit(1)
 

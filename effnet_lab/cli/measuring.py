@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from effnet_lab.images.stated import StatedInput
 
 Data = Annotated[str, typer.Option(help=DATA)]
-LATENCY_COLUMNS = (
-    "model", "scheme", "backend", "threads", "delegate", "p50_ms", "p50_lo_ms", "p50_hi_ms", "p90_ms", "p99_ms",
-    "cpu_p50_ms", "relative_p50", "relative_p50_lo", "relative_p50_hi", "verdict",
-)  # fmt: skip
 
 
 @takes_input
@@ -123,7 +119,7 @@ def bench(
         delegate=delegate,
         progress=progress("bench", "process" if adb else "round"),
     )
-    show(table, json, LATENCY_COLUMNS)
+    show(table, json)
     say(f"{table['host'][0]}, batch 1, {table['kernels'][0]}, reference {table['reference'][0]}", err=True)
     if (guard := table["guard"][0]) != "quiet":
         say(f"no verdict: {guard}", err=True)

@@ -29,7 +29,10 @@ def variants(
 
     show_rows(scaling.variant_rows(classes=classes), frames.VARIANTS.by_importance, json)
     if not json:
-        say(f"Counted with {classes:,} classes. The micro networks that come with the package have 10.", err=True)
+        say(
+            f"Counted with {classes:,} classes. The micro networks that come with the package have 10: --classes 10.",
+            err=True,
+        )
 
 
 def search(

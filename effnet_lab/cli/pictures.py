@@ -70,6 +70,9 @@ def features(
     say(f"{out}: {endpoint}, {' x '.join(map(str, found.values.shape))}")
 
 
+SHOWN = 12  # of the pipelines that an audit tried, in a table for people
+
+
 @takes_input
 def audit_preprocess(
     model: Annotated[str, typer.Argument(help="A .tflite file, or weights as in `classify`.")],
@@ -92,9 +95,8 @@ def audit_preprocess(
     found = audit(
         model, source, variant=variant, split=split, limit=limit, preprocess=stated, progress=progress("audit")
     )
-    hidden = ("model", "scheme", "backend", "data", "n_images")
-    table = found.table if json else found.table.head(12)
-    show(table, json, [str(column) for column in table if column not in hidden])
+    best_and_yours = found.table[(found.table["rank"] <= SHOWN) | (found.table["mark"] != "")]
+    show(found.table if json else best_and_yours, json)
     for words in (found.sentence, found.ties):
         say(words, err=json)
 

@@ -65,6 +65,6 @@ CHANGED = Frame(  # one row per image whose first class is another for the other
 AUDIT = Frame(  # one row per preprocessing tried; mark A is the best, B the stated one; p_value against the best
     name="audit",
     keys=(*MODEL_FILE, "data", "normalisation", "crop", "interpolation", "channels", "label_offset"),
-    first=("mark", "normalisation", "crop", "interpolation", "channels", "label_offset", "top1", "p_value"),
+    first=("mark", "top1", "normalisation", "crop", "interpolation", "channels", "label_offset", "p_value"),
     values=("rank", "mark", "n_images", "top1", "top1_lo", "top1_hi", "p_value", "tied"),
 )

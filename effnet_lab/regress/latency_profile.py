@@ -34,6 +34,7 @@ class LatencyChecked:
 
     table: pd.DataFrame  # COLUMNS, one row per file beside the reference
     stored: int  # runs that the profile has
+    kept: bool  # whether this one is among them
 
     @property
     def slower(self) -> bool:
@@ -96,16 +97,16 @@ def check_latency(
             "Name another file, or store a new profile with --store."
         )
     runs: dict[str, list[dict[str, float]]] = known["files"] if known else {}
-    rows = []
+    rows, kept = [], store and ratio_holds(measured["guard"].iloc[0])
     for path, row in zip(models[1:], measured.iloc[1:].to_dict("records"), strict=True):
         name = Path(path).name
         rows.append({"file": name, "guard": row["guard"]} | _judged(runs.get(name, []), row))
-        if store and ratio_holds(row["guard"]):
+        if kept:
             runs[name] = [*runs.get(name, []), _kept(row)][-MOST_RUNS:]
     if store:
         write_atomically(place, json.dumps({"about": about, "files": runs}, indent=1).encode())
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return LatencyChecked(table=table, stored=max(map(len, runs.values()), default=0))
+    return LatencyChecked(table=table, stored=max(map(len, runs.values()), default=0), kept=kept)
 
 
 def _judged(stored: Sequence[Mapping[str, float]], row: Mapping[Any, Any]) -> dict[str, object]:
