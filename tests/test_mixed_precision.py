@@ -27,7 +27,6 @@ from effnet_lab.analysis.precision import (
     candidates_of,
     choose_precisions,
     loss_matrix,
-    rank_agreement,
     sensitivities,
     time_costs,
 )
@@ -129,10 +128,9 @@ def test_the_noise_of_a_layer_is_that_of_a_file_with_this_layer_alone(files, sen
         assert 10 * abs(np.log10(noise / row["noise_share"])) < 1.0, row["layer"]
 
 
-def test_the_estimate_ranks_as_the_exact_noise_does(sensitivity):
-    assert rank_agreement(sensitivity) > 0.9
+def test_float_layers_are_without_noise(sensitivity):
     assert (sensitivity.loc[sensitivity["precision_name"] == FLOAT, "noise_share"] == 0).all()
-    assert (sensitivity["estimate_cpu_s"] > 0).all()
+    assert (sensitivity["noise_share"] > 0).any()
 
 
 def test_on_the_costs_of_a_real_network_no_other_choice_is_better(candidates, sensitivity):

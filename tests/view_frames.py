@@ -75,7 +75,7 @@ def sensitivity() -> pd.DataFrame:
     noise = {"int8": 1e-3, "int4": 1e-1, "float32": 0.0}
     rows = [
         {"model": "tiny0", "layer_index": i, "layer": layer, "precision_name": name, "op": "conv", "n_images": 4}
-        | {"noise_share": share * (i + 1), "noise_estimate": share, "cpu_s": 2.0, "estimate_cpu_s": 0.2}
+        | {"noise_share": share * (i + 1), "cpu_s": 2.0}
         for i, layer in enumerate(("stem", "head"))
         for name, share in noise.items()
     ]  # fmt: skip

@@ -196,13 +196,11 @@ _CHOICE = (  # of precisions, and how sure a calibration is
     _number("gain_db", "SQNR gained over half as many images", "dB"), _count("n_advised", "images advised"),
     _text("choice"), _text("precision_name", "precision"), _text("recipe"), _text("guarantee", "what was shown"),
     _number("noise_share", "noise at the logits / signal", better="low", log=True, digits=".3g", ticks="~g"),
-    _number("noise_estimate", "noise at the logits / signal, estimated", better="low", log=True, digits=".3g", ticks="~g"),
     _number("predicted_noise", "noise at the logits / signal, predicted", better="low", log=True, digits=".3g", ticks="~g"),
     _bytes("predicted_bytes", "file size, predicted"), _bytes("predicted_arena_bytes", "activations, predicted"),
     _number("predicted_ms", "time, predicted", "ms, this host", better="low", digits=".3g"),
     _number("measured_ms", "CPU time p50", "ms, this host", better="low", digits=".3g"),
     _number("cpu_s", "CPU time of all rows", "s", digits=".3g"),
-    _number("estimate_cpu_s", "CPU time of the estimates", "s", digits=".3g"),
 )  # fmt: skip
 _SWEEP = (
     _text("point"), _text("worst_layer", "worst layer"), _decibel("worst_sqnr_db", "SQNR of the worst layer"),

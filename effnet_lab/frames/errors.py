@@ -118,8 +118,8 @@ CERTIFICATE = Frame(  # one row per file: between which ends it would lie with o
 SENSITIVITY = Frame(  # one row per layer and precision: the noise at the logits when this op alone is not float
     name="sensitivity",
     keys=("model", "layer_index", "layer", "precision_name"),
-    first=("layer", "op", "precision_name", "noise_share", "noise_estimate"),
-    values=("op", "n_images", "noise_share", "noise_estimate", "cpu_s", "estimate_cpu_s"),
+    first=("layer", "op", "precision_name", "noise_share"),
+    values=("op", "n_images", "noise_share", "cpu_s"),
 )
 PRECISIONS = Frame(  # one row per network that was considered, by its choice; what was not measured is NaN
     name="precisions",

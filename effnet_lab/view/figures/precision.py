@@ -99,7 +99,7 @@ def plot_sensitivity(sensitivity: pd.DataFrame) -> go.Figure:
         layers = [short_layer(layer) for layer in group["layer"]]
         fig.add_scatter(
             x=layers, y=group["noise_share"], mode="markers", name=str(precision), marker={"color": colors[precision]},
-            hovertext=hover(group, layers, ["noise_share", "noise_estimate", "op"]),
+            hovertext=hover(group, layers, ["noise_share", "op"]),
             hovertemplate="%{hovertext}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     names = [short_layer(layer) for layer in order]
