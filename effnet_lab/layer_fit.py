@@ -14,54 +14,66 @@ from numpy.typing import NDArray
 
 ROUNDS = 40  # of choosing zeros
 PULL = 0.03  # of the mean of the diagonal: how strongly a refitted kernel is held to what it was
+PULLS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0)  # that are tried where there are images to try them on
 
 Matrix = NDArray[np.float64]
 
 
 class InputMoments:
-    """What a fit has to know of a layer's inputs, summed image by image: in both networks, at the same positions."""
+    """What a fit has to know of a layer, summed image by image: inputs that arrive, and the outputs that they should give."""
 
     def __init__(self, *, means_only: bool = False) -> None:
         self.means_only = means_only  # too wide a kernel for products of its columns
         self._count = 0
-        self._sums: list[Matrix] = [np.zeros(())] * 5
+        self._sums: list[Matrix] = [np.zeros(())] * (3 if means_only else 5)
 
-    def add(self, exact: NDArray[Any], given: NDArray[Any]) -> None:
-        """Inputs (groups, positions, columns) in the float network, and in the one that is being made."""
+    def add(self, wanted: NDArray[Any], given: NDArray[Any]) -> None:
+        """Outputs (groups, positions, rows) as they should be without a bias, and inputs (groups, positions, columns)."""
         self._count += given.shape[-2]
-        sums = [exact.sum(axis=-2), given.sum(axis=-2)]
+        sums = [wanted.sum(axis=-2), given.sum(axis=-2), np.square(wanted).sum(axis=-2)]
         if not self.means_only:
             turned = np.ascontiguousarray(_turned(given))
-            sums += [turned @ given, turned @ exact, _turned(exact) @ exact]
-        self._sums = [before + new.astype(np.float64) for before, new in zip(self._sums, sums, strict=False)]
+            sums += [turned @ given, turned @ wanted]
+        self._sums = [before + new.astype(np.float64) for before, new in zip(self._sums, sums, strict=True)]
+
+    def __add__(self, other: InputMoments) -> InputMoments:
+        """Of the images of both."""
+        found = InputMoments(means_only=self.means_only)
+        found._count = self._count + other._count
+        found._sums = [a + b for a, b in zip(self._sums, other._sums, strict=True)]
+        return found
+
+    @property
+    def seen(self) -> bool:
+        """Whether there is anything."""
+        return self._count > 0
 
     @property
     def means(self) -> tuple[Matrix, Matrix]:
-        """Of the float network's inputs and of the given ones, (groups, columns)."""
+        """Of the wanted outputs, (groups, rows), and of the given inputs, (groups, columns)."""
         return self._sums[0] / self._count, self._sums[1] / self._count
 
     @property
     def covariance(self) -> Matrix:
         """Of the given inputs, (groups, columns, columns). Their mean is the bias's affair."""
         given = self.means[1]
-        return self._sums[2] / self._count - given[..., :, np.newaxis] * given[..., np.newaxis, :]
+        return self._sums[3] / self._count - given[..., :, np.newaxis] * given[..., np.newaxis, :]
 
     @property
     def cross(self) -> Matrix:
-        """Covariance of the given inputs with the float network's, (groups, columns, columns)."""
-        exact, given = self.means
-        return self._sums[3] / self._count - given[..., :, np.newaxis] * exact[..., np.newaxis, :]
+        """Covariance of the given inputs with the wanted outputs, (groups, columns, rows)."""
+        wanted, given = self.means
+        return self._sums[4] / self._count - given[..., :, np.newaxis] * wanted[..., np.newaxis, :]
 
-    def signal(self, kernel: Matrix) -> float:
-        """Variance of the float network's outputs, summed over all of them."""
-        exact = self.means[0]
-        spread = self._sums[4] / self._count - exact[..., :, np.newaxis] * exact[..., np.newaxis, :]
-        return float(output_error(kernel, spread).sum())
+    @property
+    def signal(self) -> float:
+        """Variance of the wanted outputs, summed over all of them."""
+        return float((self._sums[2] / self._count - np.square(self.means[0])).sum())
 
-    def error(self, kernel: Matrix, other: Matrix) -> float:
-        """Variance of what `other` makes of the given inputs less what `kernel` makes of the float network's."""
-        crossed = (other @ self.cross * kernel).sum()
-        return max(self.signal(kernel) - 2 * float(crossed) + float(output_error(other, self.covariance).sum()), 0.0)
+    def error(self, kernel: Matrix) -> float:
+        """Variance of what a kernel makes of the given inputs less what is wanted, summed over all outputs."""
+        crossed = float((_turned(kernel) * self.cross).sum())
+        return max(self.signal - 2 * crossed + float(output_error(kernel, self.covariance).sum()), 0.0)
 
 
 def damped(hessian: Matrix, share: float) -> Matrix:
@@ -71,7 +83,7 @@ def damped(hessian: Matrix, share: float) -> Matrix:
 
 
 def refit(kernel: Matrix, moments: InputMoments, *, pull: float = PULL) -> Matrix:
-    """The kernel that gives the float network's outputs from the inputs that arrive, held to what it was (ridge regression).
+    """The kernel that gives the wanted outputs from the inputs that arrive, held to what it was (ridge regression).
 
     Parameters
     ----------
@@ -82,16 +94,26 @@ def refit(kernel: Matrix, moments: InputMoments, *, pull: float = PULL) -> Matri
     -------
     ndarray (groups, rows, columns)
     """
-    missing = (moments.cross - moments.covariance) @ _turned(kernel)
+    missing = moments.cross - moments.covariance @ _turned(kernel)
     step: Matrix = np.linalg.solve(damped(moments.covariance, pull), missing)
     fitted: Matrix = kernel + _turned(step)
     return fitted
 
 
-def lost_mean(kernel: Matrix, fitted: Matrix, moments: InputMoments) -> Matrix:
-    """What the bias has to make good, (groups, rows): means of the float network's outputs less those of the fitted kernel's."""
-    before, after = moments.means
-    gone: Matrix = (kernel * before[:, np.newaxis]).sum(axis=2) - (fitted * after[:, np.newaxis]).sum(axis=2)
+def best_pull(kernel: Matrix, halves: tuple[InputMoments, InputMoments]) -> float:
+    """The pull of `PULLS` that is best for the half of the images that the refit has not seen."""
+    if not all(half.seen for half in halves):
+        return PULL
+    lost = [
+        sum(seen.error(refit(kernel, fitting, pull=pull)) for fitting, seen in (halves, halves[::-1])) for pull in PULLS
+    ]
+    return PULLS[int(np.argmin(lost))]
+
+
+def lost_mean(kernel: Matrix, moments: InputMoments) -> Matrix:
+    """What the bias has to make good, (groups, rows): means of the wanted outputs less those of this kernel."""
+    wanted, given = moments.means
+    gone: Matrix = wanted - (kernel * given[:, np.newaxis]).sum(axis=2)
     return gone
 
 

@@ -39,6 +39,7 @@ from effnet_lab.quantize import get_scheme, parse_recipe
 from effnet_lab.quantize.schemes import AI_EDGE
 from effnet_lab.quantize.write import quantizer
 from effnet_lab.studies import mixed_precision, mixed_run, mixed_times, mixed_trials
+from effnet_lab.studies.inspection import WhatIf
 
 FLOAT_FILE = "float32 converter"
 INT8, PER_TENSOR, INT4, INT16 = PRECISIONS[:4]
@@ -284,6 +285,14 @@ def test_a_drop_is_shown_on_images_that_chose_nothing(searched, tmp_path, files)
     assert row["n_images"] == 60, "a third of 90 images chooses"
     assert row["difference_lo"] >= -0.2
     assert out.stat().st_size < files[FLOAT_FILE].stat().st_size / 2
+
+
+def test_the_inspector_opens_with_the_switches_as_they_were_chosen(searched, tmp_path, written, calibration):
+    out = tmp_path / "mixed.tflite"
+    done = searched(out, max_bytes=int(0.9 * len(written[INT8])))
+    session = WhatIf(out, "scenes", calibration=calibration, limit=4)
+    assert session.switches.recipe.text == done.recipe.text
+    assert len(set(session.switches.chosen.values())) > 1
 
 
 def test_a_drop_that_is_not_shown_leaves_the_float_file(searched, tmp_path, files):

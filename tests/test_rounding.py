@@ -12,16 +12,17 @@ from effnet_lab.analysis.repair import (
     narrow_depthwise,
     repair_stages,
     split_held_out,
+    walk_values,
     with_rounded_kernels,
     write_rounded,
 )
 from effnet_lab.analysis.repair.kept_layers import KeptLayers
 from effnet_lab.analysis.repair.layer_inputs import kernel_matrix, kernel_tensor, n_groups, patches
-from effnet_lab.analysis.repair.rounding import DAMPING, best_scales, nearest_rows, round_rows
+from effnet_lab.analysis.repair.rounding import DAMPING, best_scales, nearest_rows, round_rows, settle
 from effnet_lab.analysis.repair.rounding_table import moved_codes, rounding_table
-from effnet_lab.analysis.repair.walk_values import fake_quantize
+from effnet_lab.analysis.repair.walk_values import BothStates, fake_quantize
 from effnet_lab.images import ArraySet, open_images
-from effnet_lab.layer_fit import InputMoments, damped, output_error, refit
+from effnet_lab.layer_fit import PULLS, InputMoments, best_pull, damped, output_error, refit
 from effnet_lab.litert import Op, Runner, read_graph, read_info
 from effnet_lab.litert.edit import with_constants
 from effnet_lab.litert.kernel_codes import KernelCodes, packed, with_kernel_codes
@@ -61,10 +62,10 @@ def precision_of(op):
     return Precision(bits=8 if op.kind == "depthwise" else 4)
 
 
-def moments_of(exact, given):
+def moments_of(wanted, given):
     moments = InputMoments()
     for part in range(3):
-        moments.add(exact[np.newaxis, part::3].astype(np.float32), given[np.newaxis, part::3].astype(np.float32))
+        moments.add(wanted[np.newaxis, part::3].astype(np.float32), given[np.newaxis, part::3].astype(np.float32))
     return moments
 
 
@@ -77,29 +78,52 @@ def test_moments_summed_in_parts_are_numpys(mixed):
     np.testing.assert_allclose(moments.means[0][0], mixed.mean(axis=0), rtol=1e-5, atol=1e-6)
 
 
+def test_moments_of_both_halves_are_those_of_all_images(mixed):
+    halves, whole = (
+        [moments_of(part[:, :3], part) for part in (mixed[:120], mixed[120:])],
+        moments_of(mixed[:, :3], mixed),
+    )
+    both = halves[0] + halves[1]
+    for ours, numpys in ((both.covariance, whole.covariance), (both.cross, whole.cross), (both.signal, whole.signal)):
+        np.testing.assert_allclose(ours, numpys, rtol=1e-4, atol=1e-4)
+
+
 def test_the_error_of_a_kernel_is_that_of_its_outputs(mixed):
     rng = np.random.default_rng(8)
-    given = mixed + rng.normal(0, 0.5, mixed.shape)
-    kernel, other = rng.normal(size=(1, 4, 12)), rng.normal(size=(1, 4, 12))
-    moments = moments_of(mixed, given)
-    assert moments.error(kernel, other) == pytest.approx(
-        (given @ other[0].T - mixed @ kernel[0].T).var(axis=0).sum(), rel=1e-4
-    )
-    assert moments.signal(kernel) == pytest.approx((mixed @ kernel[0].T).var(axis=0).sum(), rel=1e-4)
+    given, wanted = mixed + rng.normal(0, 0.5, mixed.shape), mixed @ rng.normal(size=(12, 4))
+    other, moments = rng.normal(size=(1, 4, 12)), moments_of(wanted, given)
+    assert moments.error(other) == pytest.approx((given @ other[0].T - wanted).var(axis=0).sum(), rel=1e-4)
+    assert moments.signal == pytest.approx(wanted.var(axis=0).sum(), rel=1e-4)
 
 
 def test_a_refit_without_a_pull_is_least_squares(mixed):
     rng = np.random.default_rng(2)
     kernel, given = rng.normal(size=(5, 12)), mixed + rng.normal(0, 0.5, mixed.shape)
-    fitted = refit(kernel[np.newaxis], moments_of(mixed, given), pull=1e-9)[0]
-    wanted = (mixed - mixed.mean(axis=0)) @ kernel.T
-    best = np.linalg.lstsq(given - given.mean(axis=0), wanted, rcond=None)[0].T
+    wanted = mixed @ kernel.T
+    fitted = refit(kernel[np.newaxis], moments_of(wanted, given), pull=1e-9)[0]
+    best = np.linalg.lstsq(given - given.mean(axis=0), wanted - wanted.mean(axis=0), rcond=None)[0].T
     np.testing.assert_allclose(fitted, best, rtol=1e-3, atol=1e-3)
 
 
 def test_inputs_that_arrive_unharmed_leave_the_kernel_alone(mixed):
     kernel = np.random.default_rng(3).normal(size=(1, 4, 12))
-    np.testing.assert_allclose(refit(kernel, moments_of(mixed, mixed)), kernel, atol=1e-9)
+    np.testing.assert_allclose(refit(kernel, moments_of(mixed @ kernel[0].T, mixed), pull=0.01), kernel, atol=1e-4)
+
+
+def test_the_pull_is_strong_where_images_are_few(mixed):
+    """Outputs with noise that no input explains: of many positions the refit may learn, of few it must not."""
+    rng = np.random.default_rng(4)
+    kernel, given = rng.normal(size=(1, 4, 12)), np.concatenate([mixed] * 8) + rng.normal(0, 0.5, (2400, 12))
+    wanted = np.concatenate([mixed] * 8) @ kernel[0].T + rng.normal(0, 5.0, (2400, 4))
+
+    def halves(n):
+        return tuple(moments_of(wanted[part:n:2], given[part:n:2]) for part in (0, 1))
+
+    few, many = (best_pull(kernel, halves(n)) for n in (32, 2400))
+    assert few == max(PULLS)
+    assert many < few
+    kept = [halves(2400)[1].error(refit(kernel, halves(32)[0], pull=pull)) for pull in (few, min(PULLS))]
+    assert kept[0] < kept[1]
 
 
 def test_inputs_without_correlation_are_rounded_to_nearest():
@@ -149,6 +173,22 @@ def test_no_choice_of_codes_is_much_better_than_that_of_the_columns_in_turn(mixe
     best = np.einsum("rsc,cd,rsd->rs", every, hessian, every).min(axis=1)
     assert (best <= ours + 1e-12).all()
     assert ours.sum() - best.sum() < 0.5 * (plain.sum() - best.sum())
+
+
+def test_settled_codes_are_never_worse(mixed):
+    """The error that is kept small is the one with damped inputs; scales are numbers that a file can hold."""
+    hessian = np.cov(mixed.T, bias=True)[np.newaxis]
+    kernel = np.random.default_rng(10).normal(size=(1, 30, 12))
+    scale = best_scales(kernel, np.diagonal(hessian[0]), 4)
+    first = round_rows(kernel, hessian, scale, 4)
+    last = settle(kernel, hessian, first, 4)
+    lost = [output_error(rounded.real - kernel, damped(hessian, DAMPING))[0] for rounded in (first, last)]
+    assert (lost[1] <= lost[0] * (1 + 1e-6)).all()
+    assert lost[1].sum() < 0.9 * lost[0].sum()
+    assert np.abs(last.codes).max() <= 7
+    np.testing.assert_array_equal(last.scale, last.scale.astype(np.float32))
+    (one,) = np.unique(settle(kernel, hessian, first, 4, per_tensor=True).scale)
+    assert one > 0
 
 
 def test_correlated_inputs_lose_less_than_with_nearest(mixed):
@@ -259,6 +299,46 @@ def test_int4_kernels_rounded_for_the_output_keep_more_of_it(files, walked):
     rounded = with_rounded_kernels(content, walked)
     exact, ours, nearest = outputs_of(files, content, rounded, with_constants(content, arrays))
     assert np.square(ours - exact).sum() < 0.5 * np.square(nearest - exact).sum()
+
+
+def test_a_layer_makes_good_what_its_sum_lacks(files, walked, calibration, monkeypatch):
+    """Layers before additions are fitted to the sums: these are nearer to the float ones than with layers fitted to their own."""
+    content, samples = files[FLOAT].read_bytes(), list(calibration.samples(read_info(files[FLOAT]).preprocess))
+    monkeypatch.setattr(RoundWalk, "_beside", lambda *_: None)
+    alone = RoundWalk(content, precision_of).run(samples)
+    sums = [op.outputs[0] for op in read_graph(content).ops if op.kind == "add"]
+
+    def activations(file):
+        runner, found = Runner(file, keep_all=True), []
+        for sample in samples:
+            runner.feed(*sample)
+            runner.invoke()
+            found.append(np.concatenate([runner.activation(runner.graph.tensors[i]).reshape(-1) for i in sums]))
+        return np.stack(found)
+
+    exact, ours, own = map(activations, (content, *(with_rounded_kernels(content, each) for each in (walked, alone))))
+    assert np.square(ours - exact).sum() < np.square(own - exact).sum()
+
+
+def test_images_follow_where_maps_are_smaller(files, calibration, monkeypatch):
+    """With memory for few, later ops see all of them, with the values that they have when all go together."""
+    samples = list(calibration.samples(read_info(files[FLOAT]).preprocess))
+    ends = dict.fromkeys((tensor.name for tensor in Source(files[FLOAT]).graph.tensors), (-3.0, 6.0))
+    seen: dict[int, list[int]] = {}
+
+    def last_of(memory):
+        monkeypatch.setattr(walk_values, "MEMORY", memory)
+        source = Source(files[FLOAT])
+        both = BothStates(source, Source(files[FLOAT]), samples, dict.fromkeys(range(len(source.graph.ops)), 8), ends)
+        for op in source.graph.ops:
+            both.advance(op)
+            seen.setdefault(memory, []).append(len(both.states))
+            both.leave(op)
+        return [[values[source.graph.outputs[0]] for values in state] for state in both.states]
+
+    largest = read_graph(files[FLOAT]).peak_activation_bytes
+    np.testing.assert_array_equal(last_of(20 * largest), last_of(1000 * largest))
+    assert seen[20 * largest][0] < len(samples) == seen[20 * largest][-1] == seen[1000 * largest][0]
 
 
 def test_the_written_file_holds_the_codes_bit_for_bit(files, walked, calibration):

@@ -53,11 +53,12 @@ def with_zeros(model: LoadedModel, images: ImageSet, sparsity: float, seed: int)
     walk = _BothNetworks(model.keras, copy.keras, [batch for batch, _ in shown.batches(model.preprocess)], seed)
     for layer in walk.layers():
         if prunable(layer):
-            moments, kernel = walk.moments(layer), layer.kernel.numpy()
+            kernel = layer.kernel.numpy()
             whole: Matrix = kernel.reshape(-1, kernel.shape[-1]).T[np.newaxis].astype(np.float64)
+            moments = walk.moments(layer, whole)
             fitted = sparse(refit(whole, moments), damped(moments.covariance, DAMPING), sparsity)
             layer.kernel.assign(fitted[0].T.reshape(kernel.shape))
-            _restore_mean(copy.keras, layer, lost_mean(whole, fitted, moments)[0])
+            _restore_mean(copy.keras, layer, lost_mean(fitted, moments)[0])
     return copy
 
 
@@ -111,14 +112,16 @@ class _BothNetworks:
                     for source in [source for source in state if self._last.get(source, n + 1) <= n]:
                         del state[source]
 
-    def moments(self, layer: tf_keras.layers.Layer) -> InputMoments:
-        """Of what enters the layer, as its kernel sees it, at some positions."""
+    def moments(self, layer: tf_keras.layers.Layer, kernel: Matrix) -> InputMoments:
+        """Of what enters the layer, as its kernel sees it, and of what the kernel made of it in the float network."""
         found, source = InputMoments(), self._sources(layer.name)[0]
         for states in zip(*self._states, strict=True):
-            rows = [_windows(layer, state[source]) for state in states]
+            before, given = (_windows(layer, state[source]) for state in states)
             most = max(1, POSITIONS * states[0][source].shape[0] // self._images)
-            at = self._rng.choice(len(rows[0]), min(most, len(rows[0])), replace=False)
-            found.add(*(values[at][np.newaxis].astype(np.float64) for values in rows))
+            at = self._rng.choice(len(given), min(most, len(given)), replace=False)
+            found.add(
+                before[at].astype(np.float64) @ np.swapaxes(kernel, -1, -2), given[at][np.newaxis].astype(np.float64)
+            )
         return found
 
     def _sources(self, name: str) -> list[str]:

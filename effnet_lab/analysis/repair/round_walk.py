@@ -17,24 +17,20 @@ from effnet_lab.analysis.repair.rounding import (
     best_scales,
     highest_code,
     nearest_rows,
-    round_rows,
+    round_kernel,
 )
-from effnet_lab.analysis.repair.walk_values import OpRunner, Values, fake_quantize
+from effnet_lab.analysis.repair.walk_values import FLOAT_BITS, BothStates, Ranges, Values
 from effnet_lab.decibels import decibels
-from effnet_lab.layer_fit import InputMoments, Matrix, lost_mean, refit
+from effnet_lab.layer_fit import InputMoments, Matrix, best_pull, lost_mean, refit
 from effnet_lab.litert import Op
 from effnet_lab.litert.kernel_codes import KernelCodes
 from effnet_lab.litert.options import options_of
-from effnet_lab.litert.runner import fed
 from effnet_lab.litert.surgery import Source
 
-POSITIONS = 200  # of each image that are looked at
+ROWS = 40_000  # positions of all images together that are looked at
 MOST_COLUMNS = 4096  # of a kernel whose inputs' covariance is held in memory; wider ones are rounded to nearest
-MEMORY = 3 << 29  # bytes for the values of both networks that wait between two ops
-FEWEST = 8  # images, however large
-FLOAT_BITS = 32
 Array = NDArray[Any]
-Ranges = Mapping[str, tuple[float, float]]  # of activations, by name of the tensor
+States = list[tuple[Values, Values]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,9 +109,8 @@ class RoundWalk:
         self._precision, self._ranges = precision, ranges or {}
         self._options = options_of(self._source.tree)
         graph = self._source.graph
-        self._last = {i: n for n, op in enumerate(graph.ops) for i in op.inputs}
-        self._last |= dict.fromkeys(graph.outputs, len(graph.ops))
         self._uses = Counter(i for op in graph.ops for i in op.inputs)
+        self._adds = {i: op for op in graph.ops if op.kind == "add" for i in op.inputs}
 
     def run(
         self,
@@ -130,51 +125,33 @@ class RoundWalk:
         Parameters
         ----------
         samples : sequence of tuple of ndarray
-            Calibration inputs: a float32 array for each input of the network, without the batch. Where they are too many
-            for the memory, the first are taken.
+            Calibration inputs: a float32 array for each input of the network, without the batch.
         seed : int
             Of the positions that are looked at.
         kept : KeptLayers, optional
             Layers that are rounded already, and where the others go.
         """
         graph = self._source.graph
-        samples = samples[: max(MEMORY // (2 * max(graph.peak_activation_bytes, 1)), FEWEST)]
-        exact: list[Values] = [
-            {i: fed(values, graph.tensors[i]) for i, values in zip(graph.inputs, sample, strict=True)}
-            for sample in samples
-        ]
-        so_far: list[Values] = [dict(state) for state in exact]
-        for index in graph.inputs:
-            self._fake_quantize(so_far, exact, index, 8)
+        bits = {op.index: self._precision(op).activation_bits for op in graph.ops}
+        both = BothStates(self._source, self._rounded, samples, bits, self._ranges)
         found: dict[int, RoundedLayer] = {}
-        for n, op in enumerate(progress(graph.ops, unit=" layer") if progress else graph.ops):
+        for op in progress(graph.ops, unit=" layer") if progress else graph.ops:
             if op.outputs and not all(map(self._source.constant, op.outputs)):
-                layer = self._layer(op, exact, so_far, np.random.default_rng([seed, n]), kept)
+                layer = self._layer(op, both.states, np.random.default_rng([seed, op.index]), kept)
                 if layer is not None:
                     found[op.index] = layer
-                self._advance(op, exact, so_far)
-            for states in (exact, so_far):
-                for state in states:
-                    for index in [i for i in state if self._last.get(i, -1) <= n]:
-                        del state[index]
+                both.advance(op)
+            both.leave(op)
         return found
 
-    def _advance(self, op: Op, exact: list[Values], so_far: list[Values]) -> None:
-        for states, source in ((exact, self._source), (so_far, self._rounded)):
-            OpRunner(source, op).run(states)
-        for index in op.outputs:
-            self._fake_quantize(so_far, exact, index, self._precision(op).activation_bits)
-
-    def _layer(
-        self, op: Op, exact: list[Values], so_far: list[Values], rng: np.random.Generator, kept: KeptLayers | None
-    ) -> RoundedLayer | None:
+    def _layer(self, op: Op, states: States, rng: np.random.Generator, kept: KeptLayers | None) -> RoundedLayer | None:
         """The layer rounded, and put into the network; None where there is nothing to round."""
         kernel = self._source.graph.weights(op)
         plain = kernel is not None and kernel.data is not None and kernel.dtype == np.float32
         if kernel is None or not plain or self._uses[kernel.index] > 1 or self._precision(op).bits >= FLOAT_BITS:
             return None
         arrays = kept.get(op.index) if kept is not None else None
-        layer = self._round(op, exact, so_far, rng) if arrays is None else self._again(op, arrays)
+        layer = self._round(op, states, rng) if arrays is None else self._again(op, arrays)
         if kept is not None and arrays is None:
             kept.put(op.index, layer.arrays)
         self._rounded.replace(op.inputs[1], layer.real)
@@ -182,27 +159,50 @@ class RoundWalk:
             self._rounded.replace(op.inputs[2], layer.bias)
         return layer
 
-    def _round(self, op: Op, exact: list[Values], so_far: list[Values], rng: np.random.Generator) -> RoundedLayer:
-        graph, options, precision = self._source.graph, self._options[op.index], self._precision(op)
-        stored, x = graph.kernel(op), op.inputs[0]
-        matrix = kernel_matrix(stored, op, n_groups(op, stored.shape, graph.tensors[x].shape[-1]))
-        at, moments = (
-            self._positions(op, exact[0][x].shape, rng),
-            InputMoments(means_only=matrix.shape[2] > MOST_COLUMNS),
-        )
-        for state, other in zip(exact, so_far, strict=True):
-            moments.add(*(patches(s[x], stored.shape, op, options, at) for s in (state, other)))
-        rounded = _rounded(matrix, moments, precision)
+    def _round(self, op: Op, states: States, rng: np.random.Generator) -> RoundedLayer:
+        graph, precision = self._source.graph, self._precision(op)
+        stored = graph.kernel(op)
+        matrix = kernel_matrix(stored, op, n_groups(op, stored.shape, graph.tensors[op.inputs[0]].shape[-1]))
+        halves = self._moments(op, matrix, states, rng)
+        moments = halves[0] + halves[1]
+        rounded = _rounded(matrix, halves, precision)
         plain = nearest_rows(matrix, _fitting(matrix, precision), precision.bits)
         bias = self._bias(op)
         if bias is not None:
-            bias = bias + lost_mean(matrix, rounded.real, moments).reshape(-1)
+            bias = bias + lost_mean(rounded.real, moments).reshape(-1)
         nearest = nearest_rows(matrix, rounded.scale, precision.bits).codes
         return RoundedLayer(
             op=op, name=graph.tensors[op.outputs[0]].name, kernel=rounded, precision=precision, shape=stored.shape,
             bias=bias, nearest=kernel_tensor(nearest, stored.shape, op).astype(np.int8),
-            sqnr_nearest_db=_sqnr_db(matrix, plain, moments), sqnr_rounded_db=_sqnr_db(matrix, rounded, moments),
+            sqnr_nearest_db=_sqnr_db(plain, moments), sqnr_rounded_db=_sqnr_db(rounded, moments),
         )  # fmt: skip
+
+    def _moments(
+        self, op: Op, matrix: Matrix, states: States, rng: np.random.Generator
+    ) -> tuple[InputMoments, InputMoments]:
+        """Of two halves of the images."""
+        options, shape = self._options[op.index], self._source.graph.kernel(op).shape
+        x, wide, beside = op.inputs[0], matrix.shape[2] > MOST_COLUMNS, self._beside(op, states)
+        halves = InputMoments(means_only=wide), InputMoments(means_only=wide)
+        turned = np.swapaxes(matrix, -1, -2).astype(np.float32)
+        for n, (exact, so_far) in enumerate(states):
+            at = self._positions(op, exact[x].shape, len(states), rng)
+            before, given = (patches(values[x], shape, op, options, at) for values in (exact, so_far))
+            wanted = before @ turned
+            if beside is not None:
+                lacking = (exact[beside] - so_far[beside]).reshape(1, -1, wanted.shape[-1])
+                wanted = wanted + (lacking if op.kind == "dense" else lacking[:, at])
+            halves[n % 2].add(wanted, given)
+        return halves
+
+    def _beside(self, op: Op, states: States) -> int | None:
+        """What the output of a layer without an activation is added to, where that is known already: so far it may be off."""
+        behind, out = self._adds.get(op.outputs[0]), op.outputs[0]
+        if behind is None or self._uses[out] > 1 or self._options[op.index].fused != "none" or op.kind == "depthwise":
+            return None
+        others = [i for i in behind.inputs if i != out and i in states[0][0]]
+        same = [i for i in others if self._source.graph.tensors[i].shape == self._source.graph.tensors[out].shape]
+        return same[0] if same else None
 
     def _again(self, op: Op, arrays: Mapping[str, Array]) -> RoundedLayer:
         """A layer that was rounded before."""
@@ -220,38 +220,25 @@ class RoundWalk:
             return None
         return stored.data.astype(np.float64).reshape(-1)
 
-    def _positions(self, op: Op, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    def _positions(self, op: Op, shape: tuple[int, ...], images: int, rng: np.random.Generator) -> Array:
         if op.kind == "dense":
             return np.zeros(1, int)
         window, options = self._source.graph.kernel(op).shape[1:3], self._options[op.index]
         count = int(np.prod([options.out_size(shape[1 + axis], window[axis], axis) for axis in (0, 1)]))
-        return rng.choice(count, min(POSITIONS, count), replace=False)
-
-    def _fake_quantize(self, states: list[Values], exact: list[Values], index: int, bits: int) -> None:
-        """Activations on the grid that calibration gives them."""
-        if bits >= FLOAT_BITS or exact[0][index].dtype != np.float32:
-            return
-        own = (min(float(s[index].min()) for s in exact), max(float(s[index].max()) for s in exact))
-        ends = self._ranges.get(self._source.graph.tensors[index].name, own)
-        for state in states:
-            state[index] = fake_quantize(state[index], ends, bits)
+        return rng.choice(count, min(max(ROWS // images, 1), count), replace=False)
 
 
-def _rounded(matrix: Matrix, moments: InputMoments, precision: Precision) -> RoundedKernel:
+def _rounded(matrix: Matrix, halves: tuple[InputMoments, InputMoments], precision: Precision) -> RoundedKernel:
+    bits, per_tensor, moments = precision.bits, precision.per_tensor, halves[0] + halves[1]
     if moments.means_only:
-        scale = best_scales(matrix, np.ones(()), precision.bits, per_tensor=precision.per_tensor)
-        return nearest_rows(matrix, scale, precision.bits)
-    fitted, hessian = refit(matrix, moments), moments.covariance
-    importance = np.diagonal(hessian, axis1=-2, axis2=-1)[:, np.newaxis]
-    scale = best_scales(fitted, importance, precision.bits, per_tensor=precision.per_tensor)
-    return round_rows(fitted, hessian, scale, precision.bits)
+        return nearest_rows(matrix, best_scales(matrix, np.ones(()), bits, per_tensor=per_tensor), bits)
+    fitted = refit(matrix, moments, pull=best_pull(matrix, halves))
+    return round_kernel(fitted, moments.covariance, bits, per_tensor=per_tensor)
 
 
-def _sqnr_db(matrix: Matrix, kernel: RoundedKernel, moments: InputMoments) -> float:
-    """Of a layer's output, against that of the float network; NaN where it was not measured."""
-    if moments.means_only:
-        return float("nan")
-    return decibels(moments.signal(matrix), moments.error(matrix, kernel.real))
+def _sqnr_db(kernel: RoundedKernel, moments: InputMoments) -> float:
+    """Of a layer's output, against what is wanted; NaN where it was not measured."""
+    return float("nan") if moments.means_only else decibels(moments.signal, moments.error(kernel.real))
 
 
 def _fitting(matrix: Matrix, precision: Precision) -> Matrix:

@@ -12,6 +12,7 @@ import numpy as np
 from effnet_lab.layer_fit import Matrix, damped
 
 DAMPING = 0.01  # of the mean of the diagonal: what makes the inputs' covariance invertible
+SWEEPS = 4  # over all codes of a kernel, each followed by its scales
 LEAST = 1e-6  # a row whose largest weight is so much smaller than the kernel's is taken as zeros
 CLIPS = np.linspace(1.0, 0.35, 26)  # shares of the largest weight that are tried as the end of the codes
 
@@ -93,6 +94,56 @@ def round_rows(kernel: Matrix, hessian: Matrix, scale: Matrix, bits: int) -> Rou
     back = np.empty_like(codes)
     back[..., order] = codes
     return RoundedKernel(codes=back, scale=scale)
+
+
+def settle(
+    kernel: Matrix, hessian: Matrix, rounded: RoundedKernel, bits: int, *, per_tensor: bool = False
+) -> RoundedKernel:
+    """Codes and scales in turn, each the best for the others: no step makes the output worse.
+
+    References
+    ----------
+    Behdin et al., "QuantEase: Optimization-based Quantization for Language Models", 2309.01885, of the codes.
+    """
+    top, hessian = highest_code(bits), damped(hessian, DAMPING)
+    codes, scale = rounded.codes.copy(), rounded.scale
+    for _ in range(SWEEPS):
+        slope = (codes * scale[..., np.newaxis] - kernel) @ hessian
+        for column in range(codes.shape[-1]):
+            own = hessian[:, column, column, np.newaxis] * scale
+            step = np.clip(np.rint(codes[..., column] - slope[..., column] / own), -top, top) - codes[..., column]
+            group, row = np.nonzero(step)
+            codes[group, row, column] += step[group, row]
+            slope[group, row] += (step * scale)[group, row, np.newaxis] * hessian[group, column]
+        scale = _best_for(codes, kernel, hessian, scale, per_tensor)
+    return RoundedKernel(codes=codes, scale=scale)
+
+
+def round_kernel(kernel: Matrix, hessian: Matrix, bits: int, *, per_tensor: bool = False) -> RoundedKernel:
+    """Codes and scales with which a kernel puts out what it did, as nearly as is found.
+
+    Parameters
+    ----------
+    kernel : ndarray (groups, rows, columns)
+    hessian : ndarray (groups, columns, columns)
+        Covariance of the inputs.
+    bits : int
+    per_tensor : bool
+        One scale for all rows.
+    """
+    importance = np.diagonal(hessian, axis1=-2, axis2=-1)[:, np.newaxis]
+    scale = best_scales(kernel, importance, bits, per_tensor=per_tensor)
+    return settle(kernel, hessian, round_rows(kernel, hessian, scale, bits), bits, per_tensor=per_tensor)
+
+
+def _best_for(codes: Matrix, kernel: Matrix, hessian: Matrix, scale: Matrix, per_tensor: bool) -> Matrix:
+    """Scales by least squares; a row without codes keeps its own."""
+    worth = codes @ hessian
+    fits, size = (worth * kernel).sum(axis=-1), (worth * codes).sum(axis=-1)
+    if per_tensor:
+        fits, size = np.full_like(fits, fits.sum()), np.full_like(size, size.sum())
+    found = np.where((size > 0) & (fits > 0), fits / np.where(size > 0, size, 1.0), scale)
+    return found.astype(np.float32).astype(np.float64)
 
 
 def nearest_rows(kernel: Matrix, scale: Matrix, bits: int) -> RoundedKernel:
