@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from effnet_lab import frames
+from effnet_lab.bench.alone import alone
 from effnet_lab.bench.compare import judge
 from effnet_lab.bench.machine import Machine, Watch, host
 from effnet_lab.intervals import quantile_interval
@@ -25,6 +26,7 @@ STEADY_WITHIN = 0.03
 PERCENTILES = (50, 90, 99)
 
 
+@alone()
 def measure_latency(
     models: Sequence[Path | str],
     *,

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from effnet_lab import frames
+from effnet_lab.bench.alone import alone
 from effnet_lab.litert import read_graph, read_info
 from effnet_lab.litert.delegation import XNNPACK
 from effnet_lab.litert.layer_names import layer_names
@@ -36,6 +37,7 @@ class OpProfile:
     warning: str  # "" where the operators add up to an inference
 
 
+@alone()
 def profile(model: Path | str, n_runs: int = 30) -> OpProfile:
     """Time of every operator in the order they ran, batch 1, one thread, XNNPACK where it applies.
 

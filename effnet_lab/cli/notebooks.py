@@ -31,6 +31,10 @@ def run(
     out: Annotated[Path, typer.Option(help="Folder for executed notebooks, frames, figures and the report.")] = Path(
         "results"
     ),
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Notebooks at a time; of many, by default one for each free processor."),
+    ] = None,
 ) -> int:
     """Execute notebooks headless and write their numbers, figures and a report.
 
@@ -43,7 +47,7 @@ def run(
 
     given = dict(pair.split("=", 1) for pair in parameter or [])
     try:
-        done = regress.run_notebooks(notebooks, profile=profile, parameters=given, out=out)
+        done = regress.run_notebooks(notebooks, profile=profile, parameters=given, out=out, workers=workers)
     except regress.NotebookError as error:
         write(f"effnet-lab: {error}", err=True)
         return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, is_dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -78,7 +79,16 @@ class KerasPredictor:
 
     def predict(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Logits (n, classes)."""
-        return np.asarray(self.model.keras(batch, training=False))
+        return np.asarray(self._run(batch))
+
+    @cached_property
+    def _run(self) -> Any:
+        """The network as one function for any number of images: layer by layer, a small one takes several times as long."""
+        from effnet_lab.models.quiet_tensorflow import tf
+
+        keras = self.model.keras
+        images = tf.TensorSpec((None, *keras.input_shape[1:]), tf.float32)
+        return tf.function(lambda batch: keras(batch, training=False), input_signature=[images])
 
 
 def open_predictor(

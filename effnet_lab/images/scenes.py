@@ -41,6 +41,7 @@ class Look:
 
 LOOK = Look()
 _BYTES_PER_PIXEL = 120  # while a scene is drawn: a few copies in float32, and its mask
+_KEPT_BYTES = 64 << 20  # a set of at most so many is kept as it is read: several networks are asked about it in turn
 _BYTES_PER_SCENE = 200  # of the set: which digit, its label, and its pixels for the fingerprint
 
 
@@ -98,7 +99,7 @@ def render(index: int, digit: NDArray[Any], split: str, seed: int, side_px: int,
 def open_scenes(
     split: str, *, side_px: int = SIDE_PX, n: int | None = None, seed: int = 0, look: Look = LOOK
 ) -> ImageSet:
-    """`n` scenes of one split, rendered when they are read (about 0.6 ms each at 96 px)."""
+    """`n` scenes of one split, rendered when they are first read (about 0.6 ms each at 96 px); a set of few is kept."""
     n = COUNTS[split] if n is None else n
     for what, value, least in (("side_px", side_px, 8), ("n", n, 1), ("seed", seed, 0)):
         if value < least:
@@ -107,13 +108,19 @@ def open_scenes(
     require_memory(f"scenes: n={n}", _BYTES_PER_SCENE * n)
     pixels, labels = digits.load()
     chosen = digit_indices(split, n, seed)
+
+    def read(i: int) -> NDArray[Any]:
+        scene = render(range(n)[i], pixels[chosen[i]], split, seed, side_px, look)
+        scene.setflags(write=False)
+        return scene
+
     sources = (pixels[chosen].tobytes(), *(strip.tobytes() for strip in _strips(split)))
     return ImageSet(
         name=_name(split, side_px=side_px, n=n, seed=seed),
         split=split,
         classes=digits.CLASSES,
         labels=labels[chosen],
-        read=lambda i: render(range(n)[i], pixels[chosen[i]], split, seed, side_px, look),
+        read=cache(read) if 3 * side_px**2 * n <= _KEPT_BYTES else read,
         fingerprint=digest(b"scenes 1", *sources, repr((split, n, seed, side_px, astuple(look))).encode()),
     )
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from effnet_lab.names import UserError, WriteError
 from effnet_lab.paths import scratch_folder
-from effnet_lab.regress.kernel import KERNEL_ENVIRONMENT, kernel_manager, sliced_polling
+from effnet_lab.regress.kernel import KERNEL_ENVIRONMENT, kernel_manager
 from effnet_lab.regress.showing import NOTEBOOK
 
 USER, CELL, MEMORY, TIMEOUT, KERNEL, WORKER, DISK = (
@@ -23,6 +23,7 @@ USER, CELL, MEMORY, TIMEOUT, KERNEL, WORKER, DISK = (
 )  # fmt: skip
 KINDS = (USER, CELL, MEMORY, TIMEOUT, KERNEL, WORKER, DISK)
 RETRIED = (KERNEL, MEMORY)  # another try can end otherwise; a lost worker's points are tried again by Dask
+ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 _KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=50"]  # below, it reports how a run ends a kernel as an error
 _NO_MEMORY = ("MemoryError", "_ArrayMemoryError", "ResourceExhaustedError")
 _FULL = ("No space left on device", f"[Errno {errno.ENOSPC}]", "Disk quota exceeded")
@@ -61,6 +62,8 @@ def execute(
 ) -> Failure | None:
     """Execute one notebook into `draft`, which is written cell by cell; what failed, or None.
 
+    To be called within `sliced_polling`: one with widgets may stall otherwise.
+
     Parameters
     ----------
     source, draft : Path
@@ -85,7 +88,7 @@ def execute(
         clock.watch(pid)
         started(pid)
 
-    with scratch_folder() as folder, clock, _quiet_libraries(), sliced_polling():
+    with scratch_folder() as folder, clock, _quiet_libraries():
         manager = kernel_manager(folder, environment, begin)
         try:
             _papermill(source, draft, values, limits.cell_s, name or source.stem if bar else "", manager)
@@ -116,6 +119,7 @@ def _papermill(
         progress_bar={"desc": bar, "unit": "cell", "leave": True} if bar else False,
         execution_timeout=cell_s,
         iopub_timeout=60,  # nbclient's 4 s are too short on a loaded machine
+        shutdown_kernel="immediate",  # asked to end, one that ran a network does not, and is ended after 2.5 s
         extra_arguments=_KERNEL_ARGUMENTS,
         kernel_manager_class=manager,
     )
@@ -152,10 +156,14 @@ class _Clock:
         self._kill()
 
     def _kill(self) -> None:
-        """The kernel and what it started: it leads a process group of its own."""
         if self._pid is not None:
-            with suppress(OSError):
-                os.killpg(self._pid, signal.SIGKILL) if os.name == "posix" else os.kill(self._pid, signal.SIGTERM)
+            end_kernel(self._pid)
+
+
+def end_kernel(pid: int) -> None:
+    """End a kernel and what it started: it leads a process group of its own."""
+    with suppress(OSError):
+        os.killpg(pid, signal.SIGKILL) if os.name == "posix" else os.kill(pid, signal.SIGTERM)
 
 
 def _failure(error: Exception, draft: Path) -> Failure:
@@ -230,5 +238,5 @@ def _quiet_libraries() -> Iterator[None]:
     """Keep off the terminal what the libraries say of a kernel's death: a run says it in one line."""
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # after Ctrl-C the kernel's death is nobody's task any more
     logging.getLogger("traitlets").setLevel(logging.CRITICAL)
-    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of `int | None`, which our own parser reads
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # warns of `int | None`, which our own parser reads, too
     yield

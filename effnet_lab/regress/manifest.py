@@ -59,6 +59,13 @@ def read_manifests(out: str | Path) -> list[Manifest]:
     return found
 
 
+def free_name(out: str | Path, notebook: str, kind: str, name: str) -> str:
+    """The name of a file that no other notebook of a folder shows: with this one's in front where one does."""
+    others = [manifest for manifest in read_manifests(out) if manifest.notebook != notebook]
+    taken = any((item.kind, item.name) == (kind, name) for manifest in others for item in manifest.items)
+    return f"{notebook}-{name}" if taken else name
+
+
 def forget_shown(out: str | Path, notebook: str) -> None:
     """Remove what a notebook showed in an earlier run, because it is about to run again."""
     (Path(out) / FOLDER / f"{notebook}.json").unlink(missing_ok=True)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from effnet_lab.names import UserError, lookup, suggest
 from effnet_lab.paths import notebooks_dir, scratch_folder, write_atomically
+from effnet_lab.regress.abreast import Kernels, run_each
+from effnet_lab.regress.drafts import draft_of, take_in, take_in_left
 from effnet_lab.regress.environment import write_environment
 from effnet_lab.regress.execution import DISK, USER, Failure, Limits, execute
-from effnet_lab.regress.manifest import forget_shown
 from effnet_lab.regress.parameters import Parameter, check_parameters, read_parameters
 from effnet_lab.regress.recording import forget
 from effnet_lab.regress.widget_state import replace_widgets
+from effnet_lab.workers import workers_for
 
 PROFILES = {  # profile -> seconds that one cell may take; None: as long as it needs
     "smoke": 900,
@@ -21,6 +27,7 @@ PROFILES = {  # profile -> seconds that one cell may take; None: as long as it n
 }
 FIRST_STEPS = "00_first_steps.ipynb"  # for readers; a run of everything leaves it out
 NAMED = 3  # notebooks that an error lists; of more it says how many
+_KERNEL_BYTES = 1.5e9  # that a notebook's kernel takes at most with the embedded data
 STANDARD = ("profile", "out_dir")  # parameters of every notebook, set by the runner
 
 
@@ -34,11 +41,13 @@ def execute_notebooks(
     profile: str = "smoke",
     parameters: Mapping[str, object] | None = None,
     out: str | Path = "results",
+    workers: int | None = None,
     progress: bool = True,
 ) -> list[Path]:
-    """Execute notebooks in order, once all parameters of all of them are checked; write ``out/notebooks/*.ipynb``.
+    """Execute notebooks, once all parameters of all of them are checked; write ``out/notebooks/*.ipynb``.
 
-    A notebook run without parameters of the user's first drops the rows it recorded before under that profile.
+    Each works in a folder of its own, and the results take in what it left in the order of the notebooks. One that was run
+    without parameters of the user's first drops the rows it recorded before under that profile.
 
     Parameters
     ----------
@@ -49,7 +58,10 @@ def execute_notebooks(
     parameters : mapping of str to object
         Values by name, strings as from a shell. Each goes to the notebooks that have it; one must.
     out : str or Path
-        Results folder; the notebooks' parameter `out_dir`, made absolute.
+        Results folder; the notebooks find theirs in the parameter `out_dir`.
+    workers : int, optional
+        Notebooks at a time; by default one for each free processor, as memory allows, where there are many. While one
+        measures latency, the others hold still.
     progress : bool
         A bar on stderr that counts cells.
 
@@ -71,15 +83,45 @@ def execute_notebooks(
         else [path for path in all_notebooks() if path.name != FIRST_STEPS]
     )
     plan = plan_parameters(paths, parameters or {}, profile=profile, out=out)
+    n_at_a_time = workers_for(workers, len(plan), _KERNEL_BYTES)
+    take_in_left(out)
     write_environment(out)
-    executed = []
-    for path, values in plan.items():
-        if not set(values) - set(STANDARD):
-            forget(out, notebook=path.stem, profile=profile)
-        forget_shown(out, path.stem)
-        executed.append(_run(path, values, out / "notebooks" / path.name, timeout_s, progress))
+    works = [
+        _Work(source=path, values=values, draft=draft_of(out, number, path.stem), out=out)
+        for number, (path, values) in enumerate(plan.items())
+    ]
+    failures: list[tuple[_Work, Failure]] = []
+
+    def take(work: _Work, failure: Failure | None) -> None:
+        if not set(work.values) - set(STANDARD):
+            forget(out, notebook=work.source.stem, profile=profile)
+        take_in(out, work.draft)
+        failures.extend([(work, failure)] if failure else [])
+
+    try:
+        run = partial(_run, timeout_s=timeout_s, progress=progress)
+        run_each(works, run, take, fails=lambda failure: failure is not None, n_at_a_time=n_at_a_time)
+    finally:
+        take_in_left(out)
+    for work, failure in failures:
+        _raise(failure, work.target)
     write_environment(out)  # again: now the files of the run are there
-    return executed
+    return [work.target for work in works]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Work:
+    """One notebook of a run."""
+
+    source: Path
+    values: Mapping[str, object]
+    draft: Path  # the folder in which it works
+    out: Path  # the results
+
+    @property
+    def target(self) -> Path:
+        """Where it lies when it is executed."""
+        return self.out / "notebooks" / self.source.name
 
 
 def all_notebooks() -> list[Path]:
@@ -117,22 +159,37 @@ def _known(given: Mapping[str, object], declared: Mapping[str, Parameter]) -> di
     return {name: value for name, value in given.items() if name in declared}
 
 
-def _run(source: Path, values: Mapping[str, object], target: Path, timeout_s: int | None, progress: bool) -> Path:
+def _run(work: _Work, kernels: Kernels, *, timeout_s: int | None, progress: bool) -> Failure | None:
     """Execute one notebook beside its target, then let it take the name, also when a cell failed."""
-    with scratch_folder() as folder:
-        draft = folder / source.name
-        failure = execute(source, draft, values, limits=Limits(cell_s=timeout_s), bar=progress)
-        save_notebook(draft, target, source.name)
-        _trust(target)
-    if failure is None:
-        return target
+    executed = work.draft / "notebooks" / work.source.name
+    with scratch_folder() as folder, kernels.one() as started:
+        raw = folder / work.source.name
+        failure = execute(
+            work.source,
+            raw,
+            {**work.values, "out_dir": str(work.draft)},
+            limits=Limits(cell_s=timeout_s),
+            bar=progress,
+            environment=kernels.environment,
+            started=started,
+        )
+        if not kernels.ended:
+            save_notebook(raw, executed, work.source.name, moved=(work.draft, work.out))
+            _trust(executed)
+    return failure
+
+
+def _raise(failure: Failure, executed: Path) -> NoReturn:
     if failure.kind in (USER, DISK):
         raise UserError(failure.message)
-    raise NotebookError(f"{where(failure, target)} (the executed notebook: {target})")
+    raise NotebookError(f"{where(failure, executed)} (the executed notebook: {executed})")
 
 
-def save_notebook(draft: Path, target: Path, name: str) -> None:
-    """Clean the draft (no paths of this machine, plain outputs for widgets), and put it in place."""
+def save_notebook(draft: Path, target: Path, name: str, moved: tuple[Path, Path]) -> None:
+    """Clean the draft (no paths of this machine, plain outputs for widgets), and put it in place.
+
+    What lay in the first folder of `moved` is named as it will lie in the second.
+    """
     from effnet_lab.notebook_format import nbformat
 
     if not draft.exists():  # the kernel never started
@@ -140,7 +197,8 @@ def save_notebook(draft: Path, target: Path, name: str) -> None:
     notebook = nbformat.read(draft, as_version=4)
     replace_widgets(notebook)
     notebook.metadata.papermill.update(input_path=name, output_path=name)
-    write_atomically(target, nbformat.writes(notebook).encode())
+    was, now = (json.dumps(str(folder))[1:-1] for folder in moved)
+    write_atomically(target, nbformat.writes(notebook).replace(was, now).encode())
 
 
 def _trust(path: Path) -> None:

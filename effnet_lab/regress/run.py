@@ -29,6 +29,7 @@ def run_notebooks(
     profile: str = PROFILE,
     parameters: Mapping[str, object] | None = None,
     out: str | Path = "results",
+    workers: int | None = None,
     progress: bool = True,
 ) -> NotebookRun:
     """Execute notebooks headless; write their numbers, figures and a report.
@@ -43,6 +44,8 @@ def run_notebooks(
         Values by name; each goes to the notebooks that have it, one must.
     out : str or Path
         Folder for executed notebooks, frames, figures and the report.
+    workers : int, optional
+        Notebooks at a time, see `execute_notebooks`.
     progress : bool
         A bar on stderr that counts cells.
 
@@ -51,7 +54,9 @@ def run_notebooks(
     UserError, NotebookError
         The input is wrong, or a cell failed (its notebook is saved nevertheless).
     """
-    executed = execute_notebooks(notebooks, profile=profile, parameters=parameters, out=out, progress=progress)
+    executed = execute_notebooks(
+        notebooks, profile=profile, parameters=parameters, out=out, workers=workers, progress=progress
+    )
     whole = not notebooks and not parameters and profile == PROFILE  # else only a part can be compared
     report = write_report(out, moved=check(out, complete=True) if whole else None)
     return NotebookRun(table=summary(out), notebooks=tuple(executed), report=report)

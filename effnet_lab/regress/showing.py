@@ -15,7 +15,7 @@ import pandas as pd
 
 from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
-from effnet_lab.regress.manifest import FIGURE, SENTENCE, TABLE, Item, Manifest, read_manifests
+from effnet_lab.regress.manifest import FIGURE, SENTENCE, TABLE, Item, Manifest, free_name
 from effnet_lab.regress.recording import record, record_figure
 
 if TYPE_CHECKING:
@@ -128,10 +128,7 @@ class Recording:
         return Markdown(f"**{sentence}**" if answers else sentence)
 
     def _own(self, kind: str, name: str) -> str:
-        """The name of a file that no other notebook of this folder shows: with the notebook's in front where one does."""
-        others = [manifest for manifest in read_manifests(self.out_dir) if manifest.notebook != self.manifest.notebook]
-        taken = any((item.kind, item.name) == (kind, name) for manifest in others for item in manifest.items)
-        return f"{self.manifest.notebook}-{name}" if taken else name
+        return free_name(self.out_dir, self.manifest.notebook, kind, name)
 
     def _record(self, rows: pd.DataFrame, frame: str) -> None:
         record(rows, frame, self.out_dir, notebook=self.manifest.notebook, profile=self.manifest.profile)

@@ -10,22 +10,19 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from effnet_lab.bench.machine import host
 from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
-from effnet_lab.regress.execution import CELL, DISK, USER, Failure, Limits, execute, is_disk_full
+from effnet_lab.regress.execution import CELL, DISK, ONE_THREAD, USER, Failure, Limits, execute, is_disk_full
+from effnet_lab.regress.kernel import sliced_polling
 from effnet_lab.regress.notebooks import PROFILES, save_notebook
 from effnet_lab.regress.recording import versions
 from effnet_lab.regress.sweeps.ledger import SweepFolder
 from effnet_lab.regress.sweeps.results import check_frames, write_part
 
-if TYPE_CHECKING:
-    from effnet_lab.notebook_format import nbformat
-
 FINISHED, FAILED = "finished", "failed"
-ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,43 +99,33 @@ def _run(task: PointTask, draft: Path, started: Callable[[int], object]) -> Fail
     name = source.name
     raw = draft / f".{name}"
     values = dict(task.values) | {"profile": task.profile, "out_dir": str(draft)}
-    failure = execute(
-        source,
-        raw,
-        {known: value for known, value in values.items() if known in task.kinds},
-        limits=Limits(cell_s=PROFILES[task.profile], whole_s=task.timeout_s),
-        environment=ONE_THREAD if task.one_thread else None,
-        started=started,
-    )
+    with sliced_polling():
+        failure = execute(
+            source,
+            raw,
+            {known: value for known, value in values.items() if known in task.kinds},
+            limits=Limits(cell_s=PROFILES[task.profile], whole_s=task.timeout_s),
+            environment=ONE_THREAD if task.one_thread else None,
+            started=started,
+        )
     executed = draft / "notebooks" / name
-    with suppress(ValueError):  # cut short, by a full disk for example
-        save_notebook(raw, executed, name)
-    raw.unlink(missing_ok=True)
     home = SweepFolder(task.root).point(task.key) if failure is None else SweepFolder(task.root).failure(task.key)
-    if executed.exists():
-        _settle(executed, draft, home, failure)
+    with suppress(ValueError):  # cut short, by a full disk for example
+        save_notebook(raw, executed, name, moved=(draft, home))
+    raw.unlink(missing_ok=True)
+    if executed.exists() and failure is not None:
+        _put_on_top(executed, failure)
     for page in (draft / "figures").glob("*"):
         if page.suffix != ".json":  # a page has 5 MB of script; the report draws from the JSON files
             page.unlink()
     return failure
 
 
-def _settle(executed: Path, draft: Path, home: Path, failure: Failure | None) -> None:
-    """Name the folder where the notebook will lie, and put what failed on top."""
-    from effnet_lab.notebook_format import nbformat
-
-    text = executed.read_text(encoding="utf-8")
-    text = text.replace(json.dumps(str(draft))[1:-1], json.dumps(str(home))[1:-1])
-    notebook = nbformat.reads(text, as_version=4)
-    if failure is not None:
-        _put_on_top(notebook, failure)
-    write_atomically(executed, nbformat.writes(notebook).encode())
-
-
-def _put_on_top(notebook: nbformat.NotebookNode, failure: Failure) -> None:
+def _put_on_top(executed: Path, failure: Failure) -> None:
     """Say what failed, then show the cell with its output; it stays where it was, too."""
     from effnet_lab.notebook_format import nbformat
 
+    notebook = nbformat.read(executed, as_version=4)
     place = "" if failure.number is None else f" in cell [{failure.number}]"
     words = nbformat.v4.new_markdown_cell(
         f"## {failure.kind.capitalize()}{place}: `{failure.name}`\n\n{failure.message}"
@@ -149,6 +136,7 @@ def _put_on_top(notebook: nbformat.NotebookNode, failure: Failure) -> None:
         copy.id = "failed-cell"
         top.append(copy)
     notebook.cells[:0] = top
+    write_atomically(executed, nbformat.writes(notebook).encode())
 
 
 def _about(task: PointTask, failure: Failure | None, seconds: float) -> dict[str, Any]:
