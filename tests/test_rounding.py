@@ -530,3 +530,10 @@ def test_networks_from_elsewhere_are_rounded_too(shared, name, n_layers):
     judge = HeldOut(source.content, samples, None)
     losses = [judge.losses(stage.quantized).mean() for stage in (plain, rounded)]
     assert losses[1] < losses[0]
+
+
+@pytest.mark.real
+def test_a_network_that_remembers_is_refused(shared):
+    source = start_from(shared / "fixtures/wild/tensorflow__keyword_scrambled_8bit.tflite", None, None, measures="")
+    with pytest.raises(UserError, match="remembers what it was asked before"):
+        RoundWalk(source.content, precision_of)

@@ -26,6 +26,7 @@ from effnet_lab.litert import Op
 from effnet_lab.litert.kernel_codes import KernelCodes
 from effnet_lab.litert.options import options_of
 from effnet_lab.litert.surgery import Source
+from effnet_lab.names import UserError
 
 ROWS = 40_000  # positions of all images together that are looked at
 MOST_COLUMNS = 4096  # of a kernel whose inputs' covariance is held in memory; wider ones are rounded to nearest
@@ -109,6 +110,10 @@ class RoundWalk:
         self._precision, self._ranges = precision, ranges or {}
         self._options = options_of(self._source.tree)
         graph = self._source.graph
+        if graph.keeps_state:
+            raise UserError(
+                "Rounding goes op by op, and this network remembers what it was asked before. Leave round out."
+            )
         self._uses = Counter(i for op in graph.ops for i in op.inputs)
         self._adds = {i: op for op in graph.ops if op.kind == "add" for i in op.inputs}
 
