@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from single_ops import FUSED, SAME, VALID, File, binary, layer, mean, run
 from typer.testing import CliRunner
 
 from effnet_lab import cli, frames
-from effnet_lab.analysis.integer import KINDS, check_integer, explain, explain_op
+from effnet_lab.analysis import open_twins
+from effnet_lab.analysis.integer import KINDS, check_integer, explain, explain_op, walk
 from effnet_lab.analysis.integer.fixed_point import FLOAT32, TIES_AWAY, TIES_UP, quantize_multiplier, requantize
 from effnet_lab.analysis.integer.op_case import OpCase
 from effnet_lab.analysis.integer.steps import code_range, steps
@@ -311,6 +313,18 @@ def test_what_cannot_be_explained_gets_one_line(files, image):
         explain_op(files[INT8], "stem_con", image)
     with pytest.raises(UserError, match="computes nothing in integers: its scheme is float32"):
         check_integer(files["float32 converter"], image)
+
+
+def test_a_layer_whose_arithmetic_is_not_known_says_so_in_place_of_its_steps(files):
+    twins = open_twins(files[INT8])
+    refused = walk(twins, "scenes", "softmax")
+    assert frames.require(refused.table, frames.INTEGER_STEPS, caller="test").empty
+    assert refused.reason.startswith("softmax: The arithmetic of 'softmax' is not known.")
+    known = walk(twins, "scenes", "stem_conv")
+    pd.testing.assert_frame_equal(known.table, explain(twins, "scenes", layer="stem_conv"))
+    assert known.reason == ""
+    with pytest.raises(UserError, match="Unknown layer"):
+        walk(twins, "scenes", "stem_con")
 
 
 def test_command_shows_the_steps_and_checks_every_op(files, tmp_path):

@@ -9,7 +9,7 @@ from effnet_lab.late import offer
 if TYPE_CHECKING:
     from effnet_lab.analysis.channels import layer_channels
     from effnet_lab.analysis.histograms import HistogramOf, layer_histogram
-    from effnet_lab.analysis.integer import check_integer, explain, explain_op
+    from effnet_lab.analysis.integer import check_integer, explain, explain_op, walk
     from effnet_lab.analysis.layer_error import LayerErrors, layer_error
     from effnet_lab.analysis.lint import lint
     from effnet_lab.analysis.metrics import sqnr_db
@@ -33,13 +33,14 @@ __all__ = [
     "open_twins",
     "sqnr_db",
     "verdicts",
+    "walk",
 ]
 offer(
     __name__,
     {
         "channels": ("layer_channels",),
         "histograms": ("HistogramOf", "layer_histogram"),
-        "integer": ("check_integer", "explain", "explain_op"),
+        "integer": ("check_integer", "explain", "explain_op", "walk"),
         "layer_error": ("LayerErrors", "layer_error"),
         "lint": ("lint",),
         "metrics": ("sqnr_db",),

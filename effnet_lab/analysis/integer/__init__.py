@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from effnet_lab.late import offer
 
 if TYPE_CHECKING:
-    from effnet_lab.analysis.integer.explain import check_integer, explain, explain_op
+    from effnet_lab.analysis.integer.explain import check_integer, explain, explain_op, walk
     from effnet_lab.analysis.integer.steps import KINDS
 
-__all__ = ["KINDS", "check_integer", "explain", "explain_op"]
-offer(__name__, {"explain": ("check_integer", "explain", "explain_op"), "steps": ("KINDS",)})
+__all__ = ["KINDS", "check_integer", "explain", "explain_op", "walk"]
+offer(__name__, {"explain": ("check_integer", "explain", "explain_op", "walk"), "steps": ("KINDS",)})

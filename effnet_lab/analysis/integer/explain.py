@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from effnet_lab import frames
 from effnet_lab.analysis.feeding import Sample, is_picture, one_picture
 from effnet_lab.analysis.integer.op_case import IntegerStep, Value
 from effnet_lab.analysis.integer.replay import Replay, last_run, left_by_delegate
-from effnet_lab.analysis.integer.steps import steps
+from effnet_lab.analysis.integer.steps import UnknownArithmeticError, steps
 from effnet_lab.analysis.metrics import Array
 from effnet_lab.analysis.opening import open_twins
 from effnet_lab.analysis.twins import Twins
@@ -81,6 +82,32 @@ def explain(
         info = settle(info_of(source.tree, model, source.content), preprocess)
         replay = _run(source, model, _sample(inputs, source.graph, info), kernels)
     return _table(replay, info.key) if layer is None else steps_of(replay, info.key, layer, at)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Walk:
+    """One value of a layer, step by step; or why not."""
+
+    table: pd.DataFrame  # INTEGER_STEPS, without rows where the arithmetic is not known
+    reason: str = ""  # then the reason, in words
+
+
+def walk(twins: Twins, inputs: Images, layer: str) -> Walk:
+    """`explain` of one layer of open files, whichever op it is.
+
+    Parameters
+    ----------
+    twins : Twins
+        See `open_twins`.
+    inputs : path of a picture, or what `open_samples` takes
+        The first sample is run.
+    layer : str
+        Readable name, as in the LAYER_ERROR frame.
+    """
+    try:
+        return Walk(table=explain(twins, inputs, layer=layer))
+    except UnknownArithmeticError as error:
+        return Walk(table=frames.build(frames.INTEGER_STEPS, []), reason=f"{layer}: {error}")
 
 
 def _sample(inputs: Images, graph: Graph, info: ModelInfo) -> Sample:

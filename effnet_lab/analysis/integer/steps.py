@@ -15,6 +15,11 @@ from effnet_lab.analysis.metrics import Array
 from effnet_lab.litert import Tensor
 from effnet_lab.names import UserError
 
+
+class UnknownArithmeticError(UserError):
+    """An op, or a type of its activations, that is not recomputed here."""
+
+
 _PRODUCTS = ("input code x weight code over the window", "input code x (weight code - its zero point) over the window")
 
 
@@ -22,11 +27,11 @@ def steps(case: OpCase) -> Iterator[IntegerStep]:
     """From the input codes to the output code; the last step is the op's output, int64 of the output's shape."""
     parts = _KINDS.get(case.op.kind)
     if parts is None:
-        raise UserError(f"The arithmetic of {case.op.kind!r} is not known. Known: {', '.join(_KINDS)}.")
+        raise UnknownArithmeticError(f"The arithmetic of {case.op.kind!r} is not known. Known: {', '.join(_KINDS)}.")
     types = {tensor.dtype.name for tensor in (*case.inputs[:1], case.output)}
     if types not in ({"int8"}, {"uint8"}):
         said = ", ".join(sorted(types))
-        raise UserError(f"Only the arithmetic of int8 and uint8 activations is known. This op has {said}.")
+        raise UnknownArithmeticError(f"Only the arithmetic of int8 and uint8 activations is known. This op has {said}.")
     last = np.empty(0)
     for step in parts(case):
         yield step
