@@ -155,6 +155,17 @@ def test_a_question_is_answered_by_the_last_notebook_that_answers_it(results):
     assert found["Which layer is worst, and why?"].chapter == "03_choice"
 
 
+def test_a_cell_shows_all_its_sentences_though_it_ends_with_something_else(tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr("effnet_lab.regress.showing._cell", lambda: 3)
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    show = recording(tmp_path, "smoke", "02_layers")
+    shown.clear()  # the style of the page
+    show.say("First.")
+    show.say("Second.", answers="Which?")
+    assert [said.data for said in shown] == ["First.", "**Second.**"]
+
+
 def test_two_notebooks_that_show_things_of_one_name_keep_their_own(results):
     import plotly.graph_objects as go
 

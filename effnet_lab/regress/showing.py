@@ -20,7 +20,6 @@ from effnet_lab.regress.recording import record, record_figure
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-    from IPython.display import Markdown
 
     from effnet_lab.view.table import Table
 
@@ -108,8 +107,8 @@ class Recording:
             raise TypeError(f"show takes a figure, a widget of this package, a Table or rows. Got {type(shown)}.")
         return shown
 
-    def say(self, sentence: str, *, answers: str = "", about: str = "") -> Markdown:
-        """Record a sentence and return it for display.
+    def say(self, sentence: str, *, answers: str = "", about: str = "") -> None:
+        """Record a sentence and display it: a cell may say several, of which a notebook would show the last alone.
 
         Parameters
         ----------
@@ -120,12 +119,13 @@ class Recording:
         about : str
             Name of the figure that it speaks of; empty: the nearest one before it.
         """
-        from IPython.display import Markdown
-
         figure = self._own(FIGURE, about) if about else ""
         item = Item(kind=SENTENCE, name="", title=sentence, cell=_cell(), answers=answers, about=figure)
         self.manifest.add(self.out_dir, item)
-        return Markdown(f"**{sentence}**" if answers else sentence)
+        if _cell():
+            from IPython.display import Markdown, display
+
+            display(Markdown(f"**{sentence}**" if answers else sentence))
 
     def _own(self, kind: str, name: str) -> str:
         return free_name(self.out_dir, self.manifest.notebook, kind, name)

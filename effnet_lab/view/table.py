@@ -90,10 +90,10 @@ class Table:
         shown = self.rows[_with_ends(self.columns, self.rows)].reset_index(drop=True)
         text = pd.DataFrame({name: _cells(shown, name) for name in self.columns})
         once = _said_once(text)
-        text = text.drop(columns=list(once))
-        made = GT(text).fmt(str).cols_label({name: heading(name) for name in text})
-        made = made.cols_align("left", [name for name in text if not _is_number(shown[name])])
-        made = made.cols_align("right", [name for name in text if _is_number(shown[name])])
+        kept = [name for name in self.columns if name not in once]
+        made = GT(text[kept]).fmt(str).cols_label({name: heading(name) for name in kept})
+        made = made.cols_align("left", [name for name in kept if not _is_number(shown[name])])
+        made = made.cols_align("right", [name for name in kept if _is_number(shown[name])])
         made = made.tab_header(title=self.title) if self.title else made
         html = _ATTRIBUTES.sub("", _STYLE.sub("", made.as_raw_html()))
         inside = html[html.index("<table") : html.rindex("</table>")]
@@ -186,8 +186,8 @@ def _cells(shown: pd.DataFrame, name: str) -> list[str]:
 
 def _said_once(text: pd.DataFrame) -> dict[str, str]:
     """Columns of long text that say the same in each of several rows, with that text: it need not stand in all of them."""
-    first = text.iloc[0]
-    said = {name: first[name] for name in text if first[name].startswith(_LONG) and (text[name] == first[name]).all()}
+    first = {str(name): str(text[name].iloc[0]) for name in text.columns}
+    said = {name: words for name, words in first.items() if words.startswith(_LONG) and (text[name] == words).all()}
     return said if len(text) > 1 and len(said) < len(text.columns) else {}
 
 

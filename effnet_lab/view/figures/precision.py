@@ -145,6 +145,7 @@ def plot_precisions(precisions: pd.DataFrame, x: str = "size_bytes") -> go.Figur
                     marker={"symbol": "circle-open", "size": 18, "color": theme.VERMILION, "line_width": 2})  # fmt: skip
     fig.update_xaxes(**axis(x).layout(rows["cost"]))
     if len(rows):  # names stand where the front leaves room: left of their marks and below
-        low, high = (np.log10 if axis(x).log else np.float64)([rows["cost"].min(), rows["cost"].max()])
+        ends = np.array([rows["cost"].min(), rows["cost"].max()])
+        low, high = np.log10(ends) if axis(x).log else ends
         fig.update_xaxes(range=[low - NAMES * (high - low or 1), high + EDGE * (high - low or 1)])
     return fig.update_yaxes(**axis("predicted_noise").layout(rows["noise"])).update_layout(showlegend=True)
