@@ -117,6 +117,7 @@ DARK = {  # neutral colours of the template, and what they are on a dark page
 }  # fmt: skip
 
 
+_NOT_IN_CELLS = ":not(.heatmap-label *)"  # a number in a heat map is as dark or light as its cell wants it, on any page
 JUPYTER_DARK = 'body[data-jp-theme-light="false"]'  # JupyterLab, Voila and exported notebooks in a dark theme
 
 
@@ -135,7 +136,7 @@ def dark_style(scope: str) -> str:
     for light, dark in DARK.items():
         written = _as_written(light)
         for part in ("fill", "stroke"):
-            rules.append(f'{plot} [style*="{part}: {written}"] {{ {part}: {dark} !important; }}')
+            rules.append(f'{plot} [style*="{part}: {written}"]{_NOT_IN_CELLS} {{ {part}: {dark} !important; }}')
     return "\n".join(rules)
 
 

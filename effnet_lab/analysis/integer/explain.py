@@ -85,14 +85,14 @@ def explain(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Walk:
+class WalkThrough:
     """One value of a layer, step by step; or why not."""
 
     table: pd.DataFrame  # INTEGER_STEPS, without rows where the arithmetic is not known
     reason: str = ""  # then the reason, in words
 
 
-def walk(twins: Twins, inputs: Images, layer: str) -> Walk:
+def walk(twins: Twins, inputs: Images, layer: str) -> WalkThrough:
     """`explain` of one layer of open files, whichever op it is.
 
     Parameters
@@ -105,9 +105,9 @@ def walk(twins: Twins, inputs: Images, layer: str) -> Walk:
         Readable name, as in the LAYER_ERROR frame.
     """
     try:
-        return Walk(table=explain(twins, inputs, layer=layer))
+        return WalkThrough(table=explain(twins, inputs, layer=layer))
     except UnknownArithmeticError as error:
-        return Walk(table=frames.build(frames.INTEGER_STEPS, []), reason=f"{layer}: {error}")
+        return WalkThrough(table=frames.build(frames.INTEGER_STEPS, []), reason=f"{layer}: {error}")
 
 
 def _sample(inputs: Images, graph: Graph, info: ModelInfo) -> Sample:
@@ -142,7 +142,7 @@ def check_integer(model: Path | str, *sample: Array, kernels: str = "xnnpack") -
 def explain_op(
     model: Path | str, layer: str, *sample: Array, at: Sequence[int] | None = None, kernels: str = "xnnpack"
 ) -> pd.DataFrame:
-    """Walk through the arithmetic of one output value, from the codes to the real number.
+    """WalkThrough through the arithmetic of one output value, from the codes to the real number.
 
     Parameters
     ----------
