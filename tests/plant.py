@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,8 @@ from effnet_lab.litert.flatbuffer import pack, parse
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.quantize.ai_edge import requantize
 from effnet_lab.quantize.recipes import parse_recipe
+
+WITH_KERNEL = ("conv", "depthwise", "dense")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,10 @@ class Healthy:
         """Layers of these kinds, in forward order."""
         return [name for name, op in self.ops.items() if op.kind in kinds and name.endswith(end)]
 
+    def sound(self, folder: Path, fault: str, what: str) -> Patient:
+        """A pair without fault, to be spoiled."""
+        return write(self, folder, fault, what)
+
     @cached_property
     def own_ranges(self) -> dict[str, tuple[float, float]]:
         """Of the file as it is."""
@@ -96,7 +102,7 @@ class Patient:
 
     fault: str
     layer: str
-    float_model: Path
+    float_model: Path | None
     quantized: Path
 
 
@@ -190,9 +196,23 @@ def unlike_residual(
     return write(healthy, folder, "unlike residual", layer, edits=edits)
 
 
-def spoiled(healthy: Healthy, layer: str, folder: Path, what: str, spoil: Callable[..., bytes]) -> Patient:
+@dataclass(frozen=True)
+class Published(Healthy):
+    """A quantized file as somebody published it (`path`), and its float file where there is one."""
+
+    float_model: Path | None = None
+
+    def sound(self, folder: Path, fault: str, what: str) -> Patient:
+        copy = folder / f"{self.path.stem}-{fault}-{what}.tflite".replace("/", "_").replace(" ", "_")
+        copy.write_bytes(self.path.read_bytes())
+        return Patient(fault=fault, layer=what, float_model=self.float_model, quantized=copy)
+
+
+def spoiled(
+    healthy: Healthy, layer: str, folder: Path, what: str, spoil: Callable[..., bytes], fault: str = "defective"
+) -> Patient:
     """A sound pair whose quantized file somebody has spoiled in one layer."""
-    patient = write(healthy, folder, "defective", f"{layer} {what}")
+    patient = healthy.sound(folder, fault, f"{layer} {what}")
     content = patient.quantized.read_bytes()
     graph, op = read_graph(content), _op_of(content, layer)
     patient.quantized.write_bytes(spoil(content, *(graph.tensors[i] for i in (*op.inputs, *op.outputs))))
@@ -274,8 +294,10 @@ def raised_channel(healthy: Healthy, layer: str, folder: Path, rng: np.random.Ge
 
     def spoil(content, x, w, b, y):
         data, steps = b.data.copy(), x.scale[0] * np.broadcast_to(w.scale, b.data.shape)
-        channel = int(rng.integers(data.size))
-        data[channel] += round(60 * float(y.scale[0] / steps[channel]))
+        raised = 60 * y.scale[0] / steps
+        channels = np.flatnonzero(raised < np.iinfo(b.dtype).max / 2)  # others have next to no weights
+        channel = int(channels[rng.integers(channels.size)])
+        data[channel] += round(float(raised[channel]))
         return with_constants(content, {b.name: data})
 
     return spoiled(healthy, layer, folder, "one bias", spoil)
@@ -293,6 +315,26 @@ def doubled_channel(healthy: Healthy, layer: str, folder: Path, rng: np.random.G
         return pack(tree)
 
     return spoiled(healthy, layer, folder, "one scale", spoil)
+
+
+def stored_range(
+    healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator, factor: float = 1 / 4
+) -> Patient:
+    """The stored range of a layer times a factor, and the biases of what reads it in steps that fit."""
+    readers = [healthy.ops[name] for name in healthy.readers(layer)]
+
+    def spoil(content, *tensors):
+        tree, graph, edits = parse(content), read_graph(content), {}
+        quantizations = [tensor.quantization for tensor in tree.subgraphs[0].tensors]
+        for op in readers:
+            if op.kind in WITH_KERNEL and len(op.inputs) > 2:
+                bias = graph.tensors[op.inputs[2]]
+                edits[bias.name] = np.rint(bias.data / factor).astype(bias.dtype)
+                quantizations[bias.index].scale = factor * np.asarray(bias.scale, np.float32)
+        quantizations[tensors[-1].index].scale = factor * np.asarray(tensors[-1].scale, np.float32)
+        return with_constants(pack(tree), edits)
+
+    return spoiled(healthy, layer, folder, f"range {factor:g}", spoil, "clipped" if factor < 1 else "wasted range")
 
 
 def empty_kernel(healthy: Healthy, layer: str, folder: Path, rng: np.random.Generator) -> Patient:
@@ -352,6 +394,7 @@ def _detector(entering: list[np.ndarray], i: int) -> tuple[float, np.ndarray, in
 
 
 DEFECTS = (shuffled_kernel, zeroed_bias, low_bias, doubled_scale, shuffled_channel)
+STORED_RANGES = (partial(stored_range, factor=1 / 4), partial(stored_range, factor=16))
 MORE_DEFECTS = (misread_bias, raised_channel, doubled_channel, empty_kernel)
 
 

@@ -196,6 +196,20 @@ def test_verdicts_agree_with_the_errors_of_files_from_the_wild(shared, flowers_c
         assert "of it in channel 0" in first["sentence"]
 
 
+@pytest.mark.real
+def test_faults_planted_in_a_published_pair_are_named(shared, flowers_cache, tmp_path):
+    """Each in one layer of ResNet-8; `tests/benchmarks` has the table of all files."""
+    wild, rng = shared / "fixtures" / "wild", np.random.default_rng(5)
+    paths = [wild / f"mlcommons__pretrainedResnet{end}.tflite" for end in ("_quant", "")]
+    pair, images = plant.Published(paths[0], None, float_model=paths[1]), open_images("flowers160", limit=8)
+    layers = [name for name in pair.kinds("conv") if pair.readers(name)]
+    for fault in (*plant.STORED_RANGES, *plant.DEFECTS, *plant.MORE_DEFECTS):
+        patient = fault(pair, str(rng.choice(layers)), tmp_path, rng)
+        said = judge(patient, images).set_index("layer")["verdict"]
+        assert said[patient.layer] == patient.fault, patient.quantized.name
+        assert set(said.drop(patient.layer)) <= {"healthy", "upstream"}, patient.quantized.name
+
+
 WILD = {  # every file, with its float file where there is one: what is said where there is no verdict
     "google-coral__mobilenet_v1_0.25_128_quant": "", "mit-han-lab__vww": "", "mlcommons__kws_ref_model": "",
     "mlcommons__kws_ref_model_float32": "", "mlcommons__pretrainedResnet_quant": "", "mlcommons__vww_96_int8": "",
