@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
-from safetensors.numpy import save_file
+from origins import ORIGINS
 from scipy.stats import binomtest
 
 from effnet_lab.images import StatedInput, open_images
@@ -19,10 +18,8 @@ from effnet_lab.models.fake_quant import strip_fake_quant
 from effnet_lab.models.features import features_model
 from effnet_lab.models.resize import at_size
 from effnet_lab.models.variables import variables
-from effnet_lab.models.weights import checkpoint, timm
 from effnet_lab.models.weights.mapping import HEAD
 from effnet_lab.names import UserError
-from effnet_lab.quantize.saved_models import export_saved_model
 from effnet_lab.training import cluster, fine_tune, prune, resume, train, train_qat, training_run
 from effnet_lab.training.from_scratch import predict
 from effnet_lab.training.from_weights import settings_for, with_classes
@@ -162,44 +159,6 @@ def test_a_real_file_is_not_forgotten_on_real_photographs(shared):
     model, _ = fine_tune(start, shown, validation=held_out, epochs=2)
     after = hits(model, evaluation)
     assert after.mean() >= before.mean() or chance(before, after) > 0.05, (before.mean(), after.mean())
-
-
-def as_timm(model, path):
-    """The weights as timm saves them."""
-    back = {"kernel": (3, 2, 0, 1), "depthwise_kernel": (2, 3, 0, 1)}
-    stored = {}
-    for name, theirs in timm.timm_names(model.spec).items():
-        values = variables(model.keras)[name].numpy()
-        axes = back.get(name.rpartition("/")[2]) if values.ndim == 4 else None
-        stored[theirs] = np.ascontiguousarray(values.transpose(axes) if axes else values.T)
-    save_file(stored, path)
-    return path
-
-
-def as_checkpoint(model, path):
-    """The weights as the original code saves them."""
-    names = checkpoint.tf1_names(model.spec)
-    stored = {f"scope/{theirs}": variables(model.keras)[name] for name, theirs in names.items()}
-    tf.raw_ops.SaveV2(
-        prefix=str(path), tensor_names=list(stored), shape_and_slices=[""] * len(stored), tensors=list(stored.values())
-    )
-    return path
-
-
-def as_module(model, path):
-    export_saved_model(model, path, "hub-feature-vector")
-    return path
-
-
-def as_keras(model, path):
-    save_model(model, path)
-    return path
-
-
-ORIGINS = {  # from elsewhere: who writes it, under which name
-    "timm": (as_timm, "weights.safetensors"), "tf1": (as_checkpoint, "model.ckpt"), "module": (as_module, "module"),
-    "keras": (as_keras, "weights.keras"), "weights.h5": (as_keras, "weights.weights.h5"),
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("origin", ORIGINS)
