@@ -7,6 +7,7 @@ row for each channel, an ordinary one a single group.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -147,6 +148,61 @@ def sparse(kernel: Matrix, hessian: Matrix, share: float) -> Matrix:
         free = (still + held - pushed) @ inverse
     sparsened: Matrix = (free + pushed) * kept / size
     return sparsened
+
+
+def few_values(kernel: Matrix, hessian: Matrix, n_values: int) -> Matrix:
+    """The kernel with at most so many different values, chosen for the outputs: see `in_turn`.
+
+    The values are those with the least squared error, weighted by how much each input varies (Lloyd's algorithm).
+
+    Parameters
+    ----------
+    kernel : ndarray (groups, rows, columns)
+    hessian : ndarray (groups, columns, columns)
+    n_values : int
+        For the whole kernel, 2 or more.
+    """
+    weight = np.broadcast_to(np.diagonal(hessian, axis1=-2, axis2=-1)[:, np.newaxis], kernel.shape).ravel()
+    order = np.argsort(kernel, axis=None)
+    found = kernel.ravel()[order]
+    sums = [np.concatenate([[0.0], np.cumsum(each[order])]) for each in (weight, weight * kernel.ravel())]
+    values = np.linspace(found[0], found[-1], n_values)
+    for _ in range(ROUNDS):
+        ends = np.concatenate([[0], np.searchsorted(found, (values[1:] + values[:-1]) / 2), [len(found)]])
+        mass, total = (np.diff(each[ends]) for each in sums)
+        values = np.where(mass > 0, total / np.where(mass > 0, mass, 1.0), values)
+    middles = (values[1:] + values[:-1]) / 2
+    return in_turn(kernel, hessian, lambda column: values[np.searchsorted(middles, column)])
+
+
+def in_turn(kernel: Matrix, hessian: Matrix, stored: Callable[[Matrix], Matrix]) -> Matrix:
+    """Column by column what can be stored of it; the error of each is made good by the columns that are still to come.
+
+    Parameters
+    ----------
+    kernel : ndarray (groups, rows, columns)
+    hessian : ndarray (groups, columns, columns)
+        Covariance of the inputs, invertible, see `damped`.
+    stored : callable
+        A column, (groups, rows), to what is stored of it.
+
+    References
+    ----------
+    Frantar et al., "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers", 2210.17323.
+    """
+    order = np.argsort(-np.diagonal(hessian, axis1=-2, axis2=-1).mean(axis=0), kind="stable")
+    left = kernel[..., order].copy()
+    inverse = np.linalg.inv(hessian[..., order[:, np.newaxis], order])
+    upper = _turned(np.linalg.cholesky(inverse))  # rows: what a column's error is worth in the later ones
+    found = np.empty_like(left)
+    for column in range(left.shape[-1]):
+        found[..., column] = stored(left[..., column])
+        row = upper[:, np.newaxis, column]  # (groups, 1, columns)
+        error = (left[..., column] - found[..., column]) / row[..., column]
+        left[..., column + 1 :] -= error[..., np.newaxis] * row[..., column + 1 :]
+    back: Matrix = np.empty_like(found)
+    back[..., order] = found
+    return back
 
 
 def _largest(sizes: Matrix, share: float) -> NDArray[np.bool_]:

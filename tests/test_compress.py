@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.cluster.vq import kmeans2
 
 from effnet_lab.images import open_images
-from effnet_lab.layer_fit import output_error, sparse
+from effnet_lab.layer_fit import few_values, output_error, sparse
 from effnet_lab.models import load_model
 from effnet_lab.models.variables import variables
 from effnet_lab.models.weights.native import to_bytes
@@ -79,6 +80,20 @@ def test_zeros_cost_a_layer_less_than_the_smallest_weights_do(share):
     assert lost < 1.05 * output_error(best - kernel, hessian).sum() + 1e-9
     smallest = np.abs(kernel[0]) > np.sort(np.abs(kernel).ravel())[round(share * kernel.size) - 1]
     assert lost < output_error(refitted(kernel[0], hessian[0], smallest) - kernel, hessian).sum()
+
+
+def test_few_values_cost_a_layer_less_than_the_nearest_ones_do():
+    rng = np.random.default_rng(4)
+    inputs = rng.normal(size=(800, 16)) @ rng.normal(size=(16, 48)) + 0.3 * rng.normal(size=(800, 48))
+    kernel, hessian = rng.normal(size=(1, 50, 48)), (inputs.T @ inputs / 800)[np.newaxis]
+    found = few_values(kernel, hessian, 16)
+    values = np.unique(found)
+    assert len(values) == 16
+    nearest = values[np.abs(kernel[..., np.newaxis] - values).argmin(axis=-1)]
+    assert output_error(found - kernel, hessian).sum() < 0.2 * output_error(nearest - kernel, hessian).sum()
+    plain = few_values(kernel, np.eye(48)[np.newaxis], 8)  # inputs that have nothing to do with each other: k-means
+    best, _ = kmeans2(kernel.reshape(-1, 1), np.unique(plain)[:, np.newaxis], minit="matrix", iter=200)
+    assert np.square(plain - kernel).sum() < 1.01 * np.square(kernel.reshape(-1, 1) - best.T).min(axis=1).sum()
 
 
 def refitted(kernel, hessian, kept):

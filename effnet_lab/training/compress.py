@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 import zlib
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import pandas as pd
 
 from effnet_lab import frames
 from effnet_lab.images import ImageSet
+from effnet_lab.layer_fit import few_values, sparse
 from effnet_lab.models.build import network
 from effnet_lab.models.fake_quant import strip_fake_quant
 from effnet_lab.models.loaded import LoadedModel
@@ -23,11 +25,11 @@ from effnet_lab.models.variables import assign, variables
 from effnet_lab.names import UserError
 from effnet_lab.quiet import quiet
 from effnet_lab.training.from_weights import settings_for, with_head
+from effnet_lab.training.layer_by_layer import HeldZeros, layer_by_layer
 from effnet_lab.training.loop import Listeners, prepare, run_epochs
 from effnet_lab.training.norms import TRAINED, with_norms
 from effnet_lab.training.settings import Progress, Settings
 from effnet_lab.training.steps import TellStep
-from effnet_lab.training.zeros import HeldZeros, with_zeros
 
 
 def prune(
@@ -46,7 +48,7 @@ def prune(
 ) -> tuple[LoadedModel, pd.DataFrame]:
     """Fine-tune with zeros in every kernel, chosen before the first step such that the layers compute what they did.
 
-    See `with_zeros`. Zeros stay zeros.
+    See `layer_by_layer`. Zeros stay zeros.
 
     Parameters
     ----------
@@ -68,7 +70,7 @@ def prune(
         raise UserError(f"The share of zeros must lie between 0 and 1. Got {sparsity}.")
     chosen = settings_for(model, images, new_head, epochs=epochs, seed=seed, **settings)
     start, chosen = _start(model, images, chosen, batch_norm, new_head)
-    pruned = with_zeros(start, images, sparsity, seed)
+    pruned = layer_by_layer(start, images, partial(sparse, share=sparsity), seed)
     watch = Listeners(progress=progress, steps=steps, callbacks=[HeldZeros(pruned.keras)])
     rows = run_epochs(pruned.keras, start.name, images, validation, start.preprocess, chosen, watch=watch)
     return replace(pruned, name=f"{start.name}_pruned{100 * sparsity:.0f}"), frames.build(frames.HISTORY, rows)
@@ -89,6 +91,8 @@ def cluster(
     **settings: Any,
 ) -> tuple[LoadedModel, pd.DataFrame]:
     """Fine-tune while every kernel may hold only so many different values.
+
+    With which values it starts is chosen such that the layers compute what they did, see `layer_by_layer`.
 
     Parameters
     ----------
@@ -111,6 +115,7 @@ def cluster(
     toolkit = tfmot().clustering.keras
     chosen = settings_for(model, images, new_head, epochs=epochs, seed=seed, **settings)
     start, chosen = _start(model, images, chosen, batch_norm, new_head)
+    start = layer_by_layer(start, images, partial(few_values, n_values=clusters), seed)
     with quiet(), warnings.catch_warnings():
         # a kernel of fewer weights has no more different values than that anyway
         warnings.filterwarnings("ignore", message="Layer .* does not have enough weights")

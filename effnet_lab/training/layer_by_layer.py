@@ -1,12 +1,12 @@
-"""A network with zeros in its kernels that computes what it computed, as nearly as it can: before any training.
+"""A network whose kernels hold less, and that computes what it computed, as nearly as it can: before any training.
 
-Layer by layer in forward order, it is chosen which weights become zero, and the others are fitted to what the layer computed
-before, on the inputs that the network with zeros delivers so far. Depthwise kernels stay: they are few weights and suffer most.
+Layer by layer in forward order, each kernel is fitted to what the layer computed before, on the inputs that the network
+delivers so far. Depthwise kernels stay: they are few weights and suffer most.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ import tf_keras
 from numpy.typing import NDArray
 
 from effnet_lab.images import ImageSet
-from effnet_lab.layer_fit import InputMoments, Matrix, damped, lost_mean, refit, sparse
+from effnet_lab.layer_fit import InputMoments, Matrix, damped, lost_mean, refit
 from effnet_lab.models.build import network
 from effnet_lab.models.loaded import LoadedModel
 from effnet_lab.models.variables import assign, variables
@@ -31,17 +31,19 @@ DAMPING = 0.01  # see `layer_fit.damped`
 Array = NDArray[Any]
 
 
-def with_zeros(model: LoadedModel, images: ImageSet, sparsity: float, seed: int) -> LoadedModel:
-    """A copy with this share of zeros in every kernel but the depthwise ones.
+def layer_by_layer(
+    model: LoadedModel, images: ImageSet, fit: Callable[[Matrix, Matrix], Matrix], seed: int
+) -> LoadedModel:
+    """A copy with other kernels, but for the depthwise ones.
 
     Parameters
     ----------
     model : LoadedModel
         Float, with statistics in its batch norms.
     images : ImageSet
-        That the fits see, up to 256 and as many as the memory takes; labels are not used.
-    sparsity : float
-        0 to 1.
+        That the fits see, with their mirror images: up to 256 and as many as the memory takes. Labels are not used.
+    fit : callable
+        A kernel and the covariance of its inputs, see `layer_fit`, to the kernel that takes its place.
     seed : int
         Of the positions that are looked at.
     """
@@ -49,14 +51,18 @@ def with_zeros(model: LoadedModel, images: ImageSet, sparsity: float, seed: int)
     assign(copy.keras, {name: variable.numpy() for name, variable in variables(model.keras).items()}, model.name)
     side = model.preprocess.size_px
     values = 2 * 4 * peak_activation_bytes(layers(model.family_spec, side=side), side)  # two networks, float32
-    shown = images.take(min(IMAGES, len(images), max(MEMORY // values, 1)))
-    walk = _BothNetworks(model.keras, copy.keras, [batch for batch, _ in shown.batches(model.preprocess)], seed)
+    room = max(MEMORY // values, 1)
+    shown = images.take(min(IMAGES, len(images), room))
+    batches = [batch for batch, _labels in shown.batches(model.preprocess)]
+    if 2 * len(shown) <= room:
+        batches += [batch[:, :, ::-1] for batch in batches]
+    walk = _BothNetworks(model.keras, copy.keras, batches, seed)
     for layer in walk.layers():
         if prunable(layer):
             kernel = layer.kernel.numpy()
             whole: Matrix = kernel.reshape(-1, kernel.shape[-1]).T[np.newaxis].astype(np.float64)
             moments = walk.moments(layer, whole)
-            fitted = sparse(refit(whole, moments), damped(moments.covariance, DAMPING), sparsity)
+            fitted = fit(refit(whole, moments), damped(moments.covariance, DAMPING))
             layer.kernel.assign(fitted[0].T.reshape(kernel.shape))
             _restore_mean(copy.keras, layer, lost_mean(fitted, moments)[0])
     return copy

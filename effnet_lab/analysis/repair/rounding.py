@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from effnet_lab.layer_fit import Matrix, damped
+from effnet_lab.layer_fit import Matrix, damped, in_turn
 
 DAMPING = 0.01  # of the mean of the diagonal: what makes the inputs' covariance invertible
 SWEEPS = 4  # over all codes of a kernel, each followed by its scales
@@ -67,7 +67,7 @@ def highest_code(bits: int) -> int:
 
 
 def round_rows(kernel: Matrix, hessian: Matrix, scale: Matrix, bits: int) -> RoundedKernel:
-    """Round column by column; the error of each is made good by the columns that are still to be rounded.
+    """Round column by column; the error of each is made good by the columns that are still to be rounded, see `in_turn`.
 
     Parameters
     ----------
@@ -75,25 +75,10 @@ def round_rows(kernel: Matrix, hessian: Matrix, scale: Matrix, bits: int) -> Rou
     hessian : ndarray (groups, columns, columns)
     scale : ndarray (groups, rows)
     bits : int
-
-    References
-    ----------
-    Frantar et al., "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers", 2210.17323.
     """
     top = highest_code(bits)
-    order = np.argsort(-np.diagonal(hessian, axis1=-2, axis2=-1).mean(axis=0), kind="stable")
-    left = kernel[..., order].copy()
-    inverse = np.linalg.inv(damped(hessian, DAMPING)[..., order[:, np.newaxis], order])
-    upper = np.swapaxes(np.linalg.cholesky(inverse), -1, -2)  # rows: what a column's error is worth in the later ones
-    codes = np.empty_like(left)
-    for column in range(left.shape[-1]):
-        codes[..., column] = np.clip(np.rint(left[..., column] / scale), -top, top)
-        row = upper[:, np.newaxis, column]  # (groups, 1, columns)
-        error = (left[..., column] - codes[..., column] * scale) / row[..., column]
-        left[..., column + 1 :] -= error[..., np.newaxis] * row[..., column + 1 :]
-    back = np.empty_like(codes)
-    back[..., order] = codes
-    return RoundedKernel(codes=back, scale=scale)
+    real = in_turn(kernel, damped(hessian, DAMPING), lambda column: np.clip(np.rint(column / scale), -top, top) * scale)
+    return RoundedKernel(codes=np.rint(real / scale[..., np.newaxis]), scale=scale)
 
 
 def settle(
