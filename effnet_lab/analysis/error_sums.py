@@ -141,10 +141,13 @@ class DeadChannels:
         if self.n_values and not self.channels.size:
             return self
         rows = codes.reshape(-1, codes.shape[-1])
-        channels = self.channels if self.n_values else np.arange(codes.shape[-1])
-        channels = channels[: np.searchsorted(channels, codes.shape[-1])]  # a network may make fewer of another image
+        channels = self.channels if self.n_values else np.arange(rows.shape[1])
+        if channels[-1] >= rows.shape[1]:  # a network may make fewer of another image
+            channels = channels[: np.searchsorted(channels, rows.shape[1])]
         first = rows[0, channels]
         constant = still_constant(rows, channels, first)
+        if constant.all():
+            return DeadChannels(channels, first, len(rows))
         return DeadChannels(channels[constant], first[constant], len(rows))
 
     def join(self, other: DeadChannels) -> DeadChannels:
@@ -153,8 +156,10 @@ class DeadChannels:
             return self if self.n_values else other
         if not other.channels.size:
             return other
-        if np.array_equal(self.channels, other.channels):  # as after most images
+        if self.channels is other.channels or np.array_equal(self.channels, other.channels):  # as after most images
             same = self.codes == other.codes
+            if same.all():
+                return DeadChannels(self.channels, self.codes, self.n_values + other.n_values)
             return DeadChannels(self.channels[same], self.codes[same], self.n_values + other.n_values)
         _, mine, theirs = np.intersect1d(self.channels, other.channels, assume_unique=True, return_indices=True)
         same = self.codes[mine] == other.codes[theirs]

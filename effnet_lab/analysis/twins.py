@@ -247,19 +247,16 @@ class Twins:
 
     def _whole(self, which: int) -> Any:
         """The interpreter of the float (0) or the quantized file (1), opened when it is first needed."""
-        source = (self.reference_source, self.quantized_source)[which]
-        return self._opened(
-            which, lambda: Runner(source.content, kernels=self.kernels, keep_all=True, graph=source.graph)
-        )
+        if which not in self._runners:
+            source = (self.reference_source, self.quantized_source)[which]
+            self._runners[which] = Runner(source.content, kernels=self.kernels, keep_all=True, graph=source.graph)
+        return self._runners[which]
 
     def _beside(self, local: str) -> Any:
-        passed_on = [pair.reference_op.index for pair in self.alone] if local == "quantized" else []
-        return self._opened(local, lambda: SideGraph(self.steps, self.kernels, passed_on=passed_on))
-
-    def _opened(self, key: object, make: Callable[[], Any]) -> Any:
-        if key not in self._runners:
-            self._runners[key] = make()
-        return self._runners[key]
+        if local not in self._runners:
+            passed_on = [pair.reference_op.index for pair in self.alone] if local == "quantized" else []
+            self._runners[local] = SideGraph(self.steps, self.kernels, passed_on=passed_on)
+        return self._runners[local]
 
     def _require_same_inputs(self) -> None:
         theirs, ours = (

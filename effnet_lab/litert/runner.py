@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import copy
 from functools import partial
 from pathlib import Path
@@ -186,25 +184,26 @@ class Runner:
     def activation(self, tensor: Tensor) -> np.ndarray:
         """Real values of a computed tensor after `invoke`, float32; needs ``keep_all=True`` unless it is the output."""
         self._require_numbers(tensor)
-        with self._reading(tensor):
+        try:
             codes = self._interpreter.get_tensor(tensor.index)
+        except ValueError:
+            raise self._no_values(tensor) from None
         return tensor.real(codes)
 
     def codes(self, tensor: Tensor) -> NDArray[Any]:
         """What `activation` reads, as it stands in memory and without a copy; let go of it before the next `invoke`."""
         self._require_numbers(tensor)
-        with self._reading(tensor):
+        try:
             view: NDArray[Any] = self._interpreter.tensor(tensor.index)()
+        except ValueError:
+            raise self._no_values(tensor) from None
         return view
 
-    @contextmanager
-    def _reading(self, tensor: Tensor) -> Iterator[None]:
-        try:
-            yield
-        except ValueError:  # there is no memory for it
-            shape = self.shapes()[tensor.index]
-            why = f"on this input its shape is {shape}" if 0 in shape else "nothing in the file reads them"
-            raise UserError(f"{self._name!r} keeps no values of {tensor.name[:60]!r}: {why}.") from None
+    def _no_values(self, tensor: Tensor) -> UserError:
+        """For when there is no memory for them."""
+        shape = self.shapes()[tensor.index]
+        why = f"on this input its shape is {shape}" if 0 in shape else "nothing in the file reads them"
+        return UserError(f"{self._name!r} keeps no values of {tensor.name[:60]!r}: {why}.")
 
     def _require_numbers(self, tensor: Tensor) -> None:
         if tensor.dtype == OPAQUE:  # LiteRT would follow a pointer that is none
