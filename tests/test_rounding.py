@@ -33,6 +33,7 @@ from effnet_lab.quantize import get_scheme
 from effnet_lab.quantize.schemes import AI_EDGE
 from effnet_lab.quantize.write import quantizer
 from effnet_lab.quiet import quiet
+from effnet_lab.studies import repair
 from effnet_lab.studies.start import start_from
 
 FLOAT = "float32 converter"
@@ -537,3 +538,20 @@ def test_a_network_that_remembers_is_refused(shared):
     source = start_from(shared / "fixtures/wild/tensorflow__keyword_scrambled_8bit.tflite", None, None, measures="")
     with pytest.raises(UserError, match="remembers what it was asked before"):
         RoundWalk(source.content, precision_of)
+
+
+def test_the_float_network_gives_its_own_answers(tmp_path):
+    """Samples without labels, and an answer next to the last of 1,001 outputs: none of these is a background."""
+    import tensorflow as tf
+    import tf_keras
+
+    model = tf_keras.Sequential([tf_keras.Input((2,), 1), tf_keras.layers.Dense(1001), tf_keras.layers.Softmax()])
+    kernel = np.zeros((2, 1001), np.float32)
+    kernel[0, 999] = kernel[1, 5] = 1.0
+    model.layers[0].set_weights([kernel, np.zeros(1001, np.float32)])
+    with quiet():
+        (tmp_path / "wide.tflite").write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    values = np.eye(2, dtype=np.float32)[np.arange(16) % 2] * 9
+    samples = ArraySet(name="v", arrays={"": values}, labels=np.zeros(16, np.int64), fingerprint="v")
+    done = repair(tmp_path / "wide.tflite", samples, calibration=samples, steps="bias")
+    assert done.table.set_index("steps").loc["float", "top1"] == 1.0

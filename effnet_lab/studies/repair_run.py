@@ -172,7 +172,8 @@ def _as_answered(
             f"{source.info.model} tells no classes apart, so no answer can be kept or lost. Use layer-error."
         )
     tell(f"{images.name} says nothing about what its samples show: the answers of the float network count as right.")
-    classes = tuple(str(i) for i in range(int(first.max()) + 1))
+    graph = read_graph(source.content)
+    classes = tuple(str(i) for i in range(graph.tensors[graph.outputs[0]].shape[-1]))
     return replace(images, labels=first.astype(np.int64), classes=classes, positional=True)
 
 
