@@ -51,7 +51,7 @@ def layer_by_layer(
     assign(copy.keras, {name: variable.numpy() for name, variable in variables(model.keras).items()}, model.name)
     side = model.preprocess.size_px
     values = 2 * 4 * peak_activation_bytes(layers(model.family_spec, side=side), side)  # two networks, float32
-    room = max(MEMORY // values, 1)
+    room = max(MEMORY // int(values), 1)
     shown = images.take(min(IMAGES, len(images), room))
     batches = [batch for batch, _labels in shown.batches(model.preprocess)]
     if 2 * len(shown) <= room:
@@ -140,4 +140,5 @@ def _windows(layer: tf_keras.layers.Layer, values: tf.Tensor) -> Array:
     if isinstance(layer, tf_keras.layers.Conv2D) and max(layer.kernel_size) > 1:
         sizes, steps = (1, *layer.kernel_size, 1), (1, *layer.strides, 1)
         values = tf.image.extract_patches(values, sizes, steps, (1, 1, 1, 1), layer.padding.upper())
-    return values.numpy().reshape(-1, values.shape[-1])
+    windows: Array = values.numpy()
+    return windows.reshape(-1, windows.shape[-1])
