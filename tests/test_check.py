@@ -279,7 +279,7 @@ def test_a_sweep_is_compared_point_by_point(tmp_path, monkeypatch):
         record(frames.build(frames.ACCURACY, [row]), "accuracy", values["out_dir"], notebook="tiny", profile="smoke")
 
     monkeypatch.setattr(point_run, "execute", quick)
-    monkeypatch.setattr(point_run, "save_notebook", lambda *_paths: None)
+    monkeypatch.setattr(point_run, "save_notebook", lambda *_paths, **_moved: None)
     first, other = tmp_path / "first", tmp_path / "other"
     sweep(TINY, {"grid": {"x": [1, 2, 3]}}, out=first)
     assert [path.name for path in bless(first, tmp_path / "b", why="the first")] == ["accuracy.csv"]

@@ -427,7 +427,9 @@ def hundred(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(point_run, "execute", quick)
-        patch.setattr(point_run, "save_notebook", lambda raw, target, _name: write_atomically(target, raw.read_bytes()))
+        patch.setattr(
+            point_run, "save_notebook", lambda raw, target, _name, **_moved: write_atomically(target, raw.read_bytes())
+        )
         grid = {"grid": {"x": [float(i) for i in range(10)], "wait_s": [float(i) for i in range(10)]}}
         return sweep(TINY, grid, out=out)
 

@@ -195,7 +195,11 @@ def in_process_workers(workers, _cluster):
             yield schedule.OnDask(client, "gone")
 
 point_run.execute = quick
-point_run.save_notebook = lambda raw, target, name: (target.parent.mkdir(exist_ok=True), target.write_bytes(raw.read_bytes()))
+def put(raw, target, _name, **_moved):
+    target.parent.mkdir(exist_ok=True)
+    target.write_bytes(raw.read_bytes())
+
+point_run.save_notebook = put
 from effnet_lab.regress.sweeps import sweep as module
 module.runner = in_process_workers
 done = sweep(sys.argv[1], sys.argv[2], out=sys.argv[3], workers=4)
