@@ -230,6 +230,30 @@ def test_an_interrupted_measurement_counts_whole_images(files, images):
     pd.testing.assert_frame_equal(found.table, first, check_exact=True)
 
 
+def test_nobody_looks_into_a_pair_of_interpreters_that_is_still_running(files, images, monkeypatch):
+    """Threads are ahead of what is counted: where Ctrl-C ends the count, the last look waits for them."""
+    run, running, twice = Twins.run, [], []
+
+    def slowly(twins, *arguments, **options):
+        twice.extend(each for each in running if each is twins)
+        running.append(twins)
+        try:
+            time.sleep(0.05)
+            run(twins, *arguments, **options)
+        finally:
+            running.remove(twins)
+
+    def stop(work, total):
+        for n, do in enumerate(work):
+            if n == 3:
+                raise KeyboardInterrupt
+            yield do
+
+    monkeypatch.setattr(Twins, "run", slowly)
+    assert layer_error(files[INT8], images, float_model=files[FLOAT], workers=2, progress=stop).interrupted
+    assert twice == []
+
+
 def test_threads_of_an_interpreter_are_workers_enough(files, monkeypatch):
     monkeypatch.setattr(workers, "free_processors", lambda: 4)
     one, two = ([open_predictor(files[INT8], threads)] for threads in (1, 2))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -65,10 +66,13 @@ class Measuring:
     def run(self, images: ImageSet | ArraySet, progress: Callable[..., Iterable[Any]] | None = None) -> bool:
         """Look at all images; False where Ctrl-C stopped it after some of them."""
         samples = self._twins.samples(images)
-        work: Iterable[Any] = self._looks(samples, len(images)) if self._plan is None else self._work(samples)
+        calls = self._looks(samples, len(images)) if self._plan is None else self._work(samples)
         try:
-            for do in progress(work, total=self._count(len(images))) if progress else work:
-                do()
+            with closing(
+                calls
+            ) as work:  # threads that are ahead of the count come to their end before anybody else looks
+                for do in progress(work, total=self._count(len(images))) if progress else work:
+                    do()
             finished = True
         except KeyboardInterrupt:
             if not self.n_images:
@@ -85,12 +89,12 @@ class Measuring:
             return n_images
         return -(-n_images // self._chunk) * (bool(self._watchers) + len(self._plan.steps))
 
-    def _looks(self, samples: Iterator[Sample], n_images: int) -> Iterator[Callable[[], None]]:
+    def _looks(self, samples: Iterator[Sample], n_images: int) -> Generator[Callable[[], None]]:
         """Calls to be made in turn, one per image, where nothing is followed to the end."""
         for seen in self._seen(samples, n_images):
             yield partial(self._keep, [seen])
 
-    def _work(self, samples: Iterator[Sample]) -> Iterator[Callable[[], None]]:
+    def _work(self, samples: Iterator[Sample]) -> Generator[Callable[[], None]]:
         """Calls to be made in turn; the last one of each chunk of images counts them."""
         while chunk := [sample for _, sample in zip(range(self._chunk), samples, strict=False)]:
             ends, seen = LogitErrors(self._followed), list[list[Any]]()
