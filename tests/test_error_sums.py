@@ -13,12 +13,12 @@ from effnet_lab.analysis.error_sums import Accumulated, DeadChannels, Local, Log
 from effnet_lab.analysis.metrics import (
     IDEAL_RMSE_OVER_SCALE,
     ErrorSums,
+    KernelSums,
     adder,
     channel_sqnr_db,
     expressible,
     require_finite,
     sqnr_db,
-    weight_sqnr_db,
 )
 from effnet_lab.analysis.plan import ACTIVATIONS, WEIGHTS, WHOLE
 from effnet_lab.decibels import decibels, decibels_each
@@ -180,14 +180,16 @@ def kernel(codes, dtype="int8", scale=(0.5,), zero=(0,), axis=0):
 
 def test_a_kernel_as_a_whole_and_its_worst_channel():
     floats = kernel([[1.0, 2.0], [3.0, 5.0]], "float32", (), ())
-    whole, worst = weight_sqnr_db(floats, kernel([[2, 4], [6, 8]]), 0)  # 1, 2 and 3, 4
+    whole, worst = KernelSums.of_kernels(floats, kernel([[2, 4], [6, 8]]), 0).sqnr_db  # 1, 2 and 3, 4
     assert whole == pytest.approx(10 * math.log10((1 + 4 + 9 + 25) / 1))
     assert worst == pytest.approx(10 * math.log10((9 + 25) / 1))
-    assert weight_sqnr_db(floats, kernel([[2, 4], [3, 4]], scale=(0.5, 1.0), zero=(0, 0)), 0)[1] == pytest.approx(worst)
-    assert weight_sqnr_db(floats, kernel([[2, 4], [6, 10]], zero=(0,)), 0) == (math.inf, math.inf)
-    assert weight_sqnr_db(floats, kernel([[3, 5], [7, 11]], zero=(1,)), 0) == (math.inf, math.inf)
-    assert weight_sqnr_db(floats, floats, 0) == (math.inf, math.inf)
-    columns = weight_sqnr_db(floats, kernel([[2, 4], [6, 8]]), 1)[1]
+    assert KernelSums.of_kernels(floats, kernel([[2, 4], [3, 4]], scale=(0.5, 1.0), zero=(0, 0)), 0).sqnr_db[
+        1
+    ] == pytest.approx(worst)
+    assert KernelSums.of_kernels(floats, kernel([[2, 4], [6, 10]], zero=(0,)), 0).sqnr_db == (math.inf, math.inf)
+    assert KernelSums.of_kernels(floats, kernel([[3, 5], [7, 11]], zero=(1,)), 0).sqnr_db == (math.inf, math.inf)
+    assert KernelSums.of_kernels(floats, floats, 0).sqnr_db == (math.inf, math.inf)
+    columns = KernelSums.of_kernels(floats, kernel([[2, 4], [6, 8]]), 1).sqnr_db[1]
     assert columns == pytest.approx(10 * math.log10((4 + 25) / 1))
 
 
@@ -195,10 +197,10 @@ def test_float16_and_four_bits():
     import ml_dtypes
 
     floats = kernel([[1.0, 2.0], [3.0, 3.5]], "float32", (), ())
-    assert weight_sqnr_db(floats, kernel([[1.0, 2.0], [3.0, 3.5]], "float16", (), ()), 0)[0] == math.inf
+    assert KernelSums.of_kernels(floats, kernel([[1.0, 2.0], [3.0, 3.5]], "float16", (), ()), 0).sqnr_db[0] == math.inf
     four = tensor(0, "w", (2, 2), "int8", scale=[0.5], zero_point=[0], data=np.array([[2, 4], [6, 7]], ml_dtypes.int4))
     object.__setattr__(four, "dtype", np.dtype(ml_dtypes.int4))
-    assert weight_sqnr_db(floats, four, 0) == (math.inf, math.inf)
+    assert KernelSums.of_kernels(floats, four, 0).sqnr_db == (math.inf, math.inf)
 
 
 # --- channels with one code

@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "effnet_lab"
 FLOOR = {
     "names": -1,  # errors: what every room may raise
     "frames": 0, "paths": 0, "quiet": 0, "intervals": 0, "progress": 0, "versions": 0, "workers": 0, "late": 0,
-    "notebook_format": 0, "cpu_limit": 0, "decibels": 0, "layer_fit": 0,
+    "notebook_format": 0, "cpu_limit": 0, "decibels": 0, "layer_fit": 0, "compiled": 0,
     "ledger": 1, "scaling": 1, "images": 1,
     "litert": 2,
     "models": 3,  # a .tflite file is one of the origins of weights
@@ -41,7 +41,7 @@ HEAVY = {  # libraries that only some rooms may load
     "tf_keras": {"models", "training", "quantize"},
     "ai_edge_litert": {"litert"},
     "ai_edge_quantizer": {"quantize"},
-    "numba": {"analysis", "litert"},
+    "numba": {"compiled"},
     "tflite_micro": {"litert"},
     "plotly": {"view", "regress"},
     "ipywidgets": {"view"},

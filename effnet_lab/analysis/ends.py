@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from effnet_lab.analysis.pairs import Pair
 from effnet_lab.analysis.side_graph import SideGraph
 from effnet_lab.analysis.twins import Twins
 from effnet_lab.decibels import decibels
+from effnet_lab.workers import in_order, workers_for
 
 Ends = tuple[Array, Array]  # of the float and the quantized network
 
@@ -64,20 +66,21 @@ class EndWatcher:
 def losses_of(twins: Twins, pairs: Sequence[Pair], samples: Iterable[Sample]) -> list[EndLoss]:
     """The loss at the end of the float network when one op alone is quantized, for each of these layers."""
     plan, seen = twins.steps, list(samples)
-    plain = _ends(SideGraph(plan, twins.kernels, beside=(), ends_only=True), twins, seen)
+    changed_ops: list[tuple[int, ...]] = [(), *((pair.reference_op.index,) for pair in pairs)]
+    graphs = [SideGraph(plan, twins.kernels, beside=ops, passed_on=ops, ends_only=True) for ops in changed_ops]
+    n = workers_for(None, len(graphs) * len(seen), graphs[0].memory_bytes)
+    plain, *others = in_order([partial(_ends, twins=twins, samples=seen)] * n, graphs)
     losses = []
-    for pair in pairs:
-        one = (pair.reference_op.index,)
-        graph = SideGraph(plan, twins.kernels, beside=one, passed_on=one, ends_only=True)
+    for other in others:
         loss = EndLoss(n_images=0, signal=0.0, noise=0.0, changed=0)
-        for (logits, output), (other, changed) in zip(plain, _ends(graph, twins, seen), strict=True):
-            loss = _add(loss, (logits, other), (output, changed))
+        for (logits, output), (moved, changed) in zip(plain, other, strict=True):
+            loss = _add(loss, (logits, moved), (output, changed))
         losses.append(loss)
     return losses
 
 
-def _ends(graph: SideGraph, twins: Twins, samples: Iterable[Sample]) -> list[tuple[np.ndarray, np.ndarray]]:
-    plan, ends = twins.steps, []
+def _ends(graph: SideGraph, twins: Twins, samples: Iterable[Sample]) -> list[Ends]:
+    plan, ends = twins.steps, list[Ends]()
     for sample in samples:
         graph.feed(*sample)
         graph.invoke()

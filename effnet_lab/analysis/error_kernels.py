@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from effnet_lab.analysis.sum_places import (
@@ -23,6 +22,7 @@ from effnet_lab.analysis.sum_places import (
     QUANTIZED2,
     REFERENCE2,
 )
+from effnet_lab.compiled import njit
 from effnet_lab.litert.bit_order import WITHOUT_SIGN, order_key
 
 BLOCK = 512  # elements summed in float32, in several lanes at once
@@ -106,15 +106,23 @@ def still_constant(codes: A, channels: A, first: A) -> A:
 @njit(
     cache=True, nogil=True, fastmath=_FAST - {"contract"}
 )  # a contracted product is not rounded, as the stored value was
-def channel_energies(reference: A, codes: A, scale: A, zero_point: A, signal: A, noise: A) -> None:
-    """Sums of squares of each channel's reference and error; arrays (outer, channels, inner), the rest (channels,).
+def add_channels(reference: A, codes: A, scale: A, zero_point: A, sums: A) -> None:
+    """Sums of squares, products and squared errors of each channel; arrays (outer, channels, inner).
 
-    Codes become real values in float32, as `Tensor.real` makes them: what is stored exactly has no error.
+    Codes become real values in float32, as `Tensor.real` makes them: what is stored exactly has no error. `sums`, (4, channels),
+    are those of `metrics.KernelSums`.
     """
     for outer in range(codes.shape[0]):
         for channel in range(codes.shape[1]):
+            a2 = b2 = ab = e2 = 0.0
             for inner in range(codes.shape[2]):
-                a = reference[outer, channel, inner]
-                e = (np.float32(codes[outer, channel, inner]) - zero_point[channel]) * scale[channel] - a
-                signal[channel] += np.float64(a) * a
-                noise[channel] += np.float64(e) * e
+                a = np.float64(reference[outer, channel, inner])
+                b = np.float64((np.float32(codes[outer, channel, inner]) - zero_point[channel]) * scale[channel])
+                a2 += a * a
+                b2 += b * b
+                ab += a * b
+                e2 += (b - a) * (b - a)
+            sums[0, channel] += a2
+            sums[1, channel] += b2
+            sums[2, channel] += ab
+            sums[3, channel] += e2

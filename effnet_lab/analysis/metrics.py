@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -203,34 +203,55 @@ def sqnr_db(reference: Array, quantized: Array) -> float:
 
 def channel_sqnr_db(reference: Array, quantized: Array, axis: int) -> NDArray[np.float64]:
     """SQNR of every slice along `axis`, dB, shape (channels,)."""
-    n = reference.shape[axis]
-    signal, noise = _channel_sums(reference, quantized, np.ones(n), np.zeros(n), axis)
-    return np.array([decibels(*pair) for pair in zip(signal, noise, strict=True)])
+    sums = KernelSums.of(reference, quantized, axis)
+    return np.array([decibels(*pair) for pair in zip(sums.reference2, sums.error2, strict=True)])
 
 
-def weight_sqnr_db(reference: Tensor, quantized: Tensor, axis: int) -> tuple[float, float]:
-    """SQNR of a stored kernel, dB: over all of it, and of its worst output channel; `axis` is theirs."""
-    n = quantized.shape[axis]
-    scale = np.broadcast_to(quantized.scale if quantized.quantized else 1.0, n)
-    zero_point = np.broadcast_to(quantized.zero_point if quantized.quantized else 0, n)
-    if reference.data is None or quantized.data is None:
-        raise ValueError("Both kernels must be stored.")
-    codes = quantized.data.astype(np.int8) if quantized.dtype.name == "int4" else quantized.data
-    signal, noise = _channel_sums(reference.real(reference.data), codes, scale, zero_point, axis)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        worst = int(np.where(noise == 0, np.inf, signal / noise).argmin())
-    return decibels(float(signal.sum()), float(noise.sum())), decibels(signal[worst], noise[worst])
+class KernelSums(NamedTuple):
+    """Sums over every slice of a kernel and of its quantized counterpart, each of shape (channels,)."""
 
+    reference2: Array  # of squares
+    quantized2: Array
+    product: Array
+    error2: Array
 
-def _channel_sums(reference: Array, codes: Array, scale: Array, zero_point: Array, axis: int) -> tuple[Array, Array]:
-    from effnet_lab.analysis.error_kernels import channel_energies
+    @classmethod
+    def of(cls, reference: Array, codes: Array, axis: int, scale: Any = 1.0, zero_point: Any = 0) -> KernelSums:
+        """Of two arrays of one shape, the slices along `axis`; scale and zero point are those of the codes."""
+        from effnet_lab.analysis.error_kernels import add_channels
 
-    if reference.shape != codes.shape:
-        raise ValueError(f"The tensors must have one shape. Got {reference.shape} and {codes.shape}.")
-    n = codes.shape[axis]
-    shape = (int(np.prod(codes.shape[:axis])), n, int(np.prod(codes.shape[axis + 1 :])))
-    signal, noise = np.zeros(n), np.zeros(n)
-    codes = codes if codes.dtype.kind in "iu" else codes.astype(np.float32)
-    a, b = (np.ascontiguousarray(array).reshape(shape) for array in (reference.astype(np.float32), codes))
-    channel_energies(a, b, scale.astype(np.float32), zero_point.astype(np.float32), signal, noise)
-    return signal, noise
+        if reference.shape != codes.shape:
+            raise ValueError(f"The tensors must have one shape. Got {reference.shape} and {codes.shape}.")
+        n = codes.shape[axis]
+        shape = (int(np.prod(codes.shape[:axis])), n, int(np.prod(codes.shape[axis + 1 :])))
+        codes = codes if codes.dtype.kind in "iu" else np.asarray(codes, np.float32)
+        a, b = (np.ascontiguousarray(array).reshape(shape) for array in (np.asarray(reference, np.float32), codes))
+        step, zero = (np.ascontiguousarray(np.broadcast_to(values, n), np.float32) for values in (scale, zero_point))
+        sums = np.zeros((4, n))
+        add_channels(a, b, step, zero, sums)
+        return cls(*sums)
+
+    @classmethod
+    def of_kernels(cls, reference: Tensor, quantized: Tensor, axis: int) -> KernelSums:
+        """Of two stored kernels of one shape; `axis` is that of their output channels."""
+        if reference.data is None or quantized.data is None:
+            raise ValueError("Both kernels must be stored.")
+        floats = reference.real(reference.data) if reference.quantized else reference.data
+        if not quantized.quantized or (quantized.scale.size > 1 and quantized.axis != axis):
+            return cls.of(floats, quantized.real(quantized.data), axis)
+        codes = quantized.data.astype(np.int8) if quantized.dtype.name == "int4" else quantized.data
+        return cls.of(floats, codes, axis, quantized.scale, quantized.zero_point)
+
+    @property
+    def sqnr_db(self) -> tuple[float, float]:
+        """SQNR over all channels, and of the worst one, dB."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            worst = int(np.where(self.error2 == 0, np.inf, self.reference2 / self.error2).argmin())
+        whole = decibels(float(self.reference2.sum()), float(self.error2.sum()))
+        return whole, decibels(self.reference2[worst], self.error2[worst])
+
+    @property
+    def correlation(self) -> float:
+        """Cosine of the angle between the two as a whole; NaN where one is zero throughout."""
+        norm = float(np.sqrt(self.reference2.sum()) * np.sqrt(self.quantized2.sum()))
+        return float(self.product.sum()) / norm if norm > 0 else float("nan")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from effnet_lab.analysis.pairs import Matching, Pair
-from effnet_lab.analysis.stored import kernel_correlation
 from effnet_lab.litert import Graph
 
 ALIKE = 0.8  # correlation of two kernels from which on one is the other, rounded: four bits leave 0.98
@@ -46,7 +45,9 @@ def check_pair(matching: Matching | None, reference: Graph, quantized: Graph, na
             objection=_types(reference, quantized, names), correlations={}, wanted=_wanted(reference, quantized)
         )
     correlations = {
-        pair.layer: kernel_correlation(pair) for pair in matching.pairs if pair.quantized_kernel is not None
+        pair.layer: pair.kernel_sums.correlation if pair.kernel_sums is not None else float("nan")
+        for pair in matching.pairs
+        if pair.quantized_kernel is not None
     }
     said = _types(reference, quantized, names) or _structure(matching, quantized) or _weights(correlations, matching)
     return Pairing(objection=said, correlations=correlations, wanted=_wanted(reference, quantized))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from effnet_lab.analysis.match import match_ops
-from effnet_lab.analysis.metrics import weight_sqnr_db
+from effnet_lab.analysis.metrics import KernelSums
 from effnet_lab.litert import Graph, Op, Tensor
 from effnet_lab.litert.layer_names import computing, layer_names
 
 _NAN = float("nan")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Pair:
     """One layer in both graphs: the op, its output tensor, and its kernel where it has one."""
 
@@ -39,6 +40,11 @@ class Pair:
             return None
         return a, b
 
+    @cached_property
+    def kernel_sums(self) -> KernelSums | None:
+        """Sums over the two stored kernels; None where there are not two."""
+        return None if self.kernels is None else KernelSums.of_kernels(*self.kernels, self.channel_axis)
+
     def describe(self) -> dict[str, Any]:
         """Columns of the LAYER_ERROR frame that need no image."""
         tensor, kernel = self.quantized, self.quantized_kernel
@@ -52,8 +58,8 @@ class Pair:
         }
         if kernel is not None and kernel.quantized:
             row["granularity"] = "channel" if kernel.scale.size > 1 else "tensor"
-        if self.kernels is not None:
-            whole, worst = weight_sqnr_db(*self.kernels, self.channel_axis)
+        if self.kernel_sums is not None:
+            whole, worst = self.kernel_sums.sqnr_db
             row |= {"weight_sqnr_db": whole, "weight_worst_channel_sqnr_db": worst}
         return row
 

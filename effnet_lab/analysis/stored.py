@@ -42,14 +42,14 @@ class StoredKernel:
 
 def compare_kernels(pair: Pair) -> StoredKernel | None:
     """None without a kernel in both files."""
-    if pair.kernels is None:
+    if pair.kernels is None or pair.kernel_sums is None:
         return None
     reference, quantized = pair.kernels
     a, b = (_by_channel(tensor, pair.channel_axis) for tensor in (reference, quantized))
-    aa, bb, ab = ((x * y).sum(axis=1) for x, y in ((a, a), (b, b), (a, b)))
+    aa, bb, ab, ee = pair.kernel_sums
     steps = quantized.scale.astype(np.float64) if quantized.quantized else np.zeros(1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        difference = ((a - b) ** 2).sum(axis=1) / aa
+        difference = ee / aa
         return StoredKernel(
             largest=np.abs(b).max(axis=1),
             float_largest=np.abs(a).max(axis=1),
@@ -61,17 +61,6 @@ def compare_kernels(pair: Pair) -> StoredKernel | None:
             difference=np.where(aa > 0, difference, (bb > 0).astype(float)),
             rounding=np.where(aa > 0, a.shape[1] * steps**2 / 12 / aa, 0.0),
         )
-
-
-def kernel_correlation(pair: Pair) -> float:
-    """Cosine of the angle between the two kernels as a whole; NaN without them, or where one is zero throughout."""
-    if pair.kernels is None:
-        return float("nan")
-    a, b = (tensor.real(tensor.data).ravel().astype(np.float64) for tensor in pair.kernels if tensor.data is not None)
-    # Not by BLAS: its threads take longer than the sums, and their number would show in the last digits.
-    aa, bb, ab = (float(np.einsum("i,i->", x, y)) for x, y in ((a, a), (b, b), (a, b)))
-    norm = np.sqrt(aa) * np.sqrt(bb)
-    return float(ab / norm) if norm > 0 else float("nan")
 
 
 def compare_biases(pair: Pair, reference: Graph, quantized: Graph) -> Array | None:
@@ -113,5 +102,5 @@ def _bias(graph: Graph, op: Op, step: Array | None) -> Array | None:
 
 def _by_channel(tensor: Tensor, axis: int) -> Array:
     assert tensor.data is not None
-    real = np.moveaxis(tensor.real(tensor.data), axis, 0).astype(np.float64)
+    real = np.moveaxis(tensor.real(tensor.data), axis, 0)
     return real.reshape(real.shape[0], -1)

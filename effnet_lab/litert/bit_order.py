@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from effnet_lab.compiled import njit
 
 WITHOUT_SIGN = np.int32(0x7FFFFFFF)  # all bits of a float32 but its sign
 

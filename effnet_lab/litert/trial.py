@@ -6,8 +6,8 @@ is not tried again.
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 from pathlib import Path
 
 from ai_edge_litert import schema_py_generated as schema
@@ -21,7 +21,7 @@ from effnet_lab.paths import scratch_folder
 
 START_S = 15.0  # of processor time, for the interpreter to come up and run a small network
 MADDS_PER_S = 2e7  # slower than the reference kernels
-_OUTCOMES: dict[tuple[bytes, str, bool], Outcome] = {}
+_OUTCOMES: dict[tuple[tuple[int, ...], tuple[str, str, bool]], Outcome] = {}  # by state of a file, and what was asked
 
 
 def require_survival(content: FileContent, *, kernels: str, keep_all: bool, madds: int) -> None:
@@ -67,7 +67,7 @@ class FileTrial:
     def __init__(self, content: FileContent, *, kernels: str, keep_all: bool = False, madds: int = 0) -> None:
         self._limit_s = START_S + madds / MADDS_PER_S
         self._asked = str(Path(content.path).absolute()), kernels, keep_all
-        self._key = (hashlib.sha256(content).digest(), kernels, keep_all)
+        self._key = (_state_of(self._asked[0]), self._asked)
         self._child: TrialProcess | None = None
         with LOCK:
             if self._key not in _OUTCOMES:
@@ -85,6 +85,15 @@ class FileTrial:
     def _question(self) -> bytes:
         """The line that the child reads."""
         return json.dumps(dict(zip(("path", "kernels", "keep_all"), self._asked, strict=True))).encode() + b"\n"
+
+
+def _state_of(path: str) -> tuple[int, ...]:
+    """What changes when a file is written; to hash a network takes as long as to run it."""
+    try:
+        found = os.stat(path)
+    except OSError:  # it is gone, and the child will say so
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def death_of(content: bytes, outcome: Outcome, *, kernels: str, keep_all: bool = False) -> tuple[str, int | None]:

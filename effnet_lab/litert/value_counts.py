@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from effnet_lab.compiled import njit
 from effnet_lab.litert.bit_order import order_key
 
 A: TypeAlias = NDArray[Any]
