@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import tensorflow as tf
 from safetensors.numpy import save_file
 
 from effnet_lab.models import save_model
-from effnet_lab.models.variables import variables
+from effnet_lab.models.build import network
+from effnet_lab.models.variables import assign, variables
 from effnet_lab.models.weights import checkpoint, timm
 from effnet_lab.quantize.saved_models import export_saved_model
+
+
+def normalised_as(model, preprocess):
+    """The network as whoever trains on these inputs would have it: the same answers, but for half a grey level at the edges."""
+    ours = model.preprocess
+    values = {name: variable.numpy() for name, variable in variables(model.keras).items()}
+    kernel = values["stem_conv/kernel"]
+    values["stem_conv_bn/moving_mean"] -= (preprocess.mean - ours.mean) / ours.std * kernel.sum(axis=(0, 1, 2))
+    values["stem_conv/kernel"] = kernel * np.float32(preprocess.std / ours.std)
+    keras = network(model.family_spec, len(model.classes))
+    assign(keras, values, model.name)
+    return replace(model, keras=keras, preprocess=preprocess)
 
 
 def as_timm(model, path):

@@ -157,6 +157,15 @@ def test_an_unknown_model_is_refused_in_a_sentence_that_is_printed_whole(name, c
     assert all(known in said for known in (*embedded_models(), "imagenet"))
 
 
+@pytest.mark.parametrize("end", ["Give the whole of it.", "/a_path/" * 20])
+def test_a_sentence_that_is_too_long_ends_with_whole_words(end, capsys):
+    refuse("This is what is wrong with it. " * 12 + end, 2)
+    said = capsys.readouterr().err.rstrip("\n")
+    assert 280 < len(said) <= 300
+    assert said.endswith(end[-60:])
+    assert said.rpartition(" … ")[2].split()[0] in {"wrong", "with", "it.", "This", "is", "what"} | {end[-100:]}
+
+
 def test_interrupted_writes_leave_nothing(tiny, tmp_path, monkeypatch):
     def fail(*_):
         raise KeyboardInterrupt

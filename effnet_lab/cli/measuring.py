@@ -68,7 +68,8 @@ def evaluate(
     for line in found.fed:
         if "(defaults)" not in line:  # that has been said
             say(f"fed with {line}", err=True)
-    say(f"{found.clock.images_per_s:.0f} images/s; slowest stage: {found.clock.slowest}", err=True)
+    if found.clock.n_images:  # not where all answers had been kept
+        say(f"{found.clock.images_per_s:.0f} images/s; slowest stage: {found.clock.slowest}", err=True)
     if out is not None:  # last: a full disk takes no answer away
         save(tables | {"confusion": found.confusion, "reliability": found.reliability}, out)
 

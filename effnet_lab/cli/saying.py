@@ -57,7 +57,8 @@ def refuse(message: str, code: int) -> int:
     line = printable(" ".join(message.split()))
     room = LONGEST - len("effnet-lab: ")
     if len(line) > room:
-        line = f"{line[: room - 103].rstrip()} … {line[-100:].lstrip()}"
+        end = line[-100:]
+        line = f"{line[: room - 103].rstrip()} … {end.partition(' ')[2] or end}"
     write(f"effnet-lab: {line}", err=True)
     return code
 

@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from origins import ORIGINS
+from origins import ORIGINS, normalised_as
 from test_from_weights import chance, hits
 
 from effnet_lab.images import open_images
 from effnet_lab.models import load_model
 from effnet_lab.models.resize import at_size
+from effnet_lab.models.weights import origins
 from effnet_lab.quantize import targets, write_files
 from effnet_lab.training import cluster, fine_tune, prune, train_qat
 from effnet_lab.training.from_weights import with_head
@@ -36,6 +37,7 @@ WAYS = {
     "cluster": partial(cluster, clusters=16),
 }
 FROM = ("float tflite", "int8 tflite", "keras", "timm", "tf1", "module")
+UNSAID = {"timm": origins.timm, "tf1": origins.original}  # files that say nothing of their input: each kind has its own
 MATRIX = [
     pytest.param(origin, way, head, id=f"{origin}, {way}, {head} head")
     for origin in FROM
@@ -67,6 +69,8 @@ def start(shared, photographs, tmp_path_factory):
         whole, _ = with_norms(published, shown, Settings(epochs=1, seed=0))  # others have norms of their own
         if origin == "float tflite":
             return at_size(load_model(write_files(whole, targets(["float32"], ["converter"]), folder)[0]), SIDE)
+        if origin in UNSAID:
+            whole = normalised_as(whole, UNSAID[origin](whole.family_spec))
         write, name = ORIGINS[origin]
         return at_size(load_model(write(whole, folder / name), "lite0"), SIDE)
 

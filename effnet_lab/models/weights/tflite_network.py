@@ -56,9 +56,8 @@ def _recognise(walk: Walk, path: Path, variant: str | None) -> tuple[NetSpec, in
     nearest = min(wanted, key=lambda name: lacks[name].total() + extra[name].total())
     if variant is None and extra[nearest].total() > MOST_UNLIKE * len(has):
         raise OtherNetworkError(
-            f"{path} is not an EfficientNet-Lite: {extra[nearest].total()} of its {len(has)} layers fit none of "
-            f"{', '.join(RELU6_NETWORKS)}. Its weights cannot be opened; evaluate, layer-error, verdicts, explain, bench and "
-            "lint take the file as it is."
+            f"{path} is not an EfficientNet-Lite: {extra[nearest].total()} of its {len(has)} layers fit none. Its weights cannot "
+            "be opened; evaluate, layer-error, verdicts, explain, bench and lint take the file as it is."
         )
     raise OtherNetworkError(
         f"{path} is not network {nearest!r}. missing: {listed(lacks[nearest].elements())}; "
