@@ -17,10 +17,13 @@ import nbformat
 import pandas as pd
 import psutil
 
+from effnet_lab.regress import kernel_server
+
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "tests" / "notebooks" / "tiny.ipynb"
 MARK = "EFFNET_LAB_DRILL"  # environment variable: what a drill started, and what that started
 PATIENCE_S = 900  # a busy machine is no failure
+KERNEL, SERVER, WORKER = "kernel", "server of kernels", "worker"  # kinds of processes
 COMMAND = [sys.executable, "-c", "from effnet_lab.cli import main; main()"]
 
 
@@ -62,12 +65,12 @@ class Drill:
         self.arguments = arguments
         return subprocess.run(self.command(), env=self.environment, text=True, capture_output=True, timeout=PATIENCE_S)
 
-    def processes(self, words: str = "") -> list[psutil.Process]:
-        """Those of the drill whose command line has these words."""
+    def processes(self, kind: str = "") -> list[psutil.Process]:
+        """Those of the drill, or those of them that are of this kind."""
         found = []
         for process in psutil.process_iter(["cmdline"]):
             try:
-                mine = process.environ().get(MARK) == self.mark and words in " ".join(process.cmdline())
+                mine = process.environ().get(MARK) == self.mark and (not kind or _kind_of(process) == kind)
                 if mine and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
             except psutil.Error:  # it ended while it was looked at
@@ -85,12 +88,12 @@ class Drill:
             assert time.monotonic() < end, "it never came to that"
             time.sleep(0.05)
 
-    def kill_one(self, words: str, rng: random.Random, running: subprocess.Popen[str]) -> bool:
+    def kill_one(self, kind: str, rng: random.Random, running: subprocess.Popen[str]) -> bool:
         """Kill -9 a process of that kind, some random time after one is there."""
-        while not self.processes(words) and running.poll() is None:
+        while not self.processes(kind) and running.poll() is None:
             time.sleep(0.05)
         time.sleep(rng.uniform(0, 1.5))
-        victims = self.processes(words)
+        victims = self.processes(kind)
         try:
             rng.choice(victims).kill()
         except (IndexError, psutil.NoSuchProcess):
@@ -116,6 +119,16 @@ class Drill:
             done = table[(table["what"] == "top1") & (table["status"] == "finished")]
             assert sorted(done["value"]) == sorted(x * x / 100 for x in done["x"])
             assert len(done) == finished
+
+
+def _kind_of(process: psutil.Process) -> str:
+    """A forked kernel has the command line of its server."""
+    words = " ".join(process.cmdline())
+    if kernel_server.__name__ in words:
+        return KERNEL if kernel_server.__name__ in " ".join(psutil.Process(process.ppid()).cmdline()) else SERVER
+    if "ipykernel_launcher" in words:
+        return KERNEL
+    return WORKER if "spawn_main" in words else ""
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import nbformat
 import pandas as pd
 import psutil
 import pytest
-from sweep_drills import PATIENCE_S, TINY, Drill, assert_files_parse, dask_processes
+from sweep_drills import KERNEL, PATIENCE_S, TINY, WORKER, Drill, assert_files_parse, dask_processes
 
 from effnet_lab import frames, view
 from effnet_lab.names import UserError
@@ -341,7 +341,7 @@ def test_the_command_line(tmp_path):
 def test_a_killed_kernel_costs_a_retry(tmp_path):
     drill = Drill(tmp_path, 2, wait_s=1.0)
     run = drill.start()
-    assert drill.kill_one("ipykernel_launcher", random.Random(0), run)
+    assert drill.kill_one(KERNEL, random.Random(0), run)
     out, err = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 0, out + err
     drill.assert_whole(finished=2)
@@ -351,7 +351,7 @@ def test_a_killed_kernel_costs_a_retry(tmp_path):
 def test_a_killed_sweep_leaves_no_process_and_is_resumed(tmp_path):
     drill = Drill(tmp_path, 3, "--workers", "2", wait_s=2.0)
     run = drill.start()
-    drill.wait_for(lambda: drill.processes("ipykernel_launcher"), run)
+    drill.wait_for(lambda: drill.processes(KERNEL), run)
     run.kill()
     run.communicate()
     drill.assert_nothing_is_left()
@@ -366,10 +366,10 @@ def test_a_killed_sweep_leaves_no_process_and_is_resumed(tmp_path):
 def test_a_killed_worker_is_replaced(tmp_path):
     drill = Drill(tmp_path, 3, "--workers", "2", wait_s=1.0)
     run = drill.start()
-    drill.wait_for(lambda: drill.processes("spawn_main"), run)
-    drill.processes("spawn_main")[0].kill()  # before it is up
-    drill.wait_for(lambda: drill.processes("ipykernel_launcher"), run)
-    assert drill.kill_one("spawn_main", random.Random(0), run)
+    drill.wait_for(lambda: drill.processes(WORKER), run)
+    drill.processes(WORKER)[0].kill()  # before it is up
+    drill.wait_for(lambda: drill.processes(KERNEL), run)
+    assert drill.kill_one(WORKER, random.Random(0), run)
     out, err = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 0, out + err
     assert "http://127.0.0.1:" in err  # the dashboard
@@ -381,7 +381,7 @@ def test_a_scheduler_that_dies_ends_the_sweep_in_one_line(tmp_path):
     drill = Drill(tmp_path, 3, wait_s=1.0)
     with dask_processes(drill, workers=1) as (address, scheduler):
         run = drill.start("--cluster", address)
-        drill.wait_for(lambda: drill.processes("ipykernel_launcher"), run)
+        drill.wait_for(lambda: drill.processes(KERNEL), run)
         scheduler.kill()
         out, err = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 1, out + err

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty
+from subprocess import DEVNULL
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,6 @@ KERNEL_ENVIRONMENT = {
     "JUPYTER_PREFER_ENV_PATH": "1",  # this interpreter's python3 kernel, not one registered in the user's home
 }
 SLICE_S = 0.2  # a lost wake-up costs at most this
-SAID = "said.txt"  # what the kernel wrote to its file descriptors
 LONGEST_SOCKET = 100  # characters; the name of a Unix socket has 107 at most, 103 on macOS
 
 
@@ -39,6 +40,8 @@ def kernel_manager(
     """
     from jupyter_client.manager import AsyncKernelManager
 
+    from effnet_lab.regress.forked import ForkingProvisioner
+
     file = folder / "k.json"
     sockets = os.name == "posix" and len(str(file)) <= LONGEST_SOCKET
 
@@ -49,9 +52,10 @@ def kernel_manager(
             self.connection_file = str(file)
             if sockets:
                 self.transport, self.ip = "ipc", str(file.with_suffix("")) + "-ipc"
-            with (folder / SAID).open("wb") as said:  # what libraries write past Python is for nobody's terminal
-                streams = {"stdout": said, "stderr": said}
-                await super()._async_start_kernel(env=os.environ | environment, **streams, **options)
+            if sys.platform == "linux":  # elsewhere, libraries do not bear to be forked
+                self.provisioner = ForkingProvisioner(kernel_spec=self.kernel_spec, parent=self)
+            streams = {"stdout": DEVNULL, "stderr": DEVNULL}  # what libraries write past Python is for nobody
+            await super()._async_start_kernel(env=os.environ | environment, **streams, **options)
             pid = getattr(self.provisioner, "pid", None)
             if pid:
                 started(pid)

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from sweep_drills import PATIENCE_S, TINY, Drill, dask_processes
+from sweep_drills import KERNEL, PATIENCE_S, SERVER, TINY, WORKER, Drill, dask_processes
 
 N = 16
 SEEDS = range(5)
@@ -34,14 +34,14 @@ def finish(drill: Drill) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize(("words", "times"), [("ipykernel_launcher", 3), ("spawn_main", 2)], ids=["kernels", "workers"])
-def test_some_are_killed(tmp_path, words, times, seed):
+@pytest.mark.parametrize(("kind", "times"), [(KERNEL, 3), (SERVER, 2), (WORKER, 2)])
+def test_some_are_killed(tmp_path, kind, times, seed):
     rng, drill = random.Random(seed), Drill(tmp_path, N, "--workers", "2", wait_s=0.3)
     run = drill.start()
     killed = 0
     for _ in range(times):
         time.sleep(rng.uniform(0, 3))
-        killed += drill.kill_one(words, rng, run)
+        killed += drill.kill_one(kind, rng, run)
     run.communicate(timeout=PATIENCE_S)
     assert killed
     finish(drill)
@@ -53,9 +53,9 @@ def test_workers_are_killed_before_they_are_up(tmp_path, seed):
     rng, drill = random.Random(seed), Drill(tmp_path, N, "--workers", "2", wait_s=0.1)
     run = drill.start()
     for _ in range(3):
-        drill.wait_for(lambda: drill.processes("spawn_main"), run)
+        drill.wait_for(lambda: drill.processes(WORKER), run)
         time.sleep(rng.uniform(0, 0.8))
-        for process in drill.processes("spawn_main"):
+        for process in drill.processes(WORKER):
             process.kill()
     out, err = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 0, out + err
@@ -77,7 +77,7 @@ def test_the_scheduler_is_killed(tmp_path, seed):
     rng, drill = random.Random(seed), Drill(tmp_path, N, wait_s=0.3)
     with dask_processes(drill, workers=2) as (address, scheduler):
         run = drill.start("--cluster", address)
-        drill.wait_for(lambda: drill.processes("ipykernel_launcher"), run)
+        drill.wait_for(lambda: drill.processes(KERNEL), run)
         time.sleep(rng.uniform(0, 8))
         scheduler.kill()
         _out, err = run.communicate(timeout=PATIENCE_S)
@@ -91,7 +91,7 @@ def test_the_sweep_is_killed(tmp_path, seed, workers):
     rng, drill = random.Random(seed), Drill(tmp_path, N, "--workers", workers, wait_s=0.3)
     for _ in range(2):
         run = drill.start()
-        drill.wait_for(lambda: drill.processes("ipykernel_launcher"), run)
+        drill.wait_for(lambda: drill.processes(KERNEL), run)
         time.sleep(rng.uniform(0, 6))
         run.kill()
         run.communicate()
@@ -129,7 +129,7 @@ def test_the_notebook_becomes_unreadable(tmp_path, seed):
     mine.write_bytes(TINY.read_bytes())
     command = [str(mine) if word == str(TINY) else word for word in drill.command()]
     run = drill.start(command=command)
-    drill.wait_for(lambda: drill.processes("ipykernel_launcher"), run)
+    drill.wait_for(lambda: drill.processes(KERNEL), run)
     time.sleep(rng.uniform(0, 6))
     mine.write_bytes(TINY.read_bytes()[: rng.randrange(1, 800)])
     (drill.out / "tiny.ipynb").write_bytes(b"{")  # and the copy that the sweep runs
@@ -161,7 +161,7 @@ def test_a_point_hangs(tmp_path, seed):
 def test_two_sweeps_into_one_folder(tmp_path, seed):
     rng, drill = random.Random(seed), Drill(tmp_path, N, "--workers", "2", wait_s=0.2)
     run = drill.start()
-    drill.wait_for(lambda: drill.processes("ipykernel_launcher"), run)
+    drill.wait_for(lambda: drill.processes(KERNEL), run)
     time.sleep(rng.uniform(0, 4))
     second = subprocess.run(drill.command(), env=drill.environment, text=True, capture_output=True, timeout=PATIENCE_S)
     assert second.returncode == 2, second.stdout + second.stderr
