@@ -12,8 +12,9 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
+from sweep_drills import KERNEL, Drill
 
-from effnet_lab.bench.alone import BESIDE, alone, go_on, turn
+from effnet_lab.bench.alone import BESIDE, alone, turn
 from effnet_lab.names import UserError
 from effnet_lab.regress.drafts import WORK
 from effnet_lab.regress.notebooks import execute_notebooks
@@ -50,11 +51,11 @@ def surroundings(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))))
 
 
-def notebook(path: Path, *, seconds: float = 0.0, fails: bool = False) -> str:
+def notebook(path: Path, *, seconds: float = 0.0, fails: bool = False, first: str = "") -> str:
     parameters = FIRST.replace("0.0", str(seconds), 1).replace("False", str(fails), 1)
     cells = [
         nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}),
-        nbformat.v4.new_code_cell(SHOW.replace("NAME", repr(path.stem))),
+        nbformat.v4.new_code_cell(first + SHOW.replace("NAME", repr(path.stem))),
     ]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
@@ -136,11 +137,49 @@ def test_whoever_measures_is_alone(tmp_path, monkeypatch):
                 time.sleep(0.5)
                 assert children[0].status() == psutil.STATUS_STOPPED
                 assert children[0].cpu_times().user == held >= used
-            children[0].suspend()
-            go_on(tmp_path)  # as where the one that measured was killed
             assert children[0].status() != psutil.STATUS_STOPPED
             with turn(tmp_path):  # is free again
                 pass
         finally:
             for process in (*children, other):
                 process.kill()
+
+
+MEASURES = """from effnet_lab.bench.alone import alone
+import os, time
+while not os.path.exists(BEGAN):
+    time.sleep(0.05)
+with alone():
+    time.sleep(3600)
+"""
+WAITS = """import time
+open(BEGAN, "w").close()
+time.sleep(3600)
+"""
+
+
+@POSIX
+@pytest.mark.parametrize("victim", ["run", "kernel"])
+def test_whoever_is_killed_while_it_measures_leaves_nobody_stopped(tmp_path, victim):
+    began, out, drill = repr(str(tmp_path / "began")), str(tmp_path / "out"), Drill(tmp_path, 1)
+    names = [
+        notebook(tmp_path / f"{place}.ipynb", first=cell.replace("BEGAN", began))
+        for place, cell in enumerate((MEASURES, WAITS))
+    ]
+    code = (
+        f"from effnet_lab.regress import execute_notebooks as run; run({names}, out={out!r}, workers=2, progress=False)"
+    )
+    run = drill.start(command=[sys.executable, "-c", code])
+
+    def stopped() -> list[psutil.Process]:
+        return [kernel for kernel in drill.processes(KERNEL) if kernel.status() == psutil.STATUS_STOPPED]
+
+    drill.wait_for(stopped, run)
+    (held,) = stopped()
+    (measuring,) = set(drill.processes(KERNEL)) - {held}
+    if victim == "kernel":
+        measuring.kill()
+        drill.wait_for(lambda: not stopped(), run)
+    run.kill()
+    run.communicate()
+    drill.assert_nothing_is_left()

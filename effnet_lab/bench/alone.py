@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +16,12 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 BESIDE = "EFFNET_LAB_BESIDE"  # environment variable: a folder with a file for each of them, named by its process number
+_WAKE = """import contextlib, psutil, sys
+print("ready", flush=True)
+sys.stdin.read()  # until the other end is closed
+for number in map(int, sys.argv[1:]):
+    with contextlib.suppress(psutil.Error):
+        psutil.Process(number).resume()"""
 
 
 def turn(folder: Path) -> FileLock:
@@ -32,24 +40,21 @@ def alone() -> Iterator[None]:
         return
     with turn(Path(folder)):
         others = _others(Path(folder))
-        try:
+        with _waker(others):
             for process in others:
                 with suppress(psutil.Error):
                     process.suspend()
             yield
-        finally:
-            _resume(others)
 
 
-def go_on(folder: Path) -> None:
-    """Let all of them run, where the one that measured has died."""
-    _resume(_others(folder))
-
-
-def _resume(processes: list[psutil.Process]) -> None:
-    for process in processes:
-        with suppress(psutil.Error):
-            process.resume()
+@contextmanager
+def _waker(processes: list[psutil.Process]) -> Iterator[None]:
+    """A process that lets them run when the context ends, also if it ends because this process is killed."""
+    command = [sys.executable, "-c", _WAKE, *(str(process.pid) for process in processes)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as waker:
+        assert waker.stdout is not None
+        waker.stdout.readline()  # from here on it computes nothing
+        yield
 
 
 def _others(folder: Path) -> list[psutil.Process]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
-from effnet_lab.bench.alone import BESIDE, go_on, turn
+from effnet_lab.bench.alone import BESIDE, turn
 from effnet_lab.paths import scratch_folder
 from effnet_lab.regress.execution import ONE_THREAD, end_kernel
 from effnet_lab.regress.kernel import sliced_polling
@@ -45,8 +45,6 @@ class Kernels:
             lock.release()
             for file in started:
                 file.unlink(missing_ok=True)
-            with lock:  # nobody measures now, but somebody may have died while it did
-                go_on(self._folder)
 
     def end(self) -> None:
         """End those that run, and those that are about to start."""
