@@ -13,7 +13,7 @@ from effnet_lab.litert.input_values import input_slots, taken
 from effnet_lab.litert.metadata import ModelInfo
 from effnet_lab.names import UserError
 
-_SAID: set[str] = set()
+_SAID: set[tuple[str, Preprocess]] = set()
 
 
 def settle(info: ModelInfo, stated: Stated = None, *, measures: str = "", shown: object = None) -> ModelInfo:
@@ -122,10 +122,10 @@ def say_defaults(info: ModelInfo) -> None:
     """Say, once for each network, how pictures are cropped and resized where nothing states it."""
     if info.preprocess is None or info.preprocess.framing != "default":
         return
-    said = f"{info.model} is fed with {describe(info.preprocess)}."
+    said = info.model, replace(info.preprocess, origin="embedded")  # what was stated is embedded in a file that follows
     if said not in _SAID:
         _SAID.add(said)
-        tell(said)
+        tell(f"{info.model} is fed with {describe(info.preprocess)}.")
 
 
 def tone(preprocess: Preprocess) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeGuard, Union
 
 from effnet_lab.litert import ModelInfo, embed_info, float_twin, read_graph
 from effnet_lab.litert.flatbuffer import is_tflite, parse, read_bytes
+from effnet_lab.litert.graph import graph_of
 from effnet_lab.litert.metadata import info_of
 from effnet_lab.models import catalog
 from effnet_lab.names import UserError
@@ -57,9 +58,8 @@ def float_file(
     if isinstance(network, bytes):
         return FloatFile(content=network, info=info_of(parse(network), "network", network))
     if isinstance(network, str | Path):
-        if variant is None and (is_float_tflite(network) or (keep_quantized and is_tflite(network))):
-            content = read_bytes(network)
-            return FloatFile(content=content, info=info_of(parse(content, network), network, content))
+        if variant is None and is_tflite(network) and (taken := _as_it_is(network, keep_quantized)):
+            return taken
         network = open_weights(network, variant)
     if not is_foreign(network):
         from effnet_lab.models.resize import at_size
@@ -67,6 +67,16 @@ def float_file(
         return _of_weights(at_size(network, size_px))
     content = _convert_keras(network)
     return FloatFile(content=content, info=info_of(parse(content), network.name, content))
+
+
+def _as_it_is(path: str | Path, keep_quantized: bool) -> FloatFile | None:
+    """A .tflite file, read once; None where its weights are to be dequantized."""
+    content = read_bytes(path)
+    tree = parse(content, path)
+    graph = graph_of(tree, str(path))
+    if graph.scheme != FLOAT32.name and not keep_quantized:
+        return None
+    return FloatFile(content=content, info=info_of(tree, path, content, graph))
 
 
 def open_weights(source: str | Path, variant: str | None = None) -> LoadedModel:

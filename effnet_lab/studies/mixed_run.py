@@ -13,7 +13,7 @@ import pandas as pd
 from effnet_lab import frames
 from effnet_lab.analysis.precision import FLOAT, Choice
 from effnet_lab.evaluate.compare import paired_difference
-from effnet_lab.images import ImageSet, Source, Stated, open_images
+from effnet_lab.images import ArraySet, ImageSet, Source, Stated, open_samples
 from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError, lookup
 from effnet_lab.paths import only_one, remove_parts, working_folder
@@ -21,8 +21,8 @@ from effnet_lab.quantize.files import store
 from effnet_lab.quantize.ranges import as_taken, calibration_images
 from effnet_lab.quantize.recipes import Recipe
 from effnet_lab.studies.mixed_search import Search
-from effnet_lab.studies.mixed_trials import ARENA, BYTES, MS, MixedFile, Workshop, recipe_of
-from effnet_lab.studies.start import start_from
+from effnet_lab.studies.mixed_trials import ARENA, BYTES, MS, MixedFile, Workshop, recipe_of, spent
+from effnet_lab.studies.start import as_answered, start_from
 
 if TYPE_CHECKING:
     from effnet_lab.quantize.float_file import Network
@@ -48,7 +48,7 @@ class MixedPrecision:
 
 def mixed_precision(
     weights: Network,
-    data: str | Path | ImageSet,
+    data: Source,
     out: Path | str | None = None,
     *,
     calibration: Source = "scenes",
@@ -74,11 +74,12 @@ def mixed_precision(
     Parameters
     ----------
     weights : name, path, LoadedModel or Keras model
-    data : name, path or ImageSet
-        Labelled images. With a drop, a third of them chooses and the others test.
+    data : name, path, ImageSet or ArraySet
+        Labelled images, or arrays; without labels, the answers of the float network count as right. With a drop, a third of
+        them chooses and the others test.
     out : path, optional
         The .tflite file.
-    calibration : name, path or ImageSet
+    calibration : name, path, ImageSet or ArraySet
         Never evaluation images.
     max_drop : float, optional
         Points of top-1.
@@ -101,11 +102,13 @@ def mixed_precision(
     if out is not None:
         remove_parts(Path(out))
     require_source(weights)
-    images = data if isinstance(data, ImageSet) else open_images(data, limit=limit_data)
+    images = open_samples(data, limit=None if isinstance(data, ImageSet | ArraySet) else limit_data)
     if max_drop is not None and len(images) < ONLY_FEW:
         raise UserError(f"A drop is tested on at least {ONLY_FEW} images. {images.name} holds {len(images)}.")
     calibrating = calibration_images(calibration, limit=limit)
     source = start_from(weights, variant, preprocess, measures="a choice of precisions", shown=calibrating)
+    if not images.labelled:
+        images = as_answered(images, source, preprocess, workers)
     beside = Path(out).with_suffix(".search") if out is not None else None
     with working_folder(Path(resume) if resume is not None else beside) as folder:
         workshop = Workshop(
@@ -135,7 +138,7 @@ class _Question:
     """The question, and the search that answers it."""
 
     search: Search
-    images: ImageSet
+    images: ImageSet | ArraySet
     limits: Mapping[str, float]
     max_drop: float | None
     minimise: str
@@ -170,7 +173,7 @@ class _Question:
         none = {"difference": 0.0, "difference_lo": 0.0, "difference_hi": 0.0}
         return whole, _Shown(row=none, n_images=len(tested), words=words, met=False)
 
-    def _cheapest(self, front: list[Choice], images: ImageSet) -> int:
+    def _cheapest(self, front: list[Choice], images: ImageSet | ArraySet) -> int:
         """The last point whose drop on these images is at most half of what is allowed; the front gets worse along it."""
         assert self.max_drop is not None
         low, high = -1, len(front) - 1  # `low` passes, or is before the first
@@ -180,13 +183,13 @@ class _Question:
             low, high = (middle, high) if -100 * found <= self.max_drop / 2 else (low, middle - 1)
         return low
 
-    def _difference(self, trial: MixedFile, images: ImageSet) -> dict[str, float]:
+    def _difference(self, trial: MixedFile, images: ImageSet | ArraySet) -> dict[str, float]:
         """Top-1 less the float network's, on the same images."""
         work = self.search.workshop
         exact, found = (work.answers(path, images) for path in (work.float_path, trial.path))
         return {"top1": float(found.hits.mean()), **paired_difference(found, exact)}
 
-    def _test(self, trial: MixedFile, images: ImageSet) -> _Shown:
+    def _test(self, trial: MixedFile, images: ImageSet | ArraySet) -> _Shown:
         row = self._difference(trial, images)
         drop, low, high = (-100 * row[name] + 0.0 for name in ("difference", "difference_hi", "difference_lo"))
         met = self.max_drop is None or high <= self.max_drop
@@ -200,7 +203,7 @@ class _Question:
     def result(self, chosen: MixedFile, shown: _Shown, out: Path | None) -> MixedPrecision:
         """The tables, and the file once more: it may be one of an earlier run."""
         _keeper(out)(chosen)
-        used = ", ".join(f"{name} {chosen.uses(name):,.6g} of {limit:,.6g}" for name, limit in self.limits.items())
+        used = spent(chosen, self.limits)
         model, size = self.search.workshop.source.info.model, chosen.path.stat().st_size
         cost = used or f"{model} takes {size:,} bytes, {self._float_size:,} in float"
         return MixedPrecision(
@@ -265,7 +268,7 @@ def _limits(wanted: Mapping[str, float | None], max_drop: float | None, minimise
     return limits
 
 
-def _split(images: ImageSet) -> tuple[ImageSet, ImageSet]:
+def _split(images: ImageSet | ArraySet) -> tuple[ImageSet | ArraySet, ImageSet | ArraySet]:
     """Images that choose, and those that test; the same ones every time."""
     order = np.random.default_rng(0).permutation(len(images))
     n = len(images) // LOOKED_AT

@@ -22,7 +22,7 @@ from effnet_lab.analysis.precision import (
     time_costs,
 )
 from effnet_lab.names import UserError
-from effnet_lab.studies.mixed_trials import ARENA, BASE, BYTES, MS, MixedFile, Workshop
+from effnet_lab.studies.mixed_trials import ARENA, BASE, BYTES, MS, MixedFile, Workshop, spent
 
 POINTS = 9  # of the front
 ATTEMPTS = 6  # files for one budget
@@ -174,5 +174,5 @@ class Search:
     def _nearest(self, limits: Mapping[str, float]) -> str:
         shortest = min(self.trials.values(), key=lambda trial: sum(
             over / limits[name] for name, over in self.excess(trial, limits).items()))  # fmt: skip
-        used = ", ".join(f"{name} {shortest.uses(name):,.6g} of {limit:,.6g}" for name, limit in limits.items())
+        used = spent(shortest, limits)
         return f"The budget cannot be met. The nearest file takes {used}. Allow more, or take a smaller network."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from effnet_lab.analysis.precision import (
 )
 from effnet_lab.bench import measure_latency
 from effnet_lab.evaluate.predictions import Predictions, collect_predictions
-from effnet_lab.images import ImageSet, Samples, Stated
+from effnet_lab.images import ArraySet, ImageSet, Samples, Stated
 from effnet_lab.images.imageset import digest
 from effnet_lab.litert import allocate, read_graph
 from effnet_lab.names import UserError
@@ -145,8 +145,8 @@ class Workshop:
         path = self.float_path if recipe.base.name == FLOAT else self.write(recipe)
         return MixedFile(path=path, recipe=recipe, choice=choice, workshop=self)
 
-    def answers(self, path: Path, images: ImageSet) -> Predictions:
-        """What a file says to labelled images; kept every ten seconds."""
+    def answers(self, path: Path, images: ImageSet | ArraySet) -> Predictions:
+        """What a file says to labelled samples; kept every ten seconds."""
         resume = self.folder / f"{path.stem}.{images.fingerprint}.npz"
         how: dict[str, Any] = {"preprocess": self.preprocess, "workers": self.workers, "progress": self.progress}
         return collect_predictions(path, images, resume=resume, **how)
@@ -173,6 +173,15 @@ class MixedFile:
         if name == MS:  # by the clock of the float file, as what is predicted
             return float(self.latency["relative_p50"]) * self.workshop.clock_ms
         return float(allocate(self.path).total_bytes)
+
+
+def spent(file: MixedFile, limits: Mapping[str, float]) -> str:
+    """What a file takes of each limit, for people."""
+    spelled = {name: "{:.4g}" if name == MS else "{:,.0f}" for name in limits}
+    return ", ".join(
+        f"{name} {spelled[name].format(file.uses(name))} of {spelled[name].format(limit)}"
+        for name, limit in limits.items()
+    )
 
 
 def recipe_of(candidates: Candidates, choice: Choice) -> Recipe:

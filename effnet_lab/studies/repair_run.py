@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from effnet_lab.analysis.repair import (
@@ -25,11 +24,10 @@ from effnet_lab.analysis.repair.kept_layers import KeptLayers
 from effnet_lab.evaluate import collect_predictions
 from effnet_lab.evaluate.predictions import Predictions
 from effnet_lab.images import ArraySet, ImageSet, Source, Stated, open_samples
-from effnet_lab.images.stated import tell
 from effnet_lab.litert import Graph, Op, read_graph
 from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError, lookup
-from effnet_lab.paths import scratch_folder, working_folder
+from effnet_lab.paths import working_folder
 from effnet_lab.quantize.files import store
 from effnet_lab.quantize.float_file import FloatFile
 from effnet_lab.quantize.ranges import as_taken, calibration_images
@@ -37,7 +35,7 @@ from effnet_lab.quantize.recipes import Recipe, as_recipe, parse_recipe
 from effnet_lab.quantize.schemes import AI_EDGE, get_scheme
 from effnet_lab.quantize.write import quantizer
 from effnet_lab.studies.repair_gain import repair_gain
-from effnet_lab.studies.start import start_from
+from effnet_lab.studies.start import as_answered, start_from
 
 if TYPE_CHECKING:
     from effnet_lab.quantize.float_file import Network
@@ -119,7 +117,7 @@ def repair(
     calibrating = calibration_images(calibration, limit=limit)
     source = start_from(weights, variant, preprocess, measures="a repair", shown=calibrating)
     if not images.labelled:
-        images = _as_answered(images, source, preprocess, workers)
+        images = as_answered(images, source, preprocess, workers)
     fixing, judging = split_held_out(as_taken(calibrating, source.content, source.info))
     quantize = quantizer((recipe, AI_EDGE), fixing)
     if depthwise_bits == INT4:
@@ -157,24 +155,6 @@ def _repaired(
     if out is not None:
         store(out, done.last.quantized)
     return done
-
-
-def _as_answered(
-    images: ImageSet | ArraySet, source: FloatFile, preprocess: Stated, workers: int | None
-) -> ImageSet | ArraySet:  # fmt: skip
-    """The same samples, labelled by what the float network says of them."""
-    with scratch_folder() as folder:
-        (folder / "float.tflite").write_bytes(source.content)
-        said = collect_predictions(folder / "float.tflite", images, preprocess=preprocess, workers=workers)
-        first = said.ranked[:, 0]
-    if (first < 0).any():
-        raise UserError(
-            f"{source.info.model} tells no classes apart, so no answer can be kept or lost. Use layer-error."
-        )
-    tell(f"{images.name} says nothing about what its samples show: the answers of the float network count as right.")
-    graph = read_graph(source.content)
-    classes = tuple(str(i) for i in range(graph.tensors[graph.outputs[0]].shape[-1]))
-    return replace(images, labels=first.astype(np.int64), classes=classes, positional=True)
 
 
 def _answers(

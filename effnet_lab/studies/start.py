@@ -1,14 +1,20 @@
-"""The float network that a repair or a choice of precisions starts from."""
+"""The float network that a repair or a choice of precisions starts from, and what it says itself."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from effnet_lab.images import Stated
-from effnet_lab.images.stated import stated_side
-from effnet_lab.litert import embed_info, float_twin, read_info, settle
+import numpy as np
+
+from effnet_lab.evaluate import collect_predictions
+from effnet_lab.images import ArraySet, ImageSet, Stated
+from effnet_lab.images.stated import stated_side, tell
+from effnet_lab.litert import embed_info, float_twin, read_graph, read_info, settle
 from effnet_lab.litert.edit import with_unique_names
 from effnet_lab.litert.flatbuffer import is_tflite
+from effnet_lab.names import UserError
+from effnet_lab.paths import scratch_folder
 from effnet_lab.quantize.float_file import FloatFile, float_card, float_file, is_float_tflite
 
 if TYPE_CHECKING:
@@ -39,3 +45,27 @@ def start_from(
         source = float_file(network, variant, size_px=stated_side(preprocess))
     info = settle(source.info, preprocess, measures=measures, shown=shown)
     return FloatFile(content=embed_info(with_unique_names(source.content), info), info=info)
+
+
+def as_answered(
+    samples: ImageSet | ArraySet, source: FloatFile, preprocess: Stated, workers: int | None
+) -> ImageSet | ArraySet:  # fmt: skip
+    """The same samples, labelled by what the float network says of them.
+
+    Raises
+    ------
+    UserError
+        If the network tells no classes apart.
+    """
+    with scratch_folder() as folder:
+        (folder / "float.tflite").write_bytes(source.content)
+        said = collect_predictions(folder / "float.tflite", samples, preprocess=preprocess, workers=workers)
+        first = said.ranked[:, 0]
+    if (first < 0).any():
+        raise UserError(
+            f"{source.info.model} tells no classes apart, so no answer can be kept or lost. Use layer-error."
+        )
+    tell(f"{samples.name} says nothing about what its samples show: the answers of the float network count as right.")
+    graph = read_graph(source.content)
+    classes = tuple(str(i) for i in range(graph.tensors[graph.outputs[0]].shape[-1]))
+    return replace(samples, labels=first.astype(np.int64), classes=classes, positional=True)
