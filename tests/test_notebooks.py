@@ -59,6 +59,8 @@ QUICK = {  # states that a hand would reach with a control, and smaller numbers 
         "n_calibration": "8",
         "n_gallery": "2",
         "picture": "1",
+        "size": "40",
+        "input_range": "-1..1",
     },
     "06_deploy": {
         "weights": "micro0",
