@@ -146,4 +146,30 @@ def test_findings_are_said_once_with_their_layers():
     assert table["layers"].tolist() == ["c, cc, ccc, cccc and 2 more", "a, bb", "the file as a whole"]
     assert table["evidence"].tolist() == ["too slow: by much", "too long, for example 3", "no labels"]
     assert table["remedy"].tolist() == ["mend X1", "mend X2", "mend X3"]
+    assert table["files"].tolist() == ["s b"] * 3
     assert view.findings_by_kind(pd.DataFrame(columns=[*frames.FINDINGS.columns])).empty
+
+
+def test_a_finding_of_several_files_stands_once():
+    rows = [
+        {
+            "model": model,
+            "scheme": scheme,
+            "backend": "b",
+            "id": "X1",
+            "layer": "a",
+            "layer_index": 0,
+            "severity": "info",
+        }
+        | {"op": "conv", "evidence": evidence, "remedy": "mend"}
+        for model, scheme, evidence in [
+            ("m", "s", "slow"),
+            ("m", "t", "slow"),
+            ("m", "u", "slower"),
+            ("n", "s", "slow"),
+        ]
+    ]
+    one = view.findings_by_kind(frames.build(frames.FINDINGS, rows[:3]))
+    assert list(zip(one["evidence"], one["files"], strict=True)) == [("slow", "s b, t b"), ("slower", "u b")]
+    two = view.findings_by_kind(frames.build(frames.FINDINGS, rows))
+    assert two["files"].tolist() == ["m s b, m t b, n s b", "m u b"]

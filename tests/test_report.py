@@ -163,7 +163,27 @@ def test_a_cell_shows_all_its_sentences_though_it_ends_with_something_else(tmp_p
     shown.clear()  # the style of the page
     show.say("First.")
     show.say("Second.", answers="Which?")
+    show.say("Third.", answers="Whose?", shown=True)  # by a widget: recorded, and not said again
     assert [said.data for said in shown] == ["First.", "**Second.**"]
+    assert [item.title for item in show.manifest.items] == ["First.", "Second.", "Third."]
+
+
+def test_a_folded_table_says_its_title_once_and_is_printed(results):
+    show = recording(results, "smoke", "02_layers")
+    show(shown_table(pd.DataFrame({"layer": ["b"], "n_images": [6000]}), title="Some <i>", name="some", folded=True))
+    page = write_report(results).read_text(encoding="utf-8")
+    assert page.count("Some &lt;i&gt;") == page.count("<summary>Some &lt;i&gt;</summary><div") == 1
+    printing = page[page.index('"beforeprint"') :]
+    assert 'document.querySelectorAll("details:not([open])")) { fold.open = true' in printing
+
+
+def test_a_table_keeps_its_shape_where_its_style_sheet_is_taken_away():
+    """JupyterLab does so in a notebook that it does not trust."""
+    html = shown_table(pd.DataFrame({"guard": ["a long text " * 9], "n_images": [6000]}))._repr_html_()
+    bare = re.sub(r"<style>.*?</style>|<script>.*?</script>", "", html, flags=re.DOTALL)
+    assert '<div class="effnet-table" style="max-height: 48rem; overflow: auto">' in bare
+    assert '<span class="long" style="display: block; min-width: 12rem">a long text' in bare
+    assert re.findall(r'<t[hd][^>]*gt_(left|right)"([^>]*)', bare)[0][1].startswith(' style="text-align: left')
 
 
 def test_two_notebooks_that_show_things_of_one_name_keep_their_own(results):

@@ -107,7 +107,7 @@ class Recording:
             raise TypeError(f"show takes a figure, a widget of this package, a Table or rows. Got {type(shown)}.")
         return shown
 
-    def say(self, sentence: str, *, answers: str = "", about: str = "") -> None:
+    def say(self, sentence: str, *, answers: str = "", about: str = "", shown: bool = False) -> None:
         """Record a sentence and display it: a cell may say several, of which a notebook would show the last alone.
 
         Parameters
@@ -118,11 +118,13 @@ class Recording:
             A question of the report's first screen; empty: the sentence stands in its chapter only.
         about : str
             Name of the figure that it speaks of; empty: the nearest one before it.
+        shown : bool
+            A widget says it already, and goes on to say what is true when a hand has moved it: record it only.
         """
         figure = self._own(FIGURE, about) if about else ""
         item = Item(kind=SENTENCE, name="", title=sentence, cell=_cell(), answers=answers, about=figure)
         self.manifest.add(self.out_dir, item)
-        if _cell():
+        if _cell() and not shown:
             from IPython.display import Markdown, display
 
             display(Markdown(f"**{sentence}**" if answers else sentence))
@@ -144,7 +146,8 @@ class Recording:
             self._record(table.rows, table.frame)
         name = self._own(TABLE, table.name or table.frame or slug(table.title))
         write_atomically(self.out_dir / "tables" / f"{name}.html", table.html().encode())
-        self.manifest.add(self.out_dir, Item(kind=TABLE, name=name, title=table.title, cell=_cell(), frame=table.frame))
+        title = "" if table.folded else table.title  # stands on the fold
+        self.manifest.add(self.out_dir, Item(kind=TABLE, name=name, title=title, cell=_cell(), frame=table.frame))
 
 
 def slug(title: str) -> str:

@@ -13,7 +13,9 @@ COLUMNS = ("severity", "evidence", "layers", "remedy")
 
 
 def findings_by_kind(findings: pd.DataFrame) -> pd.DataFrame:
-    """One row per file and kind of finding: how grave, in words, on which layers, and what to do.
+    """One row per finding: how grave, in words, on which layers, what to do, and in which files.
+
+    What is found alike in several files stands once.
 
     Parameters
     ----------
@@ -21,13 +23,13 @@ def findings_by_kind(findings: pd.DataFrame) -> pd.DataFrame:
         FINDINGS frame, gravest first.
     """
     require(findings, FINDINGS, caller="findings_by_kind")
-    rows = []
-    for key, group in findings.groupby([*MODEL_FILE, "id"], sort=False):
+    named = MODEL_FILE if len(set(findings["model"])) > 1 else MODEL_FILE[1:]
+    found: dict[tuple[str, ...], list[str]] = {}
+    for _, group in findings.groupby([*MODEL_FILE, "id"], sort=False):
         first = group.iloc[0]
-        row = dict(zip(MODEL_FILE, key[:-1], strict=True))
-        row |= {"severity": first["severity"], "evidence": _evidence(group["evidence"].tolist())}
-        rows.append(row | {"layers": _layers(group["layer"].tolist()), "remedy": first["remedy"]})
-    return pd.DataFrame(rows, columns=[*MODEL_FILE, *COLUMNS])
+        said = _evidence(group["evidence"].tolist()), _layers(group["layer"].tolist())
+        found.setdefault((first["severity"], *said, first["remedy"]), []).append(" ".join(first[[*named]]))
+    return pd.DataFrame([(*said, ", ".join(files)) for said, files in found.items()], columns=[*COLUMNS, "files"])
 
 
 def _evidence(said: list[str]) -> str:

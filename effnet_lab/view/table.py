@@ -24,6 +24,11 @@ _LONG = '<span class="long">'
 _NAMES = ("layer", "culprit", "worst_layer", "widest_layer")  # columns with names of layers
 _ATTRIBUTES = re.compile(r' (?:id|headers|rowspan|aria-labelledby|data-quarto-[\w-]+)="[^"]*"')
 _STYLE = re.compile(r"<style>.*?</style>", re.DOTALL)
+_INLINE = {  # the least that a table needs where JupyterLab does not trust a notebook and takes the style sheet away
+    '<div class="effnet-table"': "max-height: 48rem; overflow: auto",
+    'gt_left"': "text-align: left; vertical-align: top",
+    _LONG[:-1]: "display: block; min-width: 12rem",
+}
 _PAGE_STYLE = """
 .effnet-table { --ink: #1F2933; --soft: #5B6470; --line: #DFE3E8; --ground: #fff; max-height: max(72vh, 48rem); overflow: auto;
   margin: .5rem 0; color: var(--ink); /* and a shade at the end while there is more to scroll to */
@@ -44,11 +49,11 @@ _PAGE_STYLE = """
 .effnet-table th[aria-sort=ascending]::after { content: " ▲"; } .effnet-table th[aria-sort=descending]::after { content: " ▼"; }
 @media (max-width: 40rem) { .effnet-table table { font-size: 12px; }
   .effnet-table td, .effnet-table th { padding: 3px 4px !important; }
-  .effnet-table td.gt_left { overflow-wrap: anywhere; } .effnet-table td .long { min-width: 8rem; } }
-@media (max-width: 70rem) { .effnet-table table { font-size: 12px; } .effnet-table td .long { min-width: 9rem; }
+  .effnet-table td.gt_left { overflow-wrap: anywhere; } .effnet-table td .long { min-width: 8rem !important; } }
+@media (max-width: 70rem) { .effnet-table table { font-size: 12px; } .effnet-table td .long { min-width: 9rem !important; }
   .effnet-table tbody td, .effnet-table thead th { padding: 3px 4px; } }
-@media print { .effnet-table { max-height: none; overflow: visible; background: none; }
-  .effnet-table td i { white-space: normal; } .effnet-table td .long { min-width: 7rem; }
+@media print { .effnet-table { max-height: none !important; overflow: visible !important; background: none; }
+  .effnet-table td i { white-space: normal; } .effnet-table td .long { min-width: 7rem !important; }
   .effnet-table tbody td, .effnet-table thead th { padding: 2px 3px; } }
 """
 _DARK = ".effnet-table { --ink: #E4E7EB; --soft: #A9B4C0; --line: #3A4654; --ground: var(--card, #111); }"
@@ -80,6 +85,7 @@ class Table:
     frame: str = ""  # whose rows these are; recorded under this name
     name: str = ""  # of the file beside the report; empty: the frame's
     empty: str = "No rows."  # what it means that there are none
+    folded: bool = False  # a click on the title opens it
 
     def html(self) -> str:
         """The table alone: a page brings `STYLE` and `SCRIPT` once."""
@@ -94,16 +100,20 @@ class Table:
         made = GT(text[kept]).fmt(str).cols_label({name: heading(name) for name in kept})
         made = made.cols_align("left", [name for name in kept if not _is_number(shown[name])])
         made = made.cols_align("right", [name for name in kept if _is_number(shown[name])])
-        made = made.tab_header(title=self.title) if self.title else made
+        made = made.tab_header(title=self.title) if self.title and not self.folded else made
         html = _ATTRIBUTES.sub("", _STYLE.sub("", made.as_raw_html()))
         inside = html[html.index("<table") : html.rindex("</table>")]
         below = "".join(
             f'<p class="once">{escape(heading(name))} of every row: {words}</p>' for name, words in once.items()
         )
-        return f'<div class="effnet-table">{inside}</table>{below}</div>'
+        whole = f'<div class="effnet-table">{inside}</table>{below}</div>'
+        return f"<details><summary>{escape(self.title)}</summary>{whole}</details>" if self.folded else whole
 
     def _repr_html_(self) -> str:
-        return f"<style>{STYLE}</style>{self.html()}<script>{SCRIPT}</script>"
+        html = self.html()
+        for part, style in _INLINE.items():
+            html = html.replace(part, f'{part} style="{style}"')
+        return f"<style>{STYLE}</style>{html}<script>{SCRIPT}</script>"
 
     def __repr__(self) -> str:
         return str(self.rows[list(self.columns)])
@@ -111,7 +121,7 @@ class Table:
 
 def table(
     rows: pd.DataFrame, columns: Iterable[str] | None = None, *, title: str = "", frame: str = "", name: str = "",
-    empty: str = "No rows.",
+    empty: str = "No rows.", folded: bool = False,
 ) -> Table:  # fmt: skip
     """Rows as a person reads them.
 
@@ -128,19 +138,23 @@ def table(
         File name beside the report, where the frame's will not do.
     empty : str
         What it means that there are no rows.
+    folded : bool
+        Show the title alone, on which a click opens the table: for numbers that a figure or a sentence has told already.
     """
     ends = {end for known in rows.columns for end in column(str(known)).ends}
     filled = [known for known in rows.columns if known not in ends and rows[known].notna().any()]
-    return Table(rows=rows, columns=tuple(columns or filled), title=title, frame=frame, name=name, empty=empty)
+    return Table(
+        rows=rows, columns=tuple(columns or filled), title=title, frame=frame, name=name, empty=empty, folded=folded
+    )
 
 
 def one_row(rows: pd.DataFrame, *, title: str = "", name: str = "", empty: str = "No row.") -> Table:
-    """The first row as a list, a line per quantity that was measured: for a row that is wider than a page."""
+    """The first row as a list, a line per quantity that was measured, folded if it has a title: for a row wider than a page."""
     first = rows.iloc[0] if len(rows) else pd.Series(dtype=object)
     known = [name for name in first.index if pd.notna(first[name]) and first[name] != ""]
     cells = [write_value(name, first[name]) for name in known]
     listed = pd.DataFrame({"quantity": [heading(name) for name in known], "value": cells})
-    return Table(rows=listed, columns=("quantity", "value"), title=title, name=name, empty=empty)
+    return Table(rows=listed, columns=("quantity", "value"), title=title, name=name, empty=empty, folded=bool(title))
 
 
 def heading(name: str) -> str:

@@ -11,6 +11,10 @@ from effnet_lab.view.axes import axis, error_bars
 from effnet_lab.view.text import file_label, hover
 
 MOST_WRITTEN = 20  # classes up to which every cell bears its number
+PALE = [
+    [0, "#F7FBFF"],
+    [1, "#8FBFE8"],
+]  # behind those numbers: light enough everywhere for the dark ink that plotly chooses
 
 
 def plot_confusion(confusion: pd.DataFrame) -> go.Figure:
@@ -29,7 +33,8 @@ def plot_confusion(confusion: pd.DataFrame) -> go.Figure:
     fig = theme.new_figure(f"What {_label(confusion)} takes for what", max(theme.HEIGHT_PX, 26 * len(counts)))
     written = counts.astype(int).astype(str).where(counts > 0, "") if len(counts) <= MOST_WRITTEN else None
     fig.add_heatmap(
-        z=shares, x=[str(c) for c in counts.columns], y=[str(c) for c in counts.index], colorscale="Blues", zmin=0, zmax=1,
+        z=shares, x=[str(c) for c in counts.columns], y=[str(c) for c in counts.index], zmin=0, zmax=1,
+        colorscale="Blues" if written is None else PALE,
         text=None if written is None else written.to_numpy(), texttemplate=None if written is None else "%{text}",
         customdata=counts, colorbar={"title": {"text": "share of the true class"}, "tickformat": "~%"},
         hovertemplate="%{y} taken for %{x}<br>%{customdata:,d} images, %{z:.1%} of the class<extra></extra>",

@@ -17,6 +17,10 @@ KIB = 1024
 FAR = 2  # a limit beyond this many times the arena would squeeze the figure
 _CHARACTER = 0.02  # height of a letter of an upright label, as a share of the arena
 _LABELLED_OPS = 0.04
+_INKS = {
+    True: "white",
+    False: "#111111",
+}  # of a name: the blue box changes with the theme of the page, and so does white
 
 
 def plot_arena(arena: pd.DataFrame, high_water: pd.DataFrame, *, ram_bytes: int | None = None) -> go.Figure:
@@ -47,14 +51,14 @@ def plot_arena(arena: pd.DataFrame, high_water: pd.DataFrame, *, ram_bytes: int 
         fig.add_bar(
             x=(rows["first_op"] + rows["last_op"]) / 2, width=rows["last_op"] - rows["first_op"] + 1,
             base=rows["offset_bytes"] / KIB, y=rows["size_bytes"] / KIB, name=name,
-            marker={"color": color, "line": {"color": "white", "width": 1}}, opacity=0.85,
+            marker={"color": color, "line": {"color": "white", "width": 1}},
             hovertext=[_box(row) for row in records(rows)], hovertemplate="%{hovertext}<extra></extra>",
         )  # fmt: skip
     fig.add_scatter(
         x=high_water["layer_index"], y=high_water["alive_bytes"] / KIB, name="sum of what is alive", mode="lines",
         line={"color": theme.INK, "width": 1.5, "shape": "hvh"}, hoverinfo="skip",
     )  # fmt: skip
-    _name_boxes(fig, arena, len(high_water), top)
+    _name_boxes(fig, arena.assign(ink=fullest.map(_INKS)), len(high_water), top)
     if ram_bytes is not None and ram_bytes <= FAR * top:
         fig.add_hline(
             y=ram_bytes / KIB, line={"dash": "dash", "color": theme.VERMILION, "width": 1.5},
@@ -73,7 +77,7 @@ def _name_boxes(fig: go.Figure, arena: pd.DataFrame, n_ops: int, top: float) -> 
         if long_enough and row["size_bytes"] >= _CHARACTER * len(text) * top:
             fig.add_annotation(
                 x=(row['first_op'] + row['last_op']) / 2, y=(row['offset_bytes'] + row['size_bytes'] / 2) / KIB,
-                text=escape(text), showarrow=False, textangle=-90, font_color="white", font_size=10,
+                text=escape(text), showarrow=False, textangle=-90, font_color=row["ink"], font_size=10,
             )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from effnet_lab.view.axes import axis
 
 ROW_PX = 150
 _ROOM = 0.35  # between two stages, in layers
+_STEP = 1.5  # from one network to the next, in heights of its tallest box: names and labels have room between
 
 
 def plot_stages(counts: pd.DataFrame, held: pd.DataFrame | None = None, column: str = "madds") -> go.Figure:
@@ -32,7 +33,7 @@ def plot_stages(counts: pd.DataFrame, held: pd.DataFrame | None = None, column: 
     fig = theme.new_figure(f"The stack of stages; darker has more of the {words}", 90 + ROW_PX * len(tables))
     tallest = max(float(table["out_side_px"].max()) for table in tables)
     for place, table in enumerate(tables):
-        base, found = -place * 1.35, stages(table, column)
+        base, found = -place * _STEP, stages(table, column)
         largest = max(stage.share for stage in found) or 1.0
         widths = [stage.n_layers for stage in found]
         lefts = [sum(widths[:i]) + i * _ROOM for i in range(len(widths))]
@@ -52,7 +53,7 @@ def plot_stages(counts: pd.DataFrame, held: pd.DataFrame | None = None, column: 
     fig.update_layout(barmode="overlay", bargap=0, margin={"l": 40, "r": 16, "b": 40})
     bare = {"showgrid": False, "showline": False, "showticklabels": False, "ticks": ""}
     fig.update_xaxes(title_text="stages in forward order: blocks × output channels", **bare)
-    return fig.update_yaxes(title_text="side of the maps", range=[-1.35 * (len(tables) - 1) - 0.3, 1.3], **bare)
+    return fig.update_yaxes(title_text="side of the maps", range=[-_STEP * (len(tables) - 1) - 0.3, 1.3], **bare)
 
 
 @dataclass(kw_only=True, slots=True)
