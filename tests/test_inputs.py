@@ -403,7 +403,8 @@ def test_networks_that_take_no_pictures_are_compared(wild, tmp_path, first, seco
 
 
 def test_what_a_network_was_fed_with_is_said():
-    assert describe(KNOWN) == "32 x 32 px, crop 0.875, Pillow's bicubic (defaults); 0..255 RGB (input scale)"
+    said = "32 x 32 px, crop 0.875 of other sizes, Pillow's bicubic (defaults); 0..255 RGB (input scale)"
+    assert describe(KNOWN) == said
     assert describe(None) == "arrays, as they are"
     assert (
         describe(replace(GUESS, crop=None, framing="stated"))

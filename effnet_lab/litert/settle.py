@@ -144,7 +144,8 @@ def describe(preprocess: Preprocess | None) -> str:
     if preprocess is None:
         return "arrays, as they are"
     height, width = preprocess.size
-    crop = "no crop" if preprocess.crop is None else f"crop {preprocess.crop:.4g}"
+    others = " of other sizes" if preprocess.whole else ""
+    crop = "no crop" if preprocess.crop is None else f"crop {preprocess.crop:.4g}{others}"
     default = " (defaults)" if preprocess.framing == "default" else ""
     origin = "a guess" if preprocess.origin == "guessed" else preprocess.origin
     return f"{height} x {width} px, {crop}, {_resizer(preprocess)}{default}; {tone(preprocess)} ({origin})"
