@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import time
 import uuid
 from functools import partial
 from pathlib import Path
@@ -87,6 +89,17 @@ def test_a_server_that_died_is_replaced(run):
         servers[-1].wait()
     assert servers[0] != servers[1]
     assert os.getpid() not in {server.pid for server in servers}
+
+
+def test_a_server_that_nobody_asks_any_more_ends(run):
+    server = psutil.Process(forked(run)["parent"])
+    ring = f"import os, time\nos.kill({server.pid}, {signal.SIGALRM:d})\ntime.sleep(1)\n"
+    assert run(f"{ring}with open(out, 'w') as file: file.write(str(os.getppid()))") == server.pid
+    while server.children():
+        time.sleep(0.1)
+    server.send_signal(signal.SIGALRM)
+    server.wait(60)
+    assert run(LOOK)["parent"] == os.getpid()
 
 
 def test_how_a_forked_kernel_ends_is_told(run):

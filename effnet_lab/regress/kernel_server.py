@@ -2,7 +2,7 @@
 
 ``python -m effnet_lab.regress.kernel_server`` says when it is ready; then it reads one line of JSON for each kernel, the
 arguments of `_become_kernel`, and answers with the kernel's process number. It ends when nobody can ask any more, and its
-kernels with it.
+kernels with it; or when nobody has asked for a while, and none is left.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ LIBRARIES = (
     "plotly.io", "sklearn.datasets", "tensorflow", "tf_keras", "ai_edge_litert.interpreter", "ai_edge_quantizer.quantizer",
     "effnet_lab.view.figures",
 )  # fmt: skip
+PATIENCE_S = 300  # it holds 700 MB
 
 
 def main() -> None:
@@ -33,8 +34,11 @@ def main() -> None:
         importlib.import_module(library)
     gc.freeze()  # what is here is shared with the kernels as long as nobody touches it
     signal.signal(signal.SIGCHLD, _reap)
+    signal.signal(signal.SIGALRM, _end_if_idle)
+    signal.alarm(PATIENCE_S)
     _say("ready")
     for line in sys.stdin:
+        signal.alarm(PATIENCE_S)
         pid = os.fork()
         if not pid:
             _become_kernel(**json.loads(line))
@@ -56,12 +60,21 @@ def _reap(*_signal: Any) -> None:
             pass
 
 
+def _end_if_idle(*_signal: Any) -> None:
+    try:
+        os.waitpid(-1, os.WNOHANG)
+        signal.alarm(PATIENCE_S)
+    except ChildProcessError:  # it has none
+        os._exit(0)
+
+
 def _become_kernel(*, arguments: list[str], environment: dict[str, str], folder: str) -> None:
     """Be what ``python -m ipykernel_launcher`` is, as if started with these."""
     import numpy as np
     from ipykernel.kernelapp import launch_new_instance
 
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in (signal.SIGCHLD, signal.SIGALRM):
+        signal.signal(number, signal.SIG_DFL)
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(nothing, stream)
