@@ -16,10 +16,10 @@ from effnet_lab.evaluate.compare import paired_difference
 from effnet_lab.images import ArraySet, ImageSet, Source, Stated, open_samples
 from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError, lookup
-from effnet_lab.paths import only_one, remove_parts, working_folder
-from effnet_lab.quantize.files import store
+from effnet_lab.paths import remove_parts, working_folder
 from effnet_lab.quantize.ranges import as_taken, calibration_images
 from effnet_lab.quantize.recipes import Recipe
+from effnet_lab.studies.mixed_keeping import Keeper
 from effnet_lab.studies.mixed_search import Search
 from effnet_lab.studies.mixed_trials import ARENA, BYTES, MS, MixedFile, Workshop, recipe_of, spent
 from effnet_lab.studies.start import as_answered, start_from
@@ -115,12 +115,15 @@ def mixed_precision(
             source=source, calibration=as_taken(calibrating, source.content, source.info), folder=folder,
             preprocess=preprocess, workers=workers, progress=progress,
         )  # fmt: skip
+        question = repr((limits, max_drop, minimise, images.fingerprint))
+        keeper = Keeper(out=None if out is None else Path(out), mark=folder / "kept.json", question=question)
         search = Search(
-            workshop=workshop, resources=tuple(dict.fromkeys((*limits, minimise, BYTES))), keep=_keeper(out)
+            workshop=workshop, resources=tuple(dict.fromkeys((*limits, minimise, BYTES))), keep=keeper.better
         )
         asked = _Question(search=search, images=images, limits=limits, max_drop=max_drop, minimise=minimise)
         chosen, shown = asked.least_cost() if max_drop is not None and not limits else asked.least_loss()
-        return asked.result(chosen, shown, None if out is None else Path(out))
+        keeper.last(chosen)
+        return asked.result(chosen, shown, keeper.out)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,7 +166,6 @@ class _Question:
             trial = self.search.trial(front[place])
             shown = self._test(trial, tested)
             if shown.met:
-                self.search.keep(trial)
                 return trial, shown
             failed.append(shown.words)
             place -= 1
@@ -201,8 +203,7 @@ class _Question:
         return _Shown(row=row, n_images=len(images), words=words + ".", met=met)
 
     def result(self, chosen: MixedFile, shown: _Shown, out: Path | None) -> MixedPrecision:
-        """The tables, and the file once more: it may be one of an earlier run."""
-        _keeper(out)(chosen)
+        """The tables, and what they say."""
         used = spent(chosen, self.limits)
         model, size = self.search.workshop.source.info.model, chosen.path.stat().st_size
         cost = used or f"{model} takes {size:,} bytes, {self._float_size:,} in float"
@@ -273,12 +274,3 @@ def _split(images: ImageSet | ArraySet) -> tuple[ImageSet | ArraySet, ImageSet |
     order = np.random.default_rng(0).permutation(len(images))
     n = len(images) // LOOKED_AT
     return images.pick(np.sort(order[:n])), images.pick(np.sort(order[n:]))
-
-
-def _keeper(out: Path | str | None) -> Callable[[MixedFile], None]:
-    def keep(trial: MixedFile) -> None:
-        if out is not None:
-            with only_one(Path(out)):
-                store(Path(out), trial.path.read_bytes())
-
-    return keep

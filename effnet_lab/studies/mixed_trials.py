@@ -55,8 +55,9 @@ class Workshop:
         self.folder.mkdir(parents=True, exist_ok=True)
         key, mark = digest(self.source.content, self.calibration.fingerprint.encode()), self.folder / "network.txt"
         if not mark.exists() or mark.read_text(encoding="utf-8") != key:
-            for path in [*self.folder.glob("*.tflite"), *self.folder.glob("*.npz"), *self.folder.glob("*.csv")]:
-                path.unlink()
+            for kind in ("tflite", "npz", "csv", "json"):
+                for path in self.folder.glob(f"*.{kind}"):
+                    path.unlink()
             write_atomically(mark, key.encode())
 
     @property

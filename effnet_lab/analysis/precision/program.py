@@ -11,6 +11,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array, lil_array
 
 from effnet_lab.names import UserError, lookup
+from effnet_lab.quiet import quiet
 
 Pair = tuple[int, int, int, int]  # layer, its precision, another layer, its precision
 LOSS = "loss"
@@ -113,10 +114,11 @@ def choose_precisions(
     for name in (minimise, *limits):
         lookup("resource", name, {LOSS: None, **program.resources})
     solver = _Solver(program)
-    found = milp(
-        solver.objective(minimise), constraints=[*solver.structure(), *solver.limits(limits)], integrality=solver.integral,
-        bounds=solver.bounds, options={"time_limit": seconds},
-    )  # fmt: skip
+    with quiet():  # HiGHS prints a line now and then, whatever it is told
+        found = milp(
+            solver.objective(minimise), constraints=[*solver.structure(), *solver.limits(limits)],
+            integrality=solver.integral, bounds=solver.bounds, options={"time_limit": seconds},
+        )  # fmt: skip
     if found.x is None:
         raise UserError(_impossible(program, limits, seconds))
     chosen = tuple(int(p) for p in solver.choices(found.x))
