@@ -168,7 +168,8 @@ def test_a_cell_shows_all_its_sentences_though_it_ends_with_something_else(tmp_p
     assert [item.title for item in show.manifest.items] == ["First.", "Second.", "Third."]
 
 
-def test_a_folded_table_says_its_title_once_and_is_printed(results):
+def test_a_table_says_its_title_once_and_is_printed_also_if_it_is_folded(results):
+    assert write_report(results).read_text(encoding="utf-8").count("Some layers") == 1
     show = recording(results, "smoke", "02_layers")
     show(shown_table(pd.DataFrame({"layer": ["b"], "n_images": [6000]}), title="Some <i>", name="some", folded=True))
     page = write_report(results).read_text(encoding="utf-8")

@@ -146,8 +146,7 @@ class Recording:
             self._record(table.rows, table.frame)
         name = self._own(TABLE, table.name or table.frame or slug(table.title))
         write_atomically(self.out_dir / "tables" / f"{name}.html", table.html().encode())
-        title = "" if table.folded else table.title  # stands on the fold
-        self.manifest.add(self.out_dir, Item(kind=TABLE, name=name, title=title, cell=_cell(), frame=table.frame))
+        self.manifest.add(self.out_dir, Item(kind=TABLE, name=name, title="", cell=_cell(), frame=table.frame))
 
 
 def slug(title: str) -> str:
