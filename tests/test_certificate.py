@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
 from logits import logits
 
 from effnet_lab import frames
-from effnet_lab.images import open_images
+from effnet_lab.images import ImageSet, Preprocess, open_images
 from effnet_lab.litert import read_info
 from effnet_lab.names import UserError
 from effnet_lab.quantize import export, get_scheme, requantize
-from effnet_lab.quantize.calibration import collect
+from effnet_lab.quantize.calibration import Statistics, collect
 from effnet_lab.quantize.certificate import certify
 
 FLOAT = "float32 converter"
 POOL, OWN, FRESH = 120, 30, 12
+Pool: TypeAlias = tuple[bytes, ImageSet, Preprocess | None, Statistics]
 
 
-def subset(statistics, rows):
+def subset(statistics: Statistics, rows: np.ndarray[Any, Any]) -> Statistics:
     """The statistics of some of the images."""
     kept = {name: getattr(statistics, name)[rows] for name in ("low", "high", "exponent", "counts")}
     return replace(statistics, images=tuple(statistics.images[i] for i in rows), **kept)
 
 
 @pytest.fixture(scope="module")
-def pool(files):
+def pool(files: dict[str, Path]) -> Pool:
     images, info = open_images("scenes", split="calibration", limit=POOL), read_info(files[FLOAT])
     return files[FLOAT].read_bytes(), images, info.preprocess, collect(files[FLOAT], images, info.preprocess)
 
 
-def test_fresh_calibrations_fall_inside(pool):
+def test_fresh_calibrations_fall_inside(pool: Pool) -> None:
     """Files of other images, measured here by hand on the same pictures."""
     content, images, preprocess, statistics = pool
     order = np.random.default_rng(3).permutation(POOL)
@@ -54,7 +57,7 @@ def test_fresh_calibrations_fall_inside(pool):
     assert f"{row['sqnr_low_db']:.1f} to {row['sqnr_high_db']:.1f} dB" in made.sentence
 
 
-def test_more_images_are_advised_where_they_help(pool):
+def test_more_images_are_advised_where_they_help(pool: Pool) -> None:
     content, images, preprocess, statistics = pool
     few = certify(
         content, get_scheme("int8"), subset(statistics, np.arange(6)), images.pick(np.arange(6)), preprocess, draws=10
@@ -66,7 +69,7 @@ def test_more_images_are_advised_where_they_help(pool):
         certify(content, get_scheme("int8"), subset(statistics, np.arange(3)), images, preprocess)
 
 
-def test_an_export_says_it(files, tmp_path):
+def test_an_export_says_it(files: dict[str, Path], tmp_path: Path) -> None:
     calibration = open_images("scenes", split="calibration", limit=8)
     done = export(files[FLOAT], tmp_path / "a.tflite", format="int8", calibration=calibration, certificate=True)
     (table,) = done.certificates
@@ -74,3 +77,6 @@ def test_an_export_says_it(files, tmp_path):
     assert any("With 8 other images of this kind" in note for note in done.notes)
     with pytest.raises(UserError, match="--certificate needs a static format"):
         export(files[FLOAT], tmp_path / "b.tflite", format="weight-int8", certificate=True)
+    with pytest.raises(UserError, match=r"at least 4 calibration images\. Got 3"):
+        export(files[FLOAT], tmp_path / "b.tflite", calibration=calibration.take(3), certificate=True)
+    assert not (tmp_path / "b.tflite").exists()

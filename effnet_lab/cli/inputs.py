@@ -13,7 +13,7 @@ from effnet_lab.names import UserError
 
 DATA = (
     "Images: scenes, digits, flowers160; a folder of pictures or of a folder per class, a .tar of one; an ImageNet validation "
-    "folder, 'val?labels=truth.txt'; TFRecords, 'records/validation-*'; or arrays, see --inputs."
+    "folder, 'val?labels=truth.txt'; TFRecords, 'records/validation-*'; or arrays: an .npy or .npz file."
 )
 Data = Annotated[str | None, typer.Option(help=DATA)]
 Inputs = Annotated[

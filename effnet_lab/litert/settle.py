@@ -106,7 +106,7 @@ def fit_samples(samples: ImageSet | ArraySet, graph: Graph, info: ModelInfo) -> 
     if info.preprocess is None:
         raise UserError(
             f"{info.model} takes {taken(graph)}: not one picture of a known size, and {samples.name} holds pictures. Give its "
-            "inputs as an .npy or .npz file with --inputs."
+            "inputs as an .npy or .npz file, with --inputs where the command has it."
         )
     say_defaults(info)
     height, width = samples.read(0).shape[:2]

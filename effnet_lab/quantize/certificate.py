@@ -102,8 +102,7 @@ def certify(
         Files, two for each split.
     """
     n = statistics.n_images
-    if n < FEWEST:
-        raise UserError(f"A certificate needs at least {FEWEST} calibration images. Got {n}.")
+    require_enough(n)
     shown = list(images.take(SHOWN).samples(preprocess))
     exact = _ends(float_content, shown)
     rng = np.random.default_rng(seed)
@@ -117,6 +116,12 @@ def certify(
         [{"n_calibration": len(chosen), **one.numbers} for chosen, one in zip(rows, found, strict=True)]
     )
     return Certificate(table=_table(statistics, found), draws=draws_table)
+
+
+def require_enough(n_images: int) -> None:
+    """Refuse a calibration of which no half can be drawn anew."""
+    if n_images < FEWEST:
+        raise UserError(f"A certificate needs at least {FEWEST} calibration images. Got {n_images}.")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from effnet_lab.quantize.float_file import Network
     from effnet_lab.quantize.ranges import Ranging
     from effnet_lab.quantize.recipes import Recipe
+    from effnet_lab.quantize.schemes import Scheme
     from effnet_lab.quantize.write import Written
 
 FEW_IMAGES = 100  # below, the ranges of activations depend on which images were taken
@@ -104,6 +105,8 @@ def export(
     asked = _Asked.of(weights, formats, recipe, backend, variant)
     asked.require()
     ranging = asked.ranging(calibration, split, limit, statistics, method)
+    if certificate:
+        asked.require_certificate(ranging)
     files, folders, notes = asked.write(Path(out), calibration=ranging, io=io, preprocess=preprocess, progress=progress)
     if (images := ranging.images) is not None:
         few = f" Fewer than {FEW_IMAGES}: ranges depend on which ones; give more." if len(images) < FEW_IMAGES else ""
@@ -178,21 +181,34 @@ class _Asked:
             return ranging
         return Ranging(images=calibration_images(calibration, split, limit), statistics=kept, method=method)
 
+    @property
+    def certified(self) -> list[Scheme | Recipe]:
+        """The static files that the AI Edge Quantizer writes: of these the ranges can be drawn anew."""
+        from effnet_lab.quantize.schemes import AI_EDGE
+
+        return [scheme for scheme, backend in self.wanted if scheme.calibrated and backend == AI_EDGE]
+
+    def require_certificate(self, ranging: Ranging) -> None:
+        """Refuse a certificate that cannot be had, before any file is written."""
+        from effnet_lab.quantize.certificate import require_enough
+
+        if not self.certified or ranging.images is None:
+            raise UserError(
+                "--certificate needs a static format, calibration images and --backend ai_edge_quantizer. Add them, or leave it "
+                "out."
+            )
+        if not ranging.collected:
+            require_enough(len(ranging.images))
+
     def certificates(
         self, ranging: Ranging, preprocess: Stated, progress: Callable[..., Iterable[Any]] | None
     ) -> list[Certificate]:
-        """Of every static file that the AI Edge Quantizer writes; its images are run once more where no statistics are kept."""
+        """Of every file that can have one; the images are run once more where no statistics are kept."""
         from effnet_lab.litert import settle
         from effnet_lab.litert.edit import with_unique_names
         from effnet_lab.quantize.certificate import certify
         from effnet_lab.quantize.float_file import float_file
-        from effnet_lab.quantize.schemes import AI_EDGE
 
-        wanted = [scheme for scheme, backend in self.wanted if scheme.calibrated and backend == AI_EDGE]
-        if not wanted or ranging.images is None:
-            raise UserError(
-                f"--certificate needs a static format, calibration images and --backend {AI_EDGE}. Add them, or leave it out."
-            )
         given = float_file(self.weights, self.variant)
         info = settle(given.info, preprocess, measures="a calibration", shown=ranging.images)
         content = with_unique_names(given.content)
@@ -201,7 +217,7 @@ class _Asked:
         assert images is not None
         return [
             certify(content, scheme, statistics, images, info.preprocess, method=ranging.method, progress=progress)
-            for scheme in wanted
+            for scheme in self.certified
         ]
 
     def write(self, out: Path, **options: Any) -> tuple[list[Path], list[Path], list[str]]:
