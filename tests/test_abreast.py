@@ -16,6 +16,7 @@ from sweep_drills import KERNEL, Drill
 
 from effnet_lab.bench.alone import BESIDE, alone, turn
 from effnet_lab.names import UserError
+from effnet_lab.regress.abreast import run_each
 from effnet_lab.regress.drafts import WORK
 from effnet_lab.regress.notebooks import execute_notebooks
 from effnet_lab.regress.recording import read_frame
@@ -89,6 +90,20 @@ def test_two_at_a_time_leave_what_one_after_the_other_leaves(tmp_path):
     text = executed[2][0].read_text()
     assert f"wrote {outs[2]}" in text
     assert WORK not in text
+
+
+@pytest.mark.parametrize(("n_tasks", "n_at_a_time", "threads"), [(8, 1, "1"), (8, 2, "1"), (2, 2, "1"), (7, 1, None)])
+def test_threads_of_many_notebooks_do_not_follow_the_load_of_the_machine(n_tasks, n_at_a_time, threads):
+    """A training comes out otherwise with another number of threads."""
+    given: list[str | None] = []
+    run_each(
+        range(n_tasks),
+        lambda _task, kernels: kernels.environment.get("TF_NUM_INTRAOP_THREADS"),
+        lambda _task, outcome: given.append(outcome),
+        fails=lambda _outcome: False,
+        n_at_a_time=n_at_a_time,
+    )
+    assert given == [threads] * n_tasks
 
 
 def test_what_runs_beside_a_notebook_that_fails_is_kept(tmp_path):

@@ -14,6 +14,7 @@ from effnet_lab.bench.alone import BESIDE, turn
 from effnet_lab.paths import scratch_folder
 from effnet_lab.regress.execution import ONE_THREAD, end_kernel
 from effnet_lab.regress.kernel import sliced_polling
+from effnet_lab.workers import FEW
 
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
@@ -22,9 +23,9 @@ Outcome = TypeVar("Outcome")
 class Kernels:
     """The kernels that run now: whoever measures in one can stop the others, and none outlives the run."""
 
-    def __init__(self, folder: Path, n_at_a_time: int) -> None:
+    def __init__(self, folder: Path, *, one_thread: bool) -> None:
         self.ended, self._folder = False, folder
-        self.environment = {BESIDE: str(folder)} | (ONE_THREAD if n_at_a_time > 1 else {})
+        self.environment = {BESIDE: str(folder)} | (ONE_THREAD if one_thread else {})
 
     @contextmanager
     def one(self) -> Iterator[Callable[[int], None]]:
@@ -76,7 +77,8 @@ def run_each(
     n_at_a_time : int
     """
     with scratch_folder() as folder, sliced_polling(), ThreadPoolExecutor(n_at_a_time) as pool:
-        kernels, stop = Kernels(folder, n_at_a_time), Event()
+        # what is trained depends on the number of threads: of many, it must not depend on how many processors are free now
+        kernels, stop = Kernels(folder, one_thread=n_at_a_time > 1 or len(tasks) >= FEW), Event()
 
         def work(task: Task) -> Outcome:
             if stop.is_set():
