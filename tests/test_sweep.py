@@ -471,7 +471,9 @@ def test_figures_of_a_grid_say_which_point_and_which_parameter(hundred):
     assert list(first.y) == pytest.approx([0.5 + x / 40 - 0.03 for x in range(10)])
     assert "two parameters" in view.plot_interactions(tables.table, "top1", ["x"]).layout.annotations[0].text
     errors = tables.errors.assign(where=view.point_names(tables.errors, ["x", "wait_s", "scheme"]))
-    grid = view.plot_layer_grid(errors).data[0]
+    figure = view.plot_layer_grid(errors)
+    assert figure.layout.xaxis.title.text == "points, in the order of their parameters"  # 200 names have no room
+    grid = figure.data[0]
     assert (grid.z.shape, grid.z[3][0]) == ((25, 200), pytest.approx(39.0))
     assert grid.x[0] == "x 0, wait_s 0, scheme a"
 

@@ -130,7 +130,9 @@ def plot_layer_grid(errors: pd.DataFrame, column: str = "sqnr_accumulated_db") -
         hovertemplate="%{x}<br>layer %{y} %{customdata}<br>%{z:.1f}<extra></extra>",
         colorbar={"title": {"text": axis(column).title, "side": "right"}, "thickness": 14, "outlinewidth": 0},
     )  # fmt: skip
-    fig.update_xaxes(showticklabels=len(places) <= POINT_LABELS, tickangle=-60, tickfont={"size": 10}, type="category")
+    fig.update_xaxes(tickangle=-60, tickfont={"size": 10}, type="category")
+    if len(places) > POINT_LABELS:  # no room for their names
+        fig.update_xaxes(showticklabels=False, ticks="", title_text="points, in the order of their parameters")
     return fig.update_yaxes(title_text=axis("layer_index").title, autorange="reversed")
 
 
