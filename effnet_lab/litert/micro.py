@@ -55,6 +55,14 @@ class Allocation:
     parts: Mapping[str, int]  # of the tail, by the allocator's own names
 
 
+class MicroRefusedError(UserError):
+    """TensorFlow Lite Micro does not run a file."""
+
+    def __init__(self, text: str, tensor: str = "") -> None:
+        super().__init__(text)
+        self.tensor = tensor  # what the op that it does not run computes; "" where it names none
+
+
 def installed() -> bool:
     """Whether the runtime is there: its wheels are for Linux on x86-64 only."""
     return importlib.util.find_spec("tflite_micro") is not None
@@ -65,7 +73,7 @@ def allocate(model: Path | str | bytes) -> Allocation:
 
     Raises
     ------
-    UserError
+    MicroRefusedError
         If it has no kernel for an op, or refuses one: with the op, the layer, and the reason that it gives.
     """
     said, _ = _ask(model, None)
@@ -110,15 +118,17 @@ def _ask(model: Path | str | bytes, codes: NDArray[Any] | None) -> tuple[str, ND
         if code is None:
             raise UserError(f"TensorFlow Lite Micro did not finish within {LIMIT_S} s of processor time.")
         if code or not _TOTAL.search(said):
-            raise UserError(_refusal(said, code, graph))
+            raise _refusal(said, code, graph)
         return said, np.load(answer) if codes is not None else None
 
 
-def _refusal(said: str, code: int, graph: Graph) -> str:
+def _refusal(said: str, code: int, graph: Graph) -> MicroRefusedError:
     runtime = "TensorFlow Lite Micro"
     advice = "LiteRT may run it." if graph.scheme.startswith("static_wi8") else "Export the network as int8."
     if missing := _NO_KERNEL.findall(said):
-        return f"{runtime} has no kernel for {', '.join(dict.fromkeys(missing))}, in any kind of numbers."
+        return MicroRefusedError(
+            f"{runtime} has no kernel for {', '.join(dict.fromkeys(missing))}, in any kind of numbers."
+        )
     if found := _NOT_PREPARED.search(said):
         why, kind, number = found.groups()
         why = re.sub(r"^\S+\.(?:cc|h):?(?:\d+)?\s*", "", (why or "").strip()).rstrip(".") or "it does not say why"
@@ -128,7 +138,7 @@ def _refusal(said: str, code: int, graph: Graph) -> str:
         outputs = () if op is None else op.outputs
         output = graph.tensors[outputs[0]].name if outputs else f"#{number}"
         layer = layer_names(graph).get(output, output)[:60]
-        return f"{runtime} refuses {kind} of the layer {layer!r}: {why}. {advice}"
+        return MicroRefusedError(f"{runtime} refuses {kind} of the layer {layer!r}: {why}. {advice}", output)
     last = (said.strip().splitlines() or ["nothing"])[-1]
     how = signal.Signals(-code).name if code < 0 else f"code {code}"
-    return f"{runtime} ended with {how}. It said: {last[:120].rstrip('.')}. {advice}"
+    return MicroRefusedError(f"{runtime} ended with {how}. It said: {last[:120].rstrip('.')}. {advice}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -21,6 +21,7 @@ from effnet_lab.analysis.precision import (
     loss_matrix,
     time_costs,
 )
+from effnet_lab.litert.micro import MicroRefusedError
 from effnet_lab.names import UserError
 from effnet_lab.studies.mixed_trials import ARENA, BASE, BYTES, MS, MixedFile, Workshop, spent
 
@@ -80,11 +81,30 @@ class Search:
         if MS in self.resources:
             costs[MS] = time_costs(candidates, self.workshop.profiles, self.workshop.switch_ms)
         loss = loss_matrix(self.workshop.sensitivity, candidates)
+        self._refused = np.zeros(loss.shape, bool)
         self.program = Program(loss=loss, kinds=KINDS, edges=candidates.edges, resources=costs)
 
     def choose(self, limits: Mapping[str, float], minimise: str = LOSS) -> Choice:
-        """The best choice by the program."""
-        return choose_precisions(self.program, limits, minimise=minimise, seconds=SOLVER_S)
+        """The best choice by the program; where the arena is asked for, of those that TensorFlow Lite Micro runs."""
+        while True:
+            program = replace(self.program, loss=np.where(self._refused, np.inf, self.program.loss))
+            choice = choose_precisions(program, limits, minimise=minimise, seconds=SOLVER_S)
+            if ARENA not in self.resources or self._runs(choice):
+                return choice
+
+    def _runs(self, choice: Choice) -> bool:
+        """Whether TensorFlow Lite Micro takes the file; an op that it refuses gets this precision nowhere any more."""
+        try:
+            return self.trial(choice).arena_bytes > 0
+        except MicroRefusedError as refusal:
+            ops = self.workshop.candidates.ops
+            row = next((row for row, (tensor, _) in enumerate(ops) if tensor == refusal.tensor), None)
+            if row is None or choice.precisions[row] == PRECISIONS.index(BASE):
+                raise
+            same = [other for other, (_, op) in enumerate(ops) if op.kind == ops[row][1].kind]
+            self._refused[same, choice.precisions[row]] = True
+            del self.trials[choice.precisions]
+            return False
 
     def uniform(self, precision: str) -> Choice:
         """One precision wherever a layer can have it."""

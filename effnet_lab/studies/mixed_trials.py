@@ -167,13 +167,18 @@ class MixedFile:
         """Its row of LATENCY, in turn with the float file."""
         return measure_latency([self.workshop.float_path, self.path]).iloc[1]
 
+    @cached_property
+    def arena_bytes(self) -> int:
+        """By the allocator of TensorFlow Lite Micro."""
+        return allocate(self.path).total_bytes
+
     def uses(self, name: str) -> float:
         """What it really takes: bytes of the file, CPU ms of an inference, bytes of the arena of TensorFlow Lite Micro."""
         if name == BYTES:
             return float(self.path.stat().st_size)
         if name == MS:  # by the clock of the float file, as what is predicted
             return float(self.latency["relative_p50"]) * self.workshop.clock_ms
-        return float(allocate(self.path).total_bytes)
+        return float(self.arena_bytes)
 
 
 def spent(file: MixedFile, limits: Mapping[str, float]) -> str:
