@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,10 @@ from effnet_lab.scaling.counts import peak_activation_bytes
 from effnet_lab.scaling.layers import layers
 
 POSITIONS = 20_000  # of all images together, at most, that a fit sees
-IMAGES = 256  # at most
+IMAGES, LOOKS = 256, 768  # at most: different ones; with their mirror images and other crops
+# Few photographs have too few positions for the last layers: half zeros at 96 px after 114 of them took top-1 from .831 to .766
+# of 734 others before the first step; to .812 with these crops as well.
+CROPS = (0.65, 1.0)
 MEMORY = 3 << 29  # bytes for the values of both networks that wait between two layers
 DAMPING = 0.01  # see `layer_fit.damped`
 
@@ -41,7 +45,8 @@ def layer_by_layer(
     model : LoadedModel
         Float, with statistics in its batch norms.
     images : ImageSet
-        That the fits see, with their mirror images: up to 256 and as many as the memory takes. Labels are not used.
+        That the fits see: up to 256, then their mirror images and other crops of them, as many as the memory takes. Labels
+        are not used.
     fit : callable
         A kernel and the covariance of its inputs, see `layer_fit`, to the kernel that takes its place.
     seed : int
@@ -53,9 +58,9 @@ def layer_by_layer(
     values = 2 * 4 * peak_activation_bytes(layers(model.family_spec, side=side), side)  # two networks, float32
     room = max(MEMORY // int(values), 1)
     shown = images.take(min(IMAGES, len(images), room))
-    batches = [batch for batch, _labels in shown.batches(model.preprocess)]
-    if 2 * len(shown) <= room:
-        batches += [batch[:, :, ::-1] for batch in batches]
+    ways = product((model.preprocess, *(replace(model.preprocess, crop=crop) for crop in CROPS)), (1, -1))
+    looks = list(ways)[: max(min(LOOKS, room) // len(shown), 1)]
+    batches = [batch[:, :, ::turn] for way, turn in looks for batch, _labels in shown.batches(way)]
     walk = _BothNetworks(model.keras, copy.keras, batches, seed)
     for layer in walk.layers():
         if prunable(layer):
