@@ -12,10 +12,8 @@ from effnet_lab.view.axes import axis
 from effnet_lab.view.text import LAYERS, hover, short_layer
 
 NEAREST, ROUNDED = "to the nearest code", "for the output"
-NAMES, EDGE = (
-    0.14,
-    0.05,
-)  # of the span of the cost: room left of the cheapest mark for its name, and right of the dearest
+EDGE = 0.05  # of the span of the cost: room left of the cheapest mark,
+NAMES = 0.14  # and right of the dearest, for its name
 FLOOR = 1e-9  # noise that is drawn at the end of the scale of colours
 
 
@@ -137,15 +135,15 @@ def plot_precisions(precisions: pd.DataFrame, x: str = "size_bytes") -> go.Figur
         fig.add_scatter(
             x=rows.loc[which, "cost"], y=rows.loc[which, "noise"], name=name, hovertext=boxes[which],
             mode="markers" if name == "mixed" else "markers+text", text=rows.loc[which, "choice"],
-            textposition="bottom left", textfont_size=11, marker={"color": color, "size": 9},
+            textposition="top right", textfont_size=11, marker={"color": color, "size": 9},
             hovertemplate="%{hovertext}<extra></extra>",
         )  # fmt: skip
     chosen = rows[rows["guarantee"].fillna("") != ""]
     fig.add_scatter(x=chosen["cost"], y=chosen["noise"], mode="markers", name="chosen", hoverinfo="skip",
                     marker={"symbol": "circle-open", "size": 18, "color": theme.VERMILION, "line_width": 2})  # fmt: skip
     fig.update_xaxes(**axis(x).layout(rows["cost"]))
-    if len(rows):  # names stand where the front leaves room: left of their marks and below
+    if len(rows):  # names stand where no front can be: right of their marks and above
         ends = np.array([rows["cost"].min(), rows["cost"].max()])
         low, high = np.log10(ends) if axis(x).log else ends
-        fig.update_xaxes(range=[low - NAMES * (high - low or 1), high + EDGE * (high - low or 1)])
+        fig.update_xaxes(range=[low - EDGE * (high - low or 1), high + NAMES * (high - low or 1)])
     return fig.update_yaxes(**axis("predicted_noise").layout(rows["noise"])).update_layout(showlegend=True)
