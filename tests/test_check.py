@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -295,6 +296,18 @@ def test_a_sweep_is_compared_point_by_point(tmp_path, monkeypatch):
     assert len(check(other, against=first).table) == 2
     with pytest.raises(UserError, match="is a sweep; the baselines of the workbench are those of runs"):
         check(other)
+
+
+def test_of_two_sweeps_the_notebooks_of_equal_points_are_compared(two_runs, tmp_path):
+    sweeps = [tmp_path / name for name in ("was", "now")]
+    for number, (folder, run) in enumerate(zip(sweeps, two_runs, strict=True)):
+        points = [{"key": f"{number}{x}", "parameters": {"x": x}} for x in range(3 + number)]
+        for point in points:
+            shutil.copytree(run, folder / "points" / point["key"])
+        (folder / "sweep.json").write_text(json.dumps({"points": points}))
+    found = compare_notebooks(*sweeps)
+    pd.testing.assert_frame_equal(found, compare_notebooks(*two_runs))  # what the three points share is said once
+    assert len(found)
 
 
 # The verdict for machines, and blessing

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from effnet_lab.regress.sweeps.ledger import PLAN, is_sweep
+
 COLUMNS = ("notebook", "part", "name", "was", "is")
 PARAMETER, CELL, OUTPUT, FIGURE = "parameter", "cell", "output", "figure"
 LONGEST = 80  # characters of what is shown
@@ -25,7 +27,7 @@ def compare_notebooks(was: str | Path, now: str | Path) -> pd.DataFrame:
     Parameters
     ----------
     was, now : path
-        Folders of runs, or of points of a sweep.
+        Folders of runs, of sweeps, or of points of a sweep.
 
     Returns
     -------
@@ -33,13 +35,31 @@ def compare_notebooks(was: str | Path, now: str | Path) -> pd.DataFrame:
         `COLUMNS`, one row per parameter, cell, output or figure that differs. Pictures and numbers that a clock made, such as
         how long a cell took, are left out.
     """
-    rows = []
-    names = [{path.name for path in (Path(run) / "notebooks").glob("*.ipynb")} for run in (was, now)]
+    pairs = _pairs(Path(was), Path(now))
+    rows = dict.fromkeys(row for folders in pairs for row in _rows(*folders))  # what points share is said once
+    return pd.DataFrame(list(rows), columns=list(COLUMNS))
+
+
+def _pairs(was: Path, now: Path) -> list[tuple[Path, Path]]:
+    """The folders themselves; of two sweeps, the points with the same parameters."""
+    if not (is_sweep(was) and is_sweep(now)):
+        return [(was, now)]
+    before, after = (
+        {
+            json.dumps(point["parameters"], sort_keys=True): sweep / "points" / point["key"]
+            for point in json.loads((sweep / PLAN).read_bytes())["points"]
+        }
+        for sweep in (was, now)
+    )
+    return [(folder, after[values]) for values, folder in before.items() if values in after]
+
+
+def _rows(was: Path, now: Path) -> Iterator[tuple[str, ...]]:
+    names = [{path.name for path in (run / "notebooks").glob("*.ipynb")} for run in (was, now)]
     for name in sorted(names[0] & names[1]):
-        notebooks = [json.loads((Path(run) / "notebooks" / name).read_bytes()) for run in (was, now)]
-        rows += [(Path(name).stem, *found) for found in _differences(*notebooks)]
-    rows += [("", FIGURE, name, *words) for name, words in _figures(Path(was), Path(now))]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+        notebooks = [json.loads((run / "notebooks" / name).read_bytes()) for run in (was, now)]
+        yield from ((Path(name).stem, *found) for found in _differences(*notebooks))
+    yield from (("", FIGURE, name, *words) for name, words in _figures(was, now))
 
 
 def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
