@@ -14,7 +14,7 @@ from effnet_lab.litert import embed_info, float_twin, read_graph, read_info, set
 from effnet_lab.litert.edit import with_unique_names
 from effnet_lab.litert.flatbuffer import is_tflite
 from effnet_lab.names import UserError
-from effnet_lab.paths import scratch_folder
+from effnet_lab.paths import scratch_folder, write_atomically
 from effnet_lab.quantize.float_file import FloatFile, float_card, float_file, is_float_tflite
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def as_answered(
         If the network tells no classes apart.
     """
     with scratch_folder() as folder:
-        (folder / "float.tflite").write_bytes(source.content)
+        write_atomically(folder / "float.tflite", source.content)
         said = collect_predictions(folder / "float.tflite", samples, preprocess=preprocess, workers=workers)
         first = said.ranked[:, 0]
     if (first < 0).any():
