@@ -224,6 +224,19 @@ def test_layers_share_what_no_layer_takes_and_conversions_cost_by_kind(candidate
     assert not costs.switches[edge].diagonal().any()
 
 
+def test_layers_are_not_chosen_for_what_a_profiler_got_wrong(candidates):
+    """Kernels of one kind take equally long: the smallest of a layer's times is chance, the sums of the files are not."""
+    rng, names, n = np.random.default_rng(0), candidates.names, len(candidates)
+    noisy = {precision: rng.uniform(0.005, 0.015, n) for precision in (INT8, PER_TENSOR, INT4)}
+    profiles = {
+        precision: timed([(name, "Convolution", ms) for name, ms in zip(names, times, strict=True)])
+        for precision, times in noisy.items()
+    }
+    costs = time_costs(candidates, profiles).layers[:n, :3]
+    assert costs.sum(axis=0) == pytest.approx([times.sum() for times in noisy.values()])
+    assert costs.min(axis=1).sum() == pytest.approx(min(times.sum() for times in noisy.values()))
+
+
 def test_a_conversion_costs_what_files_show_in_which_kinds_meet(candidates, files, calibration, tmp_path, monkeypatch):
     """With a profiler that says 2 ns for a value that becomes int16 and 1 ns for any other."""
     made = []

@@ -79,11 +79,26 @@ def time_costs(
             known = [float(timed.get(name, 0.0)) for name in candidates.names]
             rest = max(float(timed.sum()) - sum(known), 0.0) / max(len(candidates), 1)
             costs[: len(candidates), column] = np.add(known, rest)
+    for kind in set(KINDS):
+        columns = [i for i, precision in enumerate(PRECISIONS) if KINDS[i] == kind and precision in profiles]
+        if columns:
+            costs[:, columns] = _evened(costs[:, columns])
     sizes = np.array([candidates.elements(made) for made, _ in candidates.edges], float)
     rates = np.zeros((max(KINDS) + 1,) * 2)
     for kinds, usual in SWITCH_MS.items():
         rates[kinds] = max((switch_ms or {}).get(kinds, usual), LEAST_SWITCH_MS)
     return Resource(layers=costs, switches=_switches(candidates, sizes[:, np.newaxis, np.newaxis] * rates))
+
+
+def _evened(costs: Array) -> Array:
+    """Each file's sum, shared among the layers as in the middle of these files.
+
+    The same kernels compute them. Of several times that differ by chance the smallest would be chosen, layer by layer, and no
+    file is as fast as the sum of these.
+    """
+    sums = costs.sum(axis=0)
+    shares = costs / np.where(sums > 0, sums, 1.0)
+    return np.asarray(shares.mean(axis=1, keepdims=True) * sums)
 
 
 def is_conversion(table: pd.DataFrame) -> pd.Series:
