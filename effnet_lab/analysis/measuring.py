@@ -68,9 +68,8 @@ class Measuring:
         samples = self._twins.samples(images)
         calls = self._looks(samples, len(images)) if self._plan is None else self._work(samples)
         try:
-            with closing(
-                calls
-            ) as work:  # threads that are ahead of the count come to their end before anybody else looks
+            # At its end, threads that are ahead of the count come to theirs, before anybody else looks.
+            with closing(calls) as work:
                 for do in progress(work, total=self._count(len(images))) if progress else work:
                     do()
             finished = True

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from effnet_lab.regress.sweeps.ledger import PLAN, is_sweep
+from effnet_lab.regress.sweeps.ledger import SweepFolder, is_sweep
 
 COLUMNS = ("notebook", "part", "name", "was", "is")
 PARAMETER, CELL, OUTPUT, FIGURE = "parameter", "cell", "output", "figure"
@@ -45,11 +45,8 @@ def _pairs(was: Path, now: Path) -> list[tuple[Path, Path]]:
     if not (is_sweep(was) and is_sweep(now)):
         return [(was, now)]
     before, after = (
-        {
-            json.dumps(point["parameters"], sort_keys=True): sweep / "points" / point["key"]
-            for point in json.loads((sweep / PLAN).read_bytes())["points"]
-        }
-        for sweep in (was, now)
+        {json.dumps(point["parameters"], sort_keys=True): sweep.point(point["key"]) for point in sweep.plan()["points"]}
+        for sweep in map(SweepFolder, (was, now))
     )
     return [(folder, after[values]) for values, folder in before.items() if values in after]
 

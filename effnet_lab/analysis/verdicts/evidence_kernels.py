@@ -37,9 +37,8 @@ def add_grid(values: A, low: F, scale: F, last: int, clipped: A, bins: A, sums: 
     flat, top, width = values.reshape(-1), np.float32(last), bins.size / (last + 1)
     below, above = np.float32(-0.5), np.float32(last + 0.5)
     places = np.empty(_BLOCK, np.int32)
-    counts = np.zeros(
-        (_LANES, bins.size), np.int64
-    )  # values next to each other often are in one bin: nobody waits for it
+    # Values next to each other often are in one bin: in lanes, none waits for the one before.
+    counts = np.zeros((_LANES, bins.size), np.int64)
     for start in range(0, flat.size, _BLOCK):
         block = flat[start : start + _BLOCK]
         energy, outside = 0.0, 0

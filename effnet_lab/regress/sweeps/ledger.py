@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from effnet_lab.ledger import Ledger
+from effnet_lab.names import UserError
 
 PLAN = "sweep.json"  # what the sweep is
 RESULTS = "results"
@@ -17,6 +20,16 @@ class SweepFolder(Ledger):
     def __init__(self, root: str | Path) -> None:
         super().__init__(root)
         self.results = self.root / RESULTS
+
+    def plan(self) -> dict[str, Any]:
+        """What the sweep is: its notebook, profile, and points with their parameters."""
+        try:
+            plan: dict[str, Any] = json.loads((self.root / PLAN).read_bytes())
+        except (OSError, ValueError):
+            raise UserError(
+                f"There is no sweep in {self.root}. Run: effnet-lab sweep NOTEBOOK --grid F --out DIR."
+            ) from None
+        return plan
 
     def part(self, key: str) -> Path:
         """The rows of a point in the data set."""

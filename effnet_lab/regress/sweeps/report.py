@@ -10,12 +10,11 @@ from typing import Any
 import pandas as pd
 
 from effnet_lab.frames import MODEL_FILE
-from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
 from effnet_lab.regress.chapters import Chapter, Passage
 from effnet_lab.regress.report import REPORT, render_page
 from effnet_lab.regress.sweeps.fingerprint import surroundings
-from effnet_lab.regress.sweeps.ledger import PLAN, RESULTS, SweepFolder
+from effnet_lab.regress.sweeps.ledger import RESULTS, SweepFolder
 from effnet_lab.regress.sweeps.point_run import FINISHED
 from effnet_lab.regress.sweeps.reading import SweepTables, read_sweep
 
@@ -48,12 +47,7 @@ def write_sweep_report(folder: str | Path) -> Path:
 
 
 def _plan(home: SweepFolder) -> dict[str, Any]:
-    try:
-        plan: dict[str, Any] = json.loads((home.root / PLAN).read_bytes())
-    except (OSError, ValueError):
-        raise UserError(
-            f"There is no sweep in {home.root}. Run: effnet-lab sweep NOTEBOOK --grid F --out DIR."
-        ) from None
+    plan = home.plan()
     return plan | {"surroundings": plan.get("surroundings", surroundings())}
 
 
