@@ -30,6 +30,7 @@ from effnet_lab.analysis.precision import (
     sensitivities,
     time_costs,
 )
+from effnet_lab.analysis.precision.costs import SwitchTime
 from effnet_lab.cli import app
 from effnet_lab.images import open_images
 from effnet_lab.litert import allocate, read_graph, read_info
@@ -215,11 +216,11 @@ def test_layers_share_what_no_layer_takes_and_conversions_cost_by_kind(candidate
         INT8: timed([*((name, "Convolution", 0.01) for name in names), ("", "outside the operators", 0.02)]),
         FLOAT: timed([*((name, "Convolution", 0.03) for name in names), ("", "Convert (NC)", 5.0)]),
     }
-    costs = time_costs(candidates, profiles, {(0, 2): 1e-3})
+    costs = time_costs(candidates, profiles, {(0, 2): SwitchTime(1e-3, 7.0)})
     assert costs.layers[:n, 0].sum() == pytest.approx(0.01 * n + 0.02)
     assert costs.layers[:n, -1].sum() == pytest.approx(0.03 * n), "conversions are counted where they stand"
     edge = candidates.edges.index((n, 0))
-    assert costs.switches[edge, 0, 2] == pytest.approx(1e-3 * candidates.elements(n))
+    assert costs.switches[edge, 0, 2] == pytest.approx(1e-3 * candidates.elements(n) + 7.0)
     assert 0 < costs.switches[edge, 2, 0] < costs.switches[edge, 0, 1] < costs.switches[edge, 0, 2]
     assert not costs.switches[edge].diagonal().any()
 
@@ -238,11 +239,18 @@ def test_layers_are_not_chosen_for_what_a_profiler_got_wrong(candidates):
 
 
 def test_a_conversion_costs_what_files_show_in_which_kinds_meet(candidates, files, calibration, tmp_path, monkeypatch):
-    """With a profiler that says 2 ns for a value that becomes int16 and 1 ns for any other."""
-    made = []
-    for recipe in mixed_times.recipes_in_turn(candidates):
-        made.append(tmp_path / f"{len(made)}.tflite")
-        made[-1].write_bytes(quantizer((recipe, AI_EDGE), calibration)(files[FLOAT_FILE].read_bytes()))
+    """A profiler that says 2 ns for a value that becomes int16, 1 ns for any other, and nothing of 3 us for the call."""
+    profiles = {
+        precision: timed([(name, "Convolution", 0.02) for name in candidates.names])
+        for precision in (INT8, INT16, FLOAT)
+    }
+    layers, in_turn, whole = 0.02 * len(candidates), {}, {files[FLOAT_FILE]: 0.02 * len(candidates)}
+    for chosen in mixed_times.choices_in_turn(candidates):
+        path = in_turn[chosen] = tmp_path / f"{len(in_turn)}.tflite"
+        recipe = mixed_trials.recipe_of(candidates, chosen)
+        path.write_bytes(quantizer((recipe, AI_EDGE), calibration)(files[FLOAT_FILE].read_bytes()))
+        met = [(candidates.elements(a), KINDS[chosen[a]], KINDS[chosen[b]]) for a, b in candidates.edges]
+        whole[path] = layers + sum(3e-3 + n * (1e-6 if b == 1 else 5e-7) for n, a, b in met if a != b)
 
     def profile(path, *_):
         graph, rows = read_graph(path), [("a", "Convolution", 1.0)]
@@ -250,12 +258,34 @@ def test_a_conversion_costs_what_files_show_in_which_kinds_meet(candidates, file
             if op.kind in ("quantize", "dequantize"):
                 out = graph.tensors[op.outputs[0]]
                 rows.append(("", "QUANTIZE", np.prod(out.shape) * (2e-6 if out.dtype == np.int16 else 1e-6)))
-        return SimpleNamespace(table=timed(rows), uninterrupted_ms=2.0)
+        return SimpleNamespace(table=timed(rows), uninterrupted_ms=2 * layers)
 
     monkeypatch.setattr(mixed_times, "profile", profile)
-    found = mixed_times.switch_times(made, files[FLOAT_FILE], 1.0)
+    monkeypatch.setattr(
+        mixed_times, "measure_latency", lambda paths: pd.DataFrame({"relative_p50": [1.0, whole[paths[1]] / layers]})
+    )
+    found = mixed_times.switch_times(candidates, profiles, in_turn, files[FLOAT_FILE])
     every = {(a, b): 1e-6 if b == 1 else 5e-7 for a in range(3) for b in range(3) if a != b}
-    assert found == pytest.approx(every), "the clock of the float file runs at half the time"
+    assert {kinds: time.value_ms for kinds, time in found.items()} == pytest.approx(every), (
+        "the clock of the float file runs at half the time"
+    )
+    assert [time.each_ms for time in found.values()] == pytest.approx([3e-3] * len(every))
+
+
+def test_what_is_shorter_than_the_profiler_counts_is_not_chosen_for_it(candidates):
+    """Of layers of half a microsecond it says 0 or 1; of those of a millisecond it is believed."""
+    rng, names, n = np.random.default_rng(1), candidates.names, len(candidates)
+    for scale, trusted in ((1e-3, False), (1.0, True)):
+        read = {form: scale * rng.integers(0, 2, n) + 1e-9 for form in (INT8, FLOAT)}
+        profiles = {
+            form: timed([(name, "Convolution", ms) for name, ms in zip(names, times, strict=True)])
+            for form, times in read.items()
+        }
+        costs = time_costs(candidates, profiles).layers[:n, [0, -1]]
+        assert costs.sum(axis=0) == pytest.approx([times.sum() for times in read.values()])
+        gained = costs.sum(axis=0).min() - costs.min(axis=1).sum()
+        believed = min(times.sum() for times in read.values()) - np.minimum(*read.values()).sum()
+        assert (gained > 0.9 * believed) if trusted else (gained < 0.6 * believed)
 
 
 def test_a_budget_of_time_is_met_on_the_clock_of_the_float_file(searched, tmp_path, monkeypatch):

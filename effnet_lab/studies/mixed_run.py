@@ -224,7 +224,7 @@ class _Question:
         every |= {trial.choice.precisions: trial.choice for trial in self.search.trials.values()}
         rows = {}
         for choice in every.values():
-            recipe = recipe_of(self.search.workshop.candidates, choice)
+            recipe = recipe_of(self.search.workshop.candidates, choice.precisions)
             row: dict[str, Any] = {
                 "model": self.search.workshop.source.info.model,
                 "choice": names.get(choice.precisions, recipe.name),

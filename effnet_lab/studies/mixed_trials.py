@@ -18,6 +18,7 @@ from effnet_lab.analysis.precision import (
     candidates_of,
     sensitivities,
 )
+from effnet_lab.analysis.precision.costs import SwitchTime
 from effnet_lab.bench import measure_latency
 from effnet_lab.evaluate.predictions import Predictions, collect_predictions
 from effnet_lab.images import ArraySet, ImageSet, Samples, Stated
@@ -30,7 +31,7 @@ from effnet_lab.quantize.ranges import Ranging
 from effnet_lab.quantize.recipes import ALL, Recipe, as_recipe, literal
 from effnet_lab.quantize.schemes import AI_EDGE, get_scheme
 from effnet_lab.quantize.write import quantizer
-from effnet_lab.studies.mixed_times import recipes_in_turn, switch_times, uniform_profiles
+from effnet_lab.studies.mixed_times import choices_in_turn, switch_times, uniform_profiles
 
 LOOKED_AT = 12  # calibration images that the sensitivities are measured on
 BYTES, MS, ARENA = "bytes", "ms", "arena"
@@ -114,16 +115,22 @@ class Workshop:
         return float(self.profiles[FLOAT]["uninterrupted_ms"].sum())
 
     @cached_property
-    def switch_ms(self) -> dict[tuple[int, int], float]:
-        """Milliseconds for one value that is converted, by the kinds of activations before and after."""
-        path = self.folder / "switches.csv"
+    def switch_ms(self) -> dict[tuple[int, int], SwitchTime]:
+        """What conversions take, by the kinds of activations before and after."""
+        path = self.folder / "conversions.csv"
         if not path.exists():
-            files = [self.write(recipe) for recipe in recipes_in_turn(self.candidates)]
-            found = switch_times(files, self.float_path, self.clock_ms)
-            rows = [{"before": a, "after": b, "ms": ms} for (a, b), ms in found.items()]
-            write_atomically(path, pd.DataFrame(rows, columns=["before", "after", "ms"]).to_csv(index=False).encode())
+            files = {
+                chosen: self.write(recipe_of(self.candidates, chosen)) for chosen in choices_in_turn(self.candidates)
+            }
+            found = switch_times(self.candidates, self.profiles, files, self.float_path)
+            rows = [{"before": a, "after": b, **time._asdict()} for (a, b), time in found.items()]
+            columns = ["before", "after", *SwitchTime._fields]
+            write_atomically(path, pd.DataFrame(rows, columns=columns).to_csv(index=False).encode())
         kept = pd.read_csv(path)
-        return {(int(a), int(b)): float(ms) for a, b, ms in kept.itertuples(index=False)}
+        return {
+            (int(a), int(b)): SwitchTime(float(value), float(each))
+            for a, b, value, each in kept.itertuples(index=False)
+        }
 
     @cached_property
     def float_path(self) -> Path:
@@ -142,7 +149,7 @@ class Workshop:
 
     def trial(self, choice: Choice) -> MixedFile:
         """The file of a choice; all float is the float file itself."""
-        recipe = recipe_of(self.candidates, choice)
+        recipe = recipe_of(self.candidates, choice.precisions)
         path = self.float_path if recipe.base.name == FLOAT else self.write(recipe)
         return MixedFile(path=path, recipe=recipe, choice=choice, workshop=self)
 
@@ -190,9 +197,9 @@ def spent(file: MixedFile, limits: Mapping[str, float]) -> str:
     )
 
 
-def recipe_of(candidates: Candidates, choice: Choice) -> Recipe:
-    """The choice as rules: int8, then every layer that has something else."""
-    chosen = [PRECISIONS[p] for p in choice.precisions[: len(candidates)]]
+def recipe_of(candidates: Candidates, precisions: tuple[int, ...]) -> Recipe:
+    """A choice as rules: int8, then every layer that has something else."""
+    chosen = [PRECISIONS[p] for p in precisions[: len(candidates)]]
     if set(chosen) == {FLOAT}:
         return as_recipe(get_scheme(FLOAT))
     rules = [(ALL, get_scheme(BASE))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,9 +27,17 @@ SWITCH_MS = {  # for one value that is converted, by kinds before and after, whe
     (0, 2): 1e-7, (2, 0): 1e-7, (0, 1): 5e-6, (1, 0): 5e-6, (1, 2): 5e-6, (2, 1): 5e-6,
 }  # fmt: skip
 LEAST_SWITCH_MS = 2e-8  # shorter than what a profiler sees
+RESOLUTION_MS = 2e-3  # it counts whole microseconds, and precisions differ by a part of what a layer takes
 _BITS = {INT4: 4, FLOAT: 32}
 _BIAS_BYTES = {INT16: 8}
 Array = NDArray[np.float64]
+
+
+class SwitchTime(NamedTuple):
+    """Milliseconds of a conversion between two kinds of activations."""
+
+    value_ms: float  # for each value
+    each_ms: float = 0.0  # and for the conversion itself: a call, an end of what runs in one go
 
 
 def byte_costs(candidates: Candidates) -> Resource:
@@ -59,7 +68,7 @@ def arena_costs(candidates: Candidates) -> Resource:
 def time_costs(
     candidates: Candidates,
     profiles: Mapping[str, pd.DataFrame],
-    switch_ms: Mapping[tuple[int, int], float] | None = None,
+    switch_ms: Mapping[tuple[int, int], SwitchTime] | None = None,
 ) -> Resource:
     """Of files in one precision throughout, timed op by op. What no layer takes is shared among all of them.
 
@@ -67,8 +76,8 @@ def time_costs(
     ----------
     candidates : Candidates
     profiles : mapping of precision to PROFILE frame
-    switch_ms : mapping of (kind, kind) to number, optional
-        Milliseconds for one value that is converted.
+    switch_ms : mapping of (kind, kind) to SwitchTime, optional
+        What was measured of conversions.
     """
     costs = np.zeros((len(candidates) + 2, len(PRECISIONS)))
     for column, precision in enumerate(PRECISIONS):
@@ -79,26 +88,30 @@ def time_costs(
             known = [float(timed.get(name, 0.0)) for name in candidates.names]
             rest = max(float(timed.sum()) - sum(known), 0.0) / max(len(candidates), 1)
             costs[: len(candidates), column] = np.add(known, rest)
-    for kind in set(KINDS):
-        columns = [i for i, precision in enumerate(PRECISIONS) if KINDS[i] == kind and precision in profiles]
-        if columns:
-            costs[:, columns] = _evened(costs[:, columns])
+    timed_columns = [i for i, precision in enumerate(PRECISIONS) if precision in profiles]
+    costs[:, timed_columns] = _evened(costs[:, timed_columns], np.array(KINDS)[timed_columns])
     sizes = np.array([candidates.elements(made) for made, _ in candidates.edges], float)
-    rates = np.zeros((max(KINDS) + 1,) * 2)
-    for kinds, usual in SWITCH_MS.items():
-        rates[kinds] = max((switch_ms or {}).get(kinds, usual), LEAST_SWITCH_MS)
-    return Resource(layers=costs, switches=_switches(candidates, sizes[:, np.newaxis, np.newaxis] * rates))
+    found = {kinds: SwitchTime(usual) for kinds, usual in SWITCH_MS.items()} | dict(switch_ms or {})
+    rates, each = np.zeros((2, max(KINDS) + 1, max(KINDS) + 1))
+    for kinds, time in found.items():
+        rates[kinds], each[kinds] = max(time.value_ms, LEAST_SWITCH_MS), time.each_ms
+    return Resource(layers=costs, switches=_switches(candidates, sizes[:, np.newaxis, np.newaxis] * rates + each))
 
 
-def _evened(costs: Array) -> Array:
-    """Each file's sum, shared among the layers as in the middle of these files.
+def _evened(costs: Array, kinds: NDArray[np.int_]) -> Array:
+    """Each file's sum, shared among the layers as far as its profile can tell them apart.
 
-    The same kernels compute them. Of several times that differ by chance the smallest would be chosen, layer by layer, and no
-    file is as fast as the sum of these.
+    Of times that differ by chance the smallest would be chosen, layer by layer, and no file is as fast as the sum of these.
+    Files of one kind are computed by the same kernels: they share the middle of their profiles. A layer that takes no longer
+    than what a profiler counts in has the share that it has in all files.
     """
     sums = costs.sum(axis=0)
     shares = costs / np.where(sums > 0, sums, 1.0)
-    return np.asarray(shares.mean(axis=1, keepdims=True) * sums)
+    own = np.stack([shares[:, kinds == kind].mean(axis=1) for kind in kinds], axis=1)
+    usual = np.mean([own[:, kinds == kind][:, :1] for kind in np.unique(kinds)], axis=0)
+    seen = (usual * sums) ** 2 / ((usual * sums) ** 2 + RESOLUTION_MS**2)
+    shares = seen * own + (1.0 - seen) * usual
+    return np.asarray(shares / np.where(sums > 0, shares.sum(axis=0), 1.0) * sums)
 
 
 def is_conversion(table: pd.DataFrame) -> pd.Series:
