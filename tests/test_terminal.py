@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from effnet_lab import cli, frames, paths
@@ -25,7 +26,7 @@ from effnet_lab.progress import counted
 from effnet_lab.regress import read_frame, record
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMAND = [sys.executable, "-c", "from effnet_lab.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from effnet_lab.cli import shell_command; shell_command()"]
 POSIX = pytest.mark.skipif(os.name != "posix", reason="pipes, signals and /dev/full of POSIX")
 
 
@@ -229,7 +230,7 @@ MUCH = """
 import sys; sys.argv = ["effnet-lab", "variants", "--json"]
 from effnet_lab import scaling
 scaling.variant_rows = lambda classes: [{"params": n} for n in range(50_000)]
-from effnet_lab.cli import main; main()
+from effnet_lab.cli import shell_command; shell_command()
 """
 
 
@@ -246,13 +247,42 @@ def test_a_reader_that_goes_away_is_no_error():
 @pytest.mark.parametrize(("where", "code", "lines"), [("/dev/full", 2, 1), ("closed", 0, 0)])
 def test_standard_output_that_is_full_or_closed(where, code, lines):
     redirected = ">&-" if where == "closed" else f"> {where}"
-    words = f"exec '{sys.executable}' -c 'from effnet_lab.cli import main; main()' variants --json {redirected}"
+    words = f"exec '{sys.executable}' -c 'from effnet_lab.cli import shell_command; shell_command()' variants --json {redirected}"
     done = subprocess.run(
         ["sh", "-c", words], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
     assert done.returncode == code
     assert len(done.stderr.splitlines()) == lines, done.stderr
     assert "Traceback" not in done.stderr
+
+
+LEAVING = """
+import atexit, sys
+from effnet_lab import cli
+from effnet_lab.litert.trial_process import trial_process
+class Loaded:
+    def __del__(self): print("taken apart")
+def work():
+    atexit.register(print, "last words")
+    print(trial_process()._process.pid)
+    main()
+main, cli.main, loaded = cli.main, work, Loaded()
+sys.argv = ["effnet-lab", {word!r}]
+cli.shell_command()
+"""
+
+
+@POSIX
+@pytest.mark.parametrize(("word", "code"), [("--version", 0), ("no-such", 2)])
+def test_the_command_leaves_at_once_when_all_is_done(word, code):
+    """Its child process is ended, and what was registered for the end is called; what was loaded is not taken apart."""
+    with start(code=LEAVING.format(word=word)) as process:
+        said, _ = process.communicate(timeout=120)
+    pid, *words = said.splitlines()
+    assert process.returncode == code
+    assert words[-1] == "last words"
+    assert len(words) == 2 - bool(code)  # the version
+    assert not psutil.pid_exists(int(pid))
 
 
 # ---- files

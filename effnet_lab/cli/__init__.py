@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import sys
 from typing import Annotated
@@ -37,8 +39,13 @@ from effnet_lab.litert.trial_process import trial_process
 from effnet_lab.names import UserError
 from effnet_lab.paths import remove_left_behind
 
-# What takes longer to load than these commands take to answer; they print rows.
-SELDOM_USED = {"variants": ("numpy", "pandas"), "lint": ("pandas",)}
+# What takes longer to load than these commands take to answer, as they print rows; and a parser of C, for numba's use of cffi.
+SELDOM_USED = {
+    "variants": ("numpy", "pandas"),
+    "lint": ("pandas",),
+    "verdicts": ("pycparser",),
+    "layer-error": ("pycparser",),
+}
 # Their child process starts beside what they load themselves.
 TRIES_FILES = ("lint", "verdicts", "layer-error", "explain")
 
@@ -101,8 +108,27 @@ def start(version: Version = False) -> None:
     """
 
 
+def shell_command() -> None:
+    """Entry point of ``effnet-lab``: `main`, and an end without taking apart what was loaded, which would last .2 s."""
+    ended: list[int] = []
+    atexit.register(_leave, ended)  # called last: what is registered later is called before
+    try:
+        main()
+    except SystemExit as stop:
+        ended.append(int(stop.code or 0))
+        raise
+
+
+def _leave(ended: list[int]) -> None:
+    if ended:
+        flush_or_drop()
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+        os._exit(ended[0])
+
+
 def main() -> None:
-    """Entry point of ``effnet-lab``."""
+    """Answer what the command line asks, and exit with its code."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded: it reads it once
     for package in SELDOM_USED.get("".join(sys.argv[1:2]), ()):
         load_when_used(package)

@@ -14,6 +14,7 @@ from effnet_lab.names import UserError
 
 Tree = schema.ModelT  # a file as a tree of objects
 IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every .tflite file
+_AROUND_DATA = 1 << 20  # bytes, enough for everything but the buffers in most files
 
 
 class FileContent(bytes):
@@ -92,7 +93,8 @@ def _take_in(tree: schema.ModelT, content: bytes) -> None:
 
 def pack(tree: schema.ModelT) -> bytes:
     """File content of an object tree."""
-    builder = flatbuffers.Builder(1 << 20)
+    data = sum(len(buffer.data) for buffer in tree.buffers if buffer.data is not None)
+    builder = flatbuffers.Builder(data + _AROUND_DATA)  # to grow, it copies all that it holds
     builder.Finish(tree.Pack(builder), IDENTIFIER)
     return bytes(memoryview(builder.Bytes)[builder.Head() :])  # `Output` would copy it once more
 

@@ -45,6 +45,7 @@ class TrialProcess:
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said
         )
+        atexit.register(self.close)
 
     @property
     def alive(self) -> bool:
@@ -77,6 +78,7 @@ class TrialProcess:
 
     def close(self) -> None:
         """End the process."""
+        atexit.unregister(self.close)
         if self.owner == os.getpid():
             self._process.kill()
             self._process.wait()
@@ -98,7 +100,6 @@ def trial_process() -> TrialProcess:
         return _RUNNING[0]
 
 
-@atexit.register
 def close() -> None:
     """End the child; the next question starts another one."""
     while _RUNNING:
