@@ -145,6 +145,8 @@ def test_it_runs_headless_with_other_parameters(name, tmp_path):
     (executed,) = run_notebooks([name], parameters=QUICK[name], out=tmp_path, progress=False).notebooks
     assert not [out for cell in cells(executed, "code") for out in cell.outputs if out.output_type == "error"]
     require_recorded(tmp_path, name)
+    said = [str(out) for cell in cells(executed, "code") for out in cell.outputs]
+    assert [found for text in said for found in re.findall(r"\b\d{1,3},\d{3}\.0\b", text)] == []  # counts are whole
     (shown,) = read_manifests(tmp_path)
     assert shown.notebook == name
     counts = {cell.execution_count for cell in cells(executed, "code")}
