@@ -8,6 +8,7 @@ import lab_driver
 import numpy as np
 import pandas as pd
 import pytest
+import view_frames as made
 from PIL import Image
 
 from effnet_lab import frames, view
@@ -25,6 +26,7 @@ TEXTS = """() => [...document.querySelectorAll('.plot svg text, .effnet-table th
         x: box.x + box.width / 2 + scrollX, y: box.y + box.height / 2 + scrollY,
         color: e.closest('svg') ? style.fill : style.color,
     }))"""
+LEAST_MARK = 3.0  # criterion 1.4.11: of marks
 HIDE = "svg text { fill-opacity: 0 !important; } .effnet-table *, summary { color: transparent !important; }"
 
 
@@ -63,6 +65,9 @@ def report(tmp_path_factory):
     ]
     alive = [FILE | {"layer_index": i, "layer": f"op_{i}", "alive_bytes": 12288 if i == 1 else 2048} for i in range(6)]
     show(view.plot_arena(frames.build(frames.ARENA, arena), frames.build(frames.HIGH_WATER, alive)), "arena")
+    table = made.tradeoffs().head(3)
+    standing = pd.DataFrame({"on_front": [False, True, True], "near_tie": [True, False, False]})
+    show(view.plot_tradeoffs(table, standing=standing), "tradeoffs")
     return write_report(out)
 
 
@@ -91,6 +96,21 @@ def test_every_text_stands_out_from_what_is_behind_it(report, scheme):
         if (found := contrast(color(one["color"]), around(behind, one["x"], one["y"]))) < LEAST
     }
     assert faint == {}, faint
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(lab_driver.CHROMIUM is None, reason="no Chromium on the PATH (Debian: apt install chromium)")
+def test_a_near_tie_is_seen_on_a_dark_page(report):
+    with lab_driver.open_browser() as browser:
+        page = browser.new_context(color_scheme="dark").new_page()
+        page.goto(report.as_uri())
+        page.wait_for_selector("body[data-drawn=all]", timeout=lab_driver.PATIENCE_MS)
+        mark = page.locator('[data-figure="tradeoffs"] .point[style*="opacity: 0.55;"]')
+        mark.scroll_into_view_if_needed()
+        box = mark.bounding_box()
+        seen = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    assert contrast(around(seen, x, y), around(seen, x + 25, y + 25)) >= LEAST_MARK
 
 
 def around(picture: np.ndarray, x: float, y: float) -> np.ndarray:

@@ -116,6 +116,9 @@ DARK = {  # neutral colours of the template, and what they are on a dark page
     "#FFFFFF": "#111418",
 }  # fmt: skip
 
+TIE, OFF, BARS = 0.55, 0.3, 0.45  # opacity of marks that stand back, a little and more, and of intervals
+DARK_OPACITY = {TIE: 0.75, OFF: 0.5, BARS: 0.7}  # what is mixed with black is seen less than what is mixed with white
+
 
 _NOT_IN_CELLS = ":not(.heatmap-label *)"  # a number in a heat map is as dark or light as its cell wants it, on any page
 JUPYTER_DARK = 'body[data-jp-theme-light="false"]'  # JupyterLab, Voila and exported notebooks in a dark theme
@@ -137,6 +140,9 @@ def dark_style(scope: str) -> str:
         written = _as_written(light)
         for part in ("fill", "stroke"):
             rules.append(f'{plot} [style*="{part}: {written}"]{_NOT_IN_CELLS} {{ {part}: {dark} !important; }}')
+    for given, more in DARK_OPACITY.items():
+        rules.append(f'{plot} .point[style*="opacity: {given};"] {{ opacity: {more} !important; }}')
+        rules.append(f'{plot} .errorbar [style*="stroke-opacity: {given};"] {{ stroke-opacity: {more} !important; }}')
     return "\n".join(rules)
 
 

@@ -105,7 +105,7 @@ def plot_left_out(left_out: pd.DataFrame, title: str = "Networks that the law ne
         LEFT_OUT frame.
     """
     require(left_out, LEFT_OUT, caller="plot_left_out")
-    fig = theme.new_figure(title)
+    fig = theme.new_figure(title, theme.DETAIL_HEIGHT_PX)
     low, high = interval("expected_top1")
     ends = [float(left_out["float_top1"].min()), float(left_out["float_top1"].max())]
     fig.add_scatter(
@@ -117,7 +117,7 @@ def plot_left_out(left_out: pd.DataFrame, title: str = "Networks that the law ne
         fig.add_scatter(
             x=rows["expected_top1"], y=rows["float_top1"], mode="markers", name=str(rule),
             error_x={"symmetric": False, "array": rows[high] - rows["expected_top1"], "thickness": 1,
-                     "arrayminus": rows["expected_top1"] - rows[low], "color": theme.translucent(color, 0.45)},
+                     "arrayminus": rows["expected_top1"] - rows[low], "color": theme.translucent(color, theme.BARS)},
             marker={"color": color, "size": 9, "line": {"width": 1.5, "color": color},
                     "symbol": ["circle" if inside else "circle-open" for inside in rows["inside"]]},
             hovertext=hover(rows, rows["model"], LEFT_OUT.values), hovertemplate="%{hovertext}<extra></extra>",

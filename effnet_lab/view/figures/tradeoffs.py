@@ -19,7 +19,6 @@ TRADEOFF_AXES = (
     "top1", "p50_ms", "relative_p50", "size_bytes", "peak_activation_bytes", "arena_bytes", "params", "madds",
 )  # fmt: skip
 INT8 = "static_wi8_ai8"
-FAINT_TIE, FAINT_OFF = 0.55, 0.3  # opacity of a near tie, and of what is off the front
 BESIDE_MARK = "\N{EN SPACE}\N{EN SPACE}"  # keeps a name clear of its mark
 NAMES, EDGE = 0.16, 0.05  # of the span of an axis: room beside the outermost mark, with a name and without
 ROOM = 1.35  # of a logarithmic axis beyond its outermost marks, as a factor
@@ -55,7 +54,7 @@ def plot_tradeoffs(
     opacity = pd.Series(0.9, index=tradeoffs.index)
     if standing is not None:
         front, ties = standing["on_front"], standing["near_tie"]
-        opacity = front.map({True: 1.0, False: FAINT_OFF}).where(~ties, FAINT_TIE)
+        opacity = front.map({True: 1.0, False: theme.OFF}).where(~ties, theme.TIE)
         _add_front(fig, tradeoffs[front], x, y, x_axis)
         _add_ties(fig, tradeoffs[ties], x, y, tradeoffs[front])
     symbols = theme.assign(tradeoffs["model"], theme.SYMBOLS)
@@ -94,8 +93,8 @@ def _add_marks(
     labels = [file_label(*key) for key in zip(rows["model"], rows["scheme"], rows["backend"], strict=True)]
     fig.add_scatter(
         x=rows[x], y=rows[y], mode="markers", name=kind, hovertext=hover(rows, labels, _hover_columns()),
-        hovertemplate="%{hovertext}<extra></extra>", error_x=error_bars(rows, x, theme.translucent(color, 0.45)),
-        error_y=error_bars(rows, y, theme.translucent(color, 0.45)),
+        hovertemplate="%{hovertext}<extra></extra>", error_x=error_bars(rows, x, theme.translucent(color, theme.BARS)),
+        error_y=error_bars(rows, y, theme.translucent(color, theme.BARS)),
         marker={
             "size": 11, "color": color, "symbol": rows["model"].map(symbols).tolist(),
             "opacity": opacity[rows.index].tolist(), "line": {"width": 1, "color": "white"},
