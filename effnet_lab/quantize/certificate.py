@@ -47,7 +47,7 @@ class Certificate:
         )
         more = (
             f" Give it {row['n_advised']} images: half as many lost {row['gain_db']:.1f} dB."
-            if row["n_advised"]
+            if row["n_advised"] > row["n_calibration"]
             else ""
         )
         return said + more
@@ -147,7 +147,7 @@ def _table(statistics: Statistics, found: Sequence[_BesideFloat]) -> pd.DataFram
         "sqnr_low_db": itself.sqnr_db - reach, "sqnr_high_db": itself.sqnr_db + reach,
         "agreement_low": max(int(np.sum(leads >= sway)) - 1, 0) / len(leads),
         "agreement_high": min(int(np.sum(leads >= -sway)) + 1, len(leads)) / len(leads),
-        "gain_db": gain, "n_advised": 2 * n if gain > HELPS_DB else 0,
+        "gain_db": gain, "n_advised": 2 * n if gain > HELPS_DB else n,
     }  # fmt: skip
     return frames.build(frames.CERTIFICATE, [row])
 
