@@ -140,7 +140,7 @@ def test_audit_marks_the_best_and_yours():
     assert trace(figure, "B: yours").error_x.arrayminus[0] == pytest.approx(0.05)
     names = figure.layout.yaxis.ticktext
     assert names[0] == "A  [0, 1], crop 0.875, bicubic, RGB"
-    assert names[1] == "[0, 1], squash, bicubic, RGB"
+    assert names[1] == "[0, 1], no crop, bicubic, RGB"
     assert names[2].startswith("B  raw 0..255")
     assert names[4] == "[0, 1], crop 0.875, bicubic, RGB, labels -1"
     assert "images: 50" in trace(figure, "B: yours").hovertext[0]

@@ -36,7 +36,7 @@ def sentence(table: pd.DataFrame, n: int) -> str:
 
 def ties(table: pd.DataFrame, n: int) -> str:
     """Which values of which parts the images cannot tell apart; only pipelines that saw all of them count."""
-    equal = _equals(table)
+    equal = _equals(table).replace({"crop": {"squash": "none"}})
     if len(equal) == 1:
         return f"(A) is better than every other pipeline on {n} images: {describe(table.iloc[0])}"
     open_questions = [

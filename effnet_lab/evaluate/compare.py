@@ -95,7 +95,7 @@ def describe_difference(comparison: pd.DataFrame) -> str:
         same = "the same" if not row["n_only_this"] else "as many"
         return f"{name} is right on {same} images as {row['against']}; {n} exclude a difference of more than {high:.1f} points"
     what = (
-        f"{name} {'loses' if sign < 0 else 'gains'} {abs(100 * row['difference']):.1f} points ({low:.1f} to {high:.1f})"
+        f"{name} {'loses' if sign < 0 else 'gains'} {abs(100 * row['difference']):.1f} points ({low:z.1f} to {high:z.1f})"
     )
     if row["p_value"] < SIGNIFICANT:
         return f"{what}: distinguishable on {n} (p = {row['p_value']:.2g})"

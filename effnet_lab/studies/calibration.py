@@ -166,7 +166,7 @@ def enough(ranges: pd.DataFrame, accuracy: pd.DataFrame, *, within: float = 0.05
     top1 = f"top-1 is {found.low:.1%} to {found.high:.1%} against {whole['top1']:.1%}"
     told = "cannot be told apart" if found.alike else f"can be told apart (p = {found.p_value:.2g})"
     seen = f"{width}, and {top1} in {found.draws} draws, which {told} on {whole['n_images']:,} images"
-    seen += f" (the intervals of the difference reach down to {100 * found.lowest:+.1f} points)"
+    seen += f" (the intervals of the difference reach down to {100 * found.lowest:+z.1f} points)"
     if passed:
         return f"{passed[0]} images are enough: {seen}."
     settled = [size for size in sizes if all(judged[later].alike for later in sizes if later >= size)]

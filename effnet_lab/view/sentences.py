@@ -67,7 +67,7 @@ def cost_sentence(comparison: pd.DataFrame, model: str) -> str:
         low, high = (low, high) if lost >= 0 else (-high, -low)
         told = "" if row["p_value"] < SIGNIFICANT else ", which these images cannot tell from no change"
         by = f" by {row['backend']}" if row["backend"] else ""
-        parts.append(f"{what} points ({low:.1f} to {high:.1f}){by}{told}")
+        parts.append(f"{what} points ({low:z.1f} to {high:z.1f}){by}{told}")
     if not parts:
         return f"No int8 file of {model} was compared with its float file."
     float_top1, n = rows["against_top1"].iloc[0], int(rows["n_images"].iloc[0])
@@ -135,7 +135,7 @@ def repair_sentence(gain: pd.DataFrame) -> str:
     told = "" if best["p_value"] < SIGNIFICANT else " These images do not tell that from nothing."
     return (
         f"{best['steps'].replace('+', ', ')} takes {best['model']} {best['scheme']} from {before:.1%} to {best['top1']:.1%}: "
-        f"{gained:+.1f} points ({low:+.1f} to {high:+.1f}) on {best['n_images']:,.0f} images.{told}"
+        f"{gained:+z.1f} points ({low:+z.1f} to {high:+z.1f}) on {best['n_images']:,.0f} images.{told}"
     )
 
 

@@ -107,8 +107,8 @@ def which_direction(study: pd.DataFrame) -> str:
     told = "can be told apart" if crossed_p_value(difference) < SIGNIFICANT else "cannot be told apart"
     words = ", ".join(f"{name} {shares[name]:.1%}" for name in sorted(shares, key=shares.__getitem__, reverse=True))
     return (
-        f"With {max(full):g} times the MAdds: {words}. All three less {best} alone: {100 * mean:+.1f} points "
-        f"({100 * low:+.1f} to {100 * high:+.1f}); the two {told}."
+        f"With {max(full):g} times the MAdds: {words}. All three less {best} alone: {100 * mean:+z.1f} points "
+        f"({100 * low:+z.1f} to {100 * high:+z.1f}); the two {told}."
     )
 
 
@@ -132,8 +132,8 @@ def _winner(level: Any, rows: pd.DataFrame) -> str:
         else f"cannot be told apart with this data (p = {best['p_adjusted']:.2g}, adjusted)"
     )
     return (
-        f"At {level:g} times the MAdds {triple} is the best of {len(rows)}: {100 * best['difference']:.1f} points above the "
-        f"paper's ({100 * best['difference_lo']:.1f} to {100 * best['difference_hi']:.1f}; {n}); the two {told}."
+        f"At {level:g} times the MAdds {triple} is the best of {len(rows)}: {100 * best['difference']:z.1f} points above the "
+        f"paper's ({100 * best['difference_lo']:z.1f} to {100 * best['difference_hi']:z.1f}; {n}); the two {told}."
     )
 
 

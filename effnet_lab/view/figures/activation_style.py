@@ -60,7 +60,7 @@ def plot_activation_style(styles: pd.DataFrame) -> go.Figure:
 
 
 def _names(styles: pd.DataFrame) -> list[str]:
-    gate = {True: "squeeze-and-excitation", False: "none"}
+    gate = {True: "squeeze-and-excitation", False: "no gates"}
     return [
         f"{activation}, {gate[bool(se)]}"
         for activation, se in zip(styles["activation"], styles["squeeze_excite"], strict=True)

@@ -118,7 +118,7 @@ def plot_audit(audit: pd.DataFrame, n: int = 12) -> go.Figure:
     which = audit[[*MODEL_FILE, "data"]].drop_duplicates()
     if len(which) != 1:
         raise UserError(f"plot_audit draws one network on one data set. Got {len(which)} of them. Select one's rows.")
-    rows = audit.sort_values("rank")
+    rows = audit.sort_values(["tied", "rank"], ascending=[False, True])  # what saw few images may still be the best
     rows = rows[(np.arange(len(rows)) < n) | (rows["mark"] == "B")].assign(place=lambda r: np.arange(1, len(r) + 1))
     title = f"{len(audit)} ways to prepare {which['data'].iloc[0]} for {file_label(*which.iloc[0][:3])}"
     fig = theme.new_figure(title, _height(len(rows)) + 30)
@@ -157,7 +157,7 @@ def _pipelines(rows: pd.DataFrame) -> list[str]:
         ", ".join(
             [
                 row["normalisation"],
-                row["crop"] if row["crop"] == "squash" else f"crop {row['crop']}",
+                "no crop" if row["crop"] == "squash" else f"crop {row['crop']}",
                 row["interpolation"],
                 row["channels"],
             ]

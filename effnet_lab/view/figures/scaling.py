@@ -71,10 +71,11 @@ def plot_family(
 
 
 def _label_places(variants: pd.DataFrame, x: str, y: str) -> pd.Series:
-    """Names stand left of their point; right, where the point before it (along x) is so near that they would collide."""
+    """Names stand left above their point; of two points that nearly touch, that of the lower one right below."""
     ranks = variants[[x, y]].astype(float).apply(np.log10).sort_values([x, y])
-    near: pd.Series[bool] = (ranks.diff().abs() < 0.03 * (ranks.max() - ranks.min())).all(axis=1)
-    return near.map({True: "middle right", False: "top left"}).reindex(variants.index)
+    near = (ranks.diff().abs() < 0.03 * (ranks.max() - ranks.min())).all(axis=1)
+    lower = [ranks[y].iloc[[i - 1, i]].idxmin() for i in np.flatnonzero(near)]
+    return pd.Series("top left", index=variants.index).mask(variants.index.isin(lower), "bottom right")
 
 
 def _add_published(fig: go.Figure, variants: pd.DataFrame, x: str, y: str) -> None:
