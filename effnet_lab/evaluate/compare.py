@@ -94,9 +94,7 @@ def describe_difference(comparison: pd.DataFrame) -> str:
     if math.isinf(row["n_images_needed"]):
         same = "the same" if not row["n_only_this"] else "as many"
         return f"{name} is right on {same} images as {row['against']}; {n} exclude a difference of more than {high:.1f} points"
-    what = (
-        f"{name} {'loses' if sign < 0 else 'gains'} {abs(100 * row['difference']):.1f} points ({low:z.1f} to {high:z.1f})"
-    )
+    what = f"{name} {'loses' if sign < 0 else 'gains'} {abs(100 * row['difference']):.1f} points ({low:z.1f} to {high:z.1f})"
     if row["p_value"] < SIGNIFICANT:
         return f"{what}: distinguishable on {n} (p = {row['p_value']:.2g})"
     digits = 2 - len(str(int(row["n_images_needed"])))  # two figures: it is an estimate

@@ -195,9 +195,7 @@ class _Question:
         row = self._difference(trial, images)
         drop, low, high = (-100 * row[name] + 0.0 for name in ("difference", "difference_hi", "difference_lo"))
         met = self.max_drop is None or high <= self.max_drop
-        words = (
-            f"top-1 drops by {drop:z.2f} points ({low:z.2f} to {high:z.2f}) on {len(images):,} images that played no part"
-        )
+        words = f"top-1 drops by {drop:z.2f} points ({low:z.2f} to {high:z.2f}) on {len(images):,} images that played no part"
         if self.max_drop is not None:
             words += f": at most {self.max_drop:g} is {'shown' if met else 'not shown'} with 95 % confidence"
         return _Shown(row=row, n_images=len(images), words=words + ".", met=met)

@@ -141,7 +141,7 @@ def dark_style(scope: str) -> str:
         for part in ("fill", "stroke"):
             rules.append(f'{plot} [style*="{part}: {written}"]{_NOT_IN_CELLS} {{ {part}: {dark} !important; }}')
     for given, more in DARK_OPACITY.items():
-        rules.append(f'{plot} .point[style*="opacity: {given};"] {{ opacity: {more} !important; }}')
+        rules.append(f'{plot} :is(.point, .scatterpts)[style*="opacity: {given};"] {{ opacity: {more} !important; }}')
         rules.append(f'{plot} .errorbar [style*="stroke-opacity: {given};"] {{ stroke-opacity: {more} !important; }}')
     return "\n".join(rules)
 
