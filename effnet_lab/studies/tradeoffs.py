@@ -14,6 +14,7 @@ from effnet_lab.names import UserError
 from effnet_lab.studies.fronts import not_told_apart
 
 KIB = 1024
+WORTH_NAMING = 0.95  # of the size of the most accurate file: one that saves less is no other choice
 
 
 def join_tradeoffs(accuracy: pd.DataFrame, latency: pd.DataFrame, memory: pd.DataFrame) -> pd.DataFrame:
@@ -80,8 +81,8 @@ def choose_row(
     """Which row of a TRADEOFFS frame to take for `needs`, or for limits that are given one by one: a bool Series, and why.
 
     The most accurate of those that meet the needs; of those whose accuracy the images cannot tell from its own, the smallest
-    is named too. Files that saw the same images are told apart by the paired test in `pairs`, a COMPARISON frame; others
-    where their intervals do not overlap.
+    is named too if it saves a twentieth. Files that saw the same images are told apart by the paired test in `pairs`, a
+    COMPARISON frame; others where their intervals do not overlap.
     """
     needs = needs or Needs(max_ms=max_ms, max_ram_kib=max_ram_kib, max_flash_kib=max_flash_kib, min_top1=min_top1)
     missed: dict[Any, list[tuple[str, float]]] = {index: needs.missed(row) for index, row in table.iterrows()}
@@ -98,7 +99,7 @@ def choose_row(
         f"{best['size_bytes'] / KIB:,.0f} KiB of flash."
     )
     alike = rows[not_told_apart(rows, pairs)].drop(index=best.name)
-    smaller = alike[alike["size_bytes"] < best["size_bytes"]]
+    smaller = alike[alike["size_bytes"] < WORTH_NAMING * best["size_bytes"]]
     if len(smaller):
         other = smaller.sort_values("size_bytes").iloc[0]
         words += (

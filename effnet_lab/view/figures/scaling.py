@@ -74,7 +74,7 @@ def _label_places(variants: pd.DataFrame, x: str, y: str) -> pd.Series:
     """Names stand left above their point; of two points that nearly touch, that of the lower one right below."""
     ranks = variants[[x, y]].astype(float).apply(np.log10).sort_values([x, y])
     near = (ranks.diff().abs() < 0.03 * (ranks.max() - ranks.min())).all(axis=1)
-    lower = [ranks[y].iloc[[i - 1, i]].idxmin() for i in np.flatnonzero(near)]
+    lower = [ranks[y].iloc[[i - 1, i]].idxmin() for i, touches in enumerate(near) if touches]
     return pd.Series("top left", index=variants.index).mask(variants.index.isin(lower), "bottom right")
 
 
