@@ -164,6 +164,7 @@ WRONG = {
     "unknown format": (["export", "--weights", "micro0", "--format", "int88", "--out", "x"], "Did you mean"),
     "unknown weights": (["export", "--weights", "mikro0", "--out", "x"], "micro0"),
     "no model": (["evaluate", "none.tflite", "--data", "scenes"], "No such file"),
+    "no option": (["study", "scaling", "--levls", "3"], "Try: effnet-lab study scaling --help"),
     "no data": (["evaluate", "none.tflite", "--data", "no_such_folder"], "no_such_folder"),
     "one run": (["bench", "none.tflite", "--runs", "1"], "Got 1 runs"),
     "budget too small": (["search", "--max-params", "10"], "No network of the grid fits"),

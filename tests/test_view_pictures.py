@@ -41,7 +41,7 @@ def classification() -> pd.DataFrame:
 
 def audit(yours: int = 3) -> pd.DataFrame:
     """Five pipelines, the first two equal; `yours` is the rank of B, or of A."""
-    fed = [("[0, 1]", "0.875", "RGB", 0), ("[0, 1]", "squash", "RGB", 0), ("raw 0..255", "1", "RGB", 0)]
+    fed = [("[0, 1]", "0.875", "RGB", 0), ("[0, 1]", "none", "RGB", 0), ("raw 0..255", "1", "RGB", 0)]
     fed += [("[0, 1]", "0.875", "BGR", 0), ("[0, 1]", "0.875", "RGB", -1)]
     rows = []
     for rank, (normalisation, crop, channels, offset) in enumerate(fed, start=1):

@@ -157,7 +157,9 @@ def _answer(arguments: list[str]) -> int:
     except typer.TyperException as error:  # an unknown option, a missing argument, a value of the wrong type
         message = error.format_message()  # empty when no command was given: the help stands there already
         code = int(error.exit_code)
-        return refuse(f"{message.rstrip('.')}. Try: effnet-lab --help", code) if message else code
+        asked = getattr(error, "ctx", None)
+        command = asked.command_path.removeprefix(asked.find_root().command_path) if asked else ""  # " study scaling"
+        return refuse(f"{message.rstrip('.')}. Try: effnet-lab{command} --help", code) if message else code
     except MemoryError:
         return refuse("Not enough memory. Ask for less: fewer images, a smaller size, a smaller file.", 2)
     except SystemExit as stop:  # SIGTERM; or click has met a closed pipe, which it calls 1, and 1 is a failed check

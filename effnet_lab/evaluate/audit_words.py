@@ -10,7 +10,7 @@ from effnet_lab.evaluate.pipelines import FACTORS
 def describe(row: pd.Series) -> str:
     """One pipeline in a few words."""
     offset = int(row["label_offset"])
-    crop = "no crop" if row["crop"] == "squash" else f"crop {row['crop']}"
+    crop = "no crop" if row["crop"] == "none" else f"crop {row['crop']}"
     shift = f", label offset {offset:+d}" if offset else ""
     return f"{row['normalisation']}, {crop}, {row['interpolation']}, {row['channels']}{shift}"
 
@@ -36,7 +36,7 @@ def sentence(table: pd.DataFrame, n: int) -> str:
 
 def ties(table: pd.DataFrame, n: int) -> str:
     """Which values of which parts the images cannot tell apart; only pipelines that saw all of them count."""
-    equal = _equals(table).replace({"crop": {"squash": "none"}})
+    equal = _equals(table)
     if len(equal) == 1:
         return f"(A) is better than every other pipeline on {n} images: {describe(table.iloc[0])}"
     open_questions = [

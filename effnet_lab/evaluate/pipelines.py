@@ -64,7 +64,7 @@ class Pipeline:
         """The factors under their column names; a crop as text, because none is one of its values."""
         p = self.preprocess
         names = {pair: name for name, pair in NORMALISATIONS.items()}
-        crop = "squash" if p.crop is None else f"{p.crop:.4g}" + (" resize first" if p.order == "resize_first" else "")
+        crop = "none" if p.crop is None else f"{p.crop:.4g}" + (" resize first" if p.order == "resize_first" else "")
         return {
             "normalisation": names.get((p.mean, p.std)) or tone(p).rpartition(" ")[0],
             "crop": crop,

@@ -157,7 +157,7 @@ def _pipelines(rows: pd.DataFrame) -> list[str]:
         ", ".join(
             [
                 row["normalisation"],
-                "no crop" if row["crop"] == "squash" else f"crop {row['crop']}",
+                "no crop" if row["crop"] == "none" else f"crop {row['crop']}",
                 row["interpolation"],
                 row["channels"],
             ]
