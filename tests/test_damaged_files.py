@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -138,6 +139,31 @@ def test_one_child_serves_a_command_and_what_it_survived_is_not_tried_again(tmp_
         Runner(path)
         Runner(path, kernels="builtin")
     assert (len(started), len(begun)) == (1, 6)
+
+
+def test_what_is_asked_while_the_child_is_at_another_file_is_answered_in_turn(tmp_path, monkeypatch):
+    """Also where the child dies on the first, which nobody had asked about yet; and the same question is put once."""
+    begun, begin = [], trial_process.TrialProcess.begin
+    monkeypatch.setattr(
+        trial_process.TrialProcess, "begin", lambda self, *asked: begun.append(asked) or begin(self, *asked)
+    )
+    paths = [
+        saved(tmp_path / f"{i}.tflite", content) for i, content in enumerate((DEADLY, layer("conv", 0.1, 0.02, 0.1)))
+    ]
+    deadly, again, sound = (trial.FileTrial(str(path), kernels="AUTO") for path in (paths[0], *paths))
+    assert (sound.outcome().step, sound.outcome().death) == ("done", "")
+    assert deadly.outcome().death == again.outcome().death == "SIGABRT"
+    assert len(begun) == 2
+
+
+def test_parts_that_nobody_asks_about_leave_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    content = layer("conv", 0.1, 0.03, 0.1)
+    parts = trial.PartsTrial(content, read_bytes(saved(tmp_path / "whole.tflite", content)), kernels="AUTO")
+    assert len(list((tmp_path / "scratch").glob("*/*.tflite"))) == 1
+    del parts
+    assert not list((tmp_path / "scratch").iterdir())
 
 
 def test_content_that_was_made_here_is_not_tried(monkeypatch):

@@ -51,12 +51,14 @@ class Measuring:
     ) -> None:  # fmt: skip
         self._twins, self._notions, self._local_inputs = twins, notions, local_inputs
         self._workers, self._team = workers, list[Twins]()
-        self.accumulated = Accumulated(twins.pairs) if "accumulated" in notions else None
-        self.local = Local(twins.alone) if "local" in notions else None
-        self._watchers = [each for each in (self.accumulated, self.local, *watchers) if each is not None]
         parts = [part for notion, several in _PARTS.items() if notion in notions for part in several]
         if parts:
             twins.settle_shapes()
+        if "local" in notions:
+            twins.begin(local_inputs)
+        self.accumulated = Accumulated(twins.pairs) if "accumulated" in notions else None
+        self.local = Local(twins.alone) if "local" in notions else None
+        self._watchers = [each for each in (self.accumulated, self.local, *watchers) if each is not None]
         self._plan = twins.plan(parts) if parts else None
         steps = self._plan.steps if self._plan else []
         self._followed = [(step.op.index, part) for step in steps for part in step.parts]

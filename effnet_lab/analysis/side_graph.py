@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from copy import copy
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from effnet_lab.analysis.metrics import Array
 from effnet_lab.analysis.plan import OpStep, Plan
 from effnet_lab.litert.runner import KERNELS, fed, invoke, open_interpreter
 from effnet_lab.litert.surgery import Assembly
-from effnet_lab.litert.trial import require_parts_survive
+from effnet_lab.litert.trial import PartsTrial
 from effnet_lab.names import UserError
 
 
@@ -63,15 +63,22 @@ class SideGraph:
         ends = [self._values[i] for i in wanted_ends]
         shown = ends if ends_only else [*ends, *self._float.values(), *self._codes.values()]
         content = self._assembly.content(self._inputs, list(dict.fromkeys(shown)))
-        if not ends_only:
-            require_parts_survive(content, plan.quantized.content, kernels=KERNELS[kernels].name)
+        self._trial = None if ends_only else PartsTrial(content, plan.quantized.content, kernels=KERNELS[kernels].name)
         self._open = partial(open_interpreter, content, threads=1, kernels=kernels, keep_all=False)
         tensors = source.graph.tensors
         values = sum(tensors[i].size_bytes for op in source.graph.ops for i in op.outputs)
         self.memory_bytes = (
             2 * len(content) + 3 * values
         )  # weights also packed; values, their codes and real values of those
-        self._interpreter: Any = self._open()
+        if ends_only:
+            self._interpreter = self._open()
+
+    @cached_property
+    def _interpreter(self) -> Any:
+        """Opened when it is first used: until then the child process tries it, while this one goes on."""
+        if self._trial is not None:
+            self._trial.require_survival()
+        return self._open()
 
     def another(self) -> SideGraph:
         """A second interpreter over the same file, for another thread."""

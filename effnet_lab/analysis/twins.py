@@ -21,6 +21,7 @@ from effnet_lab.litert import KERNELS, ModelInfo, Runner, Tensor, fit_samples, f
 from effnet_lab.litert.metadata import info_of
 from effnet_lab.litert.runner import DelegateError
 from effnet_lab.litert.surgery import Source
+from effnet_lab.litert.trial import try_ahead
 from effnet_lab.names import UserError, lookup
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Twins:
         self.quantized_source = Source(quantized)
         self.is_own_twin = float_model is None  # the float network has the quantized file's own weights
         _require_ops_that_stand_alone(self.quantized_source, quantized)
+        madds = self.quantized_source.graph.madds
+        try_ahead(self.quantized_source.content, kernels=KERNELS[kernels].name, keep_all=True, madds=madds)
         self._models = self._open_float(float_model, quantized), quantized
         self.reference_source = Source(self._models[0])
         _require_ops_that_stand_alone(self.reference_source, self._models[0])
@@ -165,6 +168,10 @@ class Twins:
             self.fall_back()
             self.run(sample, local=local, quantized=quantized)
 
+    def begin(self, local: str) -> None:
+        """Let the child process try what `run` will open for `local`, while this one still loads what looks at the values."""
+        self._beside(local)
+
     def another(self) -> Twins:
         """The same files in interpreters of their own, for another thread."""
         twin = copy(self)
@@ -236,7 +243,7 @@ class Twins:
 
     def settle_shapes(self) -> None:
         """Give the sources the shapes that tensors have at run time, so that their ops can be run alone."""
-        if not any(map(_leaves_shapes_open, (self.reference_source, self.quantized_source))):
+        if not self.reference_source.leaves_shapes_open and not self.quantized_source.leaves_shapes_open:
             return
         inputs = [self.reference_source.graph.tensors[i] for i in self.reference_source.graph.inputs]
         self.run([np.zeros(tensor.shape, np.float32) for tensor in inputs])
@@ -286,12 +293,3 @@ def _require_ops_that_stand_alone(source: Source, model: Path | str | bytes) -> 
 def _called(model: Path | str | bytes, otherwise: str) -> str:
     """Name of a file; something else where there is only its content."""
     return otherwise if isinstance(model, bytes) else Path(model).name
-
-
-def _leaves_shapes_open(source: Source) -> bool:
-    """Whether a file leaves more than the batch to be settled at run time."""
-    stored = [source.main.tensors[i] for op in source.graph.ops for i in op.outputs]
-    signatures = [tensor.shapeSignature for tensor in stored if tensor.shapeSignature is not None]
-    return any(-1 in signature[1:] for signature in signatures) or any(
-        tensor.shape is None or not len(tensor.shape) for tensor in stored
-    )

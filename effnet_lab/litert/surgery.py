@@ -29,6 +29,15 @@ class Source:
             if op.inputs and self._constant.issuperset(op.inputs):
                 self._constant.update(op.outputs)
 
+    @property
+    def leaves_shapes_open(self) -> bool:
+        """Whether the file leaves more than the batch to be settled at run time."""
+        stored = [self.main.tensors[i] for op in self.graph.ops for i in op.outputs]
+        signatures = [tensor.shapeSignature for tensor in stored if tensor.shapeSignature is not None]
+        return any(-1 in signature[1:] for signature in signatures) or any(
+            tensor.shape is None or not len(tensor.shape) for tensor in stored
+        )
+
     def constant(self, index: int) -> bool:
         """Whether a tensor is stored, or computed from stored tensors only."""
         return index in self._constant

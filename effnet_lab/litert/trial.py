@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import weakref
+from contextlib import ExitStack
 from pathlib import Path
 
 from ai_edge_litert import schema_py_generated as schema
@@ -41,38 +43,31 @@ def require_survival(content: FileContent, *, kernels: str, keep_all: bool, madd
     UserError
         With the operator on which it dies.
     """
-    outcome = FileTrial(content, kernels=kernels, keep_all=keep_all, madds=madds).outcome()
+    outcome = FileTrial(content.path, kernels=kernels, keep_all=keep_all, madds=madds).outcome()
     if outcome.death:
         how, _ = death_of(content, outcome, kernels=kernels, keep_all=keep_all)
         raise UserError(f"{content.path!r} {how}. TensorFlow Lite Micro may run it: effnet-lab footprint.")
 
 
-def require_parts_survive(part: bytes, of: bytes, *, kernels: str) -> None:
-    """The same for a graph that was made of the ops of a file from elsewhere; nothing is tried where `of` is no such file."""
-    if not isinstance(of, FileContent):
-        return
-    with scratch_folder() as folder:
-        made = FileContent(part)
-        made.path = str(folder / "part.tflite")
-        Path(made.path).write_bytes(made)
-        outcome = FileTrial(made, kernels=kernels).outcome()
-        if outcome.death:
-            how, _ = death_of(made, outcome, kernels=kernels)
-            raise UserError(f"{of.path!r}, its ops run one by one, {how}.")
+def try_ahead(content: bytes, *, kernels: str, keep_all: bool, madds: int) -> None:
+    """Begin what `require_survival` will ask for, in the child; nothing where the content is not that of a file."""
+    if isinstance(content, FileContent):
+        FileTrial(content.path, kernels=kernels, keep_all=keep_all, madds=madds)
 
 
 class FileTrial:
     """A file that is opened, run and closed in the child process while this one goes on; `outcome` waits for the end."""
 
-    def __init__(self, content: FileContent, *, kernels: str, keep_all: bool = False, madds: int = 0) -> None:
+    def __init__(self, path: str, *, kernels: str, keep_all: bool = False, madds: int = 0) -> None:
         self._limit_s = START_S + madds / MADDS_PER_S
-        self._asked = str(Path(content.path).absolute()), kernels, keep_all
+        self._asked = str(Path(path).absolute()), kernels, keep_all
         self._key = (_state_of(self._asked[0]), self._asked)
         self._child: TrialProcess | None = None
         with LOCK:
-            if self._key not in _OUTCOMES:
-                self._child = trial_process()
-                self._child.begin(self._question, self.outcome)
+            child = None if self._key in _OUTCOMES else trial_process()
+            if child is not None and self._key not in _OUTCOMES:  # as the question that was open may be this one
+                self._child = child
+                child.begin(self._question, self.outcome)
 
     def outcome(self) -> Outcome:
         """How far it came."""
@@ -85,6 +80,38 @@ class FileTrial:
     def _question(self) -> bytes:
         """The line that the child reads."""
         return json.dumps(dict(zip(("path", "kernels", "keep_all"), self._asked, strict=True))).encode() + b"\n"
+
+
+class PartsTrial:
+    """The same for a graph that was made of the ops of a file from elsewhere; nothing is tried where `of` is no such file.
+
+    Parameters
+    ----------
+    part, of : bytes
+        The graph, and the content of the file.
+    kernels : str
+        Name of an `OpResolverType`.
+    """
+
+    def __init__(self, part: bytes, of: bytes, *, kernels: str) -> None:
+        self._part, self._of, self._kernels = part, of, kernels
+        self._trial: FileTrial | None = None
+        if isinstance(of, FileContent):
+            folder = ExitStack()
+            self._remove_folder = weakref.finalize(self, folder.close)
+            file = folder.enter_context(scratch_folder()) / "part.tflite"
+            file.write_bytes(part)
+            self._trial = FileTrial(str(file), kernels=kernels)
+
+    def require_survival(self) -> None:
+        """Refuse a graph on which the interpreter dies: `UserError`."""
+        if self._trial is None or not isinstance(self._of, FileContent):
+            return
+        outcome = self._trial.outcome()
+        self._remove_folder()
+        if outcome.death:
+            how, _ = death_of(self._part, outcome, kernels=self._kernels)
+            raise UserError(f"{self._of.path!r}, its ops run one by one, {how}.")
 
 
 def _state_of(path: str) -> tuple[int, ...]:
@@ -127,9 +154,8 @@ def _dies(tree: schema.ModelT, n_ops: int, kernels: str, keep_all: bool) -> bool
         main.operators, tree.signatureDefs = operators[:n_ops], []
         main.outputs = next((list(op.outputs) for op in reversed(main.operators) if len(op.outputs)), list(main.inputs))
         with scratch_folder() as folder:
-            part = FileContent(pack(tree))
-            part.path = str(folder / "part.tflite")
-            Path(part.path).write_bytes(part)
-            return bool(FileTrial(part, kernels=kernels, keep_all=keep_all).outcome().death)
+            part = folder / "part.tflite"
+            part.write_bytes(pack(tree))
+            return bool(FileTrial(str(part), kernels=kernels, keep_all=keep_all).outcome().death)
     finally:
         main.operators, main.outputs, tree.signatureDefs = operators, outputs, signatures

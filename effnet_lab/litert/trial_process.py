@@ -53,14 +53,17 @@ class TrialProcess:
         return self.owner == os.getpid() and self._process.poll() is None
 
     def begin(self, question: bytes, take_answer: Callable[[], object]) -> None:
-        """Put a question, after the one before is answered; `take_answer` is called if another one is put before that."""
-        if self._take_answer is not None:
-            self._take_answer()
+        """Put a question; `take_answer` is called before another one is put, if nobody has asked for the answer by then."""
         self._take_answer = take_answer
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(question)
             self._process.stdin.flush()
+
+    def settle(self) -> None:
+        """Wait for the answer of the question that is open, if there is one."""
+        if self._take_answer is not None:
+            self._take_answer()
 
     def answer(self, limit_s: float) -> Outcome:
         """What came of it, within so much processor time."""
@@ -92,8 +95,10 @@ _RUNNING: list[TrialProcess] = []  # at most one
 
 
 def trial_process() -> TrialProcess:
-    """The child that serves this process; started if there is none, or it died."""
+    """The child that serves this process, with no question open; started if there is none, or it died."""
     with LOCK:
+        if _RUNNING and _RUNNING[0].owner == os.getpid():
+            _RUNNING[0].settle()
         if not _RUNNING or not _RUNNING[0].alive:
             close()
             _RUNNING.append(TrialProcess())

@@ -77,7 +77,9 @@ def _findings_of(model: Path) -> Findings:
     content = read_bytes(model)
     tree = parse(content, str(model))
     network = Network.of(tree)
-    asked = FileTrial(content, kernels="AUTO", madds=network.graph.madds) if isinstance(content, FileContent) else None
+    asked = (
+        FileTrial(content.path, kernels="AUTO", madds=network.graph.madds) if isinstance(content, FileContent) else None
+    )
     info = info_of(tree, model, content, network.graph)
     found = [
         *xnnpack.check(network),

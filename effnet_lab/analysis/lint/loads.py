@@ -28,7 +28,7 @@ def check(content: FileContent, asked: FileTrial, graph: Graph, known: set[str])
     outcome, kernels = asked.outcome(), "AUTO"
     if outcome.refused:
         said, kernels = outcome.refused, _BUILTIN
-        outcome = FileTrial(content, kernels=kernels, madds=graph.madds).outcome()
+        outcome = FileTrial(content.path, kernels=kernels, madds=graph.madds).outcome()
         if not outcome.refused and not outcome.death and not known & {"Q101", "Q102"}:
             yield Finding(id="Q107", op=None, evidence=in_short(said))
     if outcome.death:

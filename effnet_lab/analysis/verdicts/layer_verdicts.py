@@ -105,6 +105,7 @@ def judge(
     workers: int | None = None,
 ) -> LayerVerdicts:
     """The same of files that are open, see `verdicts`; `watchers` look on, so that no image has to be run again for them."""
+    twins.begin("float")
     evidence, ends = EvidenceWatcher(twins, images.counted), EndWatcher(twins, images.counted)
     measuring = Measuring(twins, ("accumulated", "local"), watchers=(evidence, ends, *watchers), workers=workers)
     finished = measuring.run(images, progress)
