@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import struct
 import subprocess
 import sys
 import tempfile
@@ -9,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from mutants import mutants, sources
 from single_ops import binary, layer
 from typer.testing import CliRunner
@@ -17,6 +20,7 @@ from effnet_lab import cli, cpu_limit
 from effnet_lab.analysis.lint import lint
 from effnet_lab.litert import Runner, read_graph, read_info, trial, trial_process
 from effnet_lab.litert.flatbuffer import FileContent, pack, parse, read_bytes
+from effnet_lab.litert.quick_tables import quick_tables
 from effnet_lab.names import UserError
 
 SOURCES = ("tensorflow__hello_world_int8", "mlcommons__kws_ref_model", "esphome__vad")
@@ -93,6 +97,38 @@ def test_a_healthy_file_passes_the_check(tmp_path):
     graph = read_graph(saved(tmp_path / "lean.tflite", pack(tree)))
     assert [tensor.zero_point.tolist() for tensor in graph.tensors[1:2]] == [[0] * 6]
     assert [tensor.name for tensor in graph.tensors] == ["#0", "#1", "#2", "#3"]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_quick_reader_reads_what_the_generated_one_reads(name, shared):
+    """Of public files whole, and with one byte changed: the same tree, or no tree from either."""
+    content = (shared / "fixtures" / "wild" / f"{name}.tflite").read_bytes()
+    rng = np.random.default_rng(0)
+    read = 0
+    for damage in range(60):
+        changed = bytearray(content)
+        if damage:
+            changed[rng.choice([1, -1]) * rng.integers(8, 2000)] = rng.integers(256)
+        trees = []
+        for tables in (quick_tables, contextlib.nullcontext):
+            try:
+                with tables():
+                    trees.append(plain(schema.ModelT.InitFromPackedBuf(bytes(changed), 0)))
+            except (struct.error, TypeError, ValueError, IndexError, OverflowError, UnicodeDecodeError, MemoryError):
+                trees.append(None)
+        assert trees[0] == trees[1]
+        read += trees[0] is not None
+    assert 10 < read < 60
+
+
+def plain(part):
+    """A tree of objects as lists and dictionaries."""
+    if isinstance(part, list):
+        return [plain(each) for each in part]
+    if isinstance(part, np.ndarray):
+        return part.tobytes()
+    return {name: plain(value) for name, value in vars(part).items()} if hasattr(part, "__dict__") else repr(part)
 
 
 # ---- files that pass the check and still end the interpreter

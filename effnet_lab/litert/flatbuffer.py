@@ -9,6 +9,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from effnet_lab.litert.quick_tables import quick_tables
 from effnet_lab.litert.soundness import check
 from effnet_lab.names import UserError
 
@@ -71,7 +72,8 @@ def parse(model: Path | str | bytes, name: Path | str = "") -> schema.ModelT:
     """
     content, name = read_bytes(model), str(name or ("model" if isinstance(model, bytes) else model))
     try:
-        tree = schema.ModelT.InitFromPackedBuf(content, 0)
+        with quick_tables():
+            tree = schema.ModelT.InitFromPackedBuf(content, 0)
         _take_in(tree, content)
     except Exception as error:  # noqa: BLE001  the generated reader has no error of its own: struct.error, IndexError, TypeError...
         raise UserError(f"{name!r} is damaged: {str(error)[:100]}. Export or download it again.") from None
