@@ -355,7 +355,8 @@ def test_scaling_view_holds_a_network_beside_yours():
     widget.hold.click()
     widget.sliders["width"].value = 0.5
     assert "0.25" in widget.text.value  # a quarter of the parameters
-    assert [t.name for t in widget.figure.data][-1] == "held: yours"
+    assert [t.name for t in widget.figure.data][-1] == "held: width 1, depth 1, 224 px"
+    assert next(trace.name for trace in widget.figures["your_stages"].data if trace.type == "bar") == "yours"
 
 
 def test_scaling_view_switches_axes_and_estimates():

@@ -17,7 +17,7 @@ _STEP = 1.5  # from one network to the next, in heights of its tallest box: name
 
 
 def plot_stages(counts: pd.DataFrame, held: pd.DataFrame | None = None, column: str = "madds") -> go.Figure:
-    """A box per stage from left to right: as wide as it has layers, as high as its maps; darker takes a larger share.
+    """A box per stage from left to right: as wide as it has layers, as high as its maps, the bluer the larger its share.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def plot_stages(counts: pd.DataFrame, held: pd.DataFrame | None = None, column: 
     """
     tables = [require(table, COUNTS, caller="plot_stages") for table in (counts, held) if table is not None]
     words = axis(column).title.split(" (")[0]
-    fig = theme.new_figure(f"The stack of stages; darker has more of the {words}", 90 + ROW_PX * len(tables))
+    fig = theme.new_figure(f"The stack of stages; the bluer, the more of the {words}", 90 + ROW_PX * len(tables))
     tallest = max(float(table["out_side_px"].max()) for table in tables)
     for place, table in enumerate(tables):
         base, found = -place * _STEP, stages(table, column)

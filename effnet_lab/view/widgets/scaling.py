@@ -150,7 +150,7 @@ class ScalingView(ipw.VBox):
         return self._variants[self._variants["model"] == name], self._counts[self._counts["model"] == name]
 
     def _on_hold(self, button: ipw.Button) -> None:
-        self._held = self._yours if button is self.hold else None
+        self._held = _named(*self._yours) if button is self.hold else None
         self._draw()
 
     def _on_change(self, _change: object) -> None:
@@ -211,6 +211,13 @@ class ScalingView(ipw.VBox):
         self.detail_canvas.show(plot_counts(counts, self.column.value))
         self.constraint.say(self._constraint(float(point["madds"].iloc[0]) / unscaled) if unscaled else "")
         self._show_gain(law, gains)
+
+
+def _named(point: pd.DataFrame, counts: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The two frames of a network under a name that tells it from the next one of the sliders."""
+    width, depth, side = (write_value(name, point[name].iloc[0]) for name in ("width", "depth", "resolution_px"))
+    name = f"width {width}, depth {depth}, {side} px"
+    return point.assign(model=name), counts.assign(model=name)
 
 
 def side_by_side(point: pd.DataFrame, held: pd.DataFrame | None = None) -> str:
