@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from effnet_lab import cli, cpu_limit
 from effnet_lab.analysis.lint import lint
 from effnet_lab.litert import Runner, read_graph, read_info, trial, trial_process
-from effnet_lab.litert.flatbuffer import FileContent, pack, parse, read_bytes
+from effnet_lab.litert.flatbuffer import pack, parse
 from effnet_lab.litert.quick_tables import quick_tables
 from effnet_lab.names import UserError
 
@@ -196,7 +196,7 @@ def test_parts_that_nobody_asks_about_leave_nothing_behind(tmp_path, monkeypatch
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()
     content = layer("conv", 0.1, 0.03, 0.1)
-    parts = trial.PartsTrial(content, read_bytes(saved(tmp_path / "whole.tflite", content)), kernels="AUTO")
+    parts = trial.PartsTrial(content, str(saved(tmp_path / "whole.tflite", content)), kernels="AUTO")
     assert len(list((tmp_path / "scratch").glob("*/*.tflite"))) == 1
     del parts
     assert not list((tmp_path / "scratch").iterdir())
@@ -215,11 +215,10 @@ def test_an_interpreter_that_hangs_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(trial, "START_S", 5.0)
     monkeypatch.setattr(cpu_limit, "PATIENCE", 1)  # it takes no processor time
     trial_process.close()
-    content = read_bytes(saved(tmp_path / "slow.tflite", layer("conv", 0.1, 0.0321, 0.1)))
-    assert isinstance(content, FileContent)
+    path = saved(tmp_path / "slow.tflite", layer("conv", 0.1, 0.0321, 0.1))
     start = time.monotonic()
     with pytest.raises(UserError, match="hangs when it is run"):
-        trial.require_survival(content, kernels="AUTO", keep_all=False, madds=0)
+        trial.require_survival(str(path), kernels="AUTO", keep_all=False, madds=0)
     assert time.monotonic() - start < 300
     trial_process.close()
 

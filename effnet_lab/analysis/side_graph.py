@@ -63,7 +63,7 @@ class SideGraph:
         ends = [self._values[i] for i in wanted_ends]
         shown = ends if ends_only else [*ends, *self._float.values(), *self._codes.values()]
         content = self._assembly.content(self._inputs, list(dict.fromkeys(shown)))
-        self._trial = None if ends_only else PartsTrial(content, plan.quantized.content, kernels=KERNELS[kernels].name)
+        self._trial = None if ends_only else PartsTrial(content, plan.quantized.file, kernels=KERNELS[kernels].name)
         self._open = partial(open_interpreter, content, threads=1, kernels=kernels, keep_all=False)
         tensors = source.graph.tensors
         values = sum(tensors[i].size_bytes for op in source.graph.ops for i in op.outputs)

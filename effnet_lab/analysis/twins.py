@@ -21,7 +21,7 @@ from effnet_lab.litert import KERNELS, ModelInfo, Runner, Tensor, fit_samples, f
 from effnet_lab.litert.metadata import info_of
 from effnet_lab.litert.runner import DelegateError
 from effnet_lab.litert.surgery import Source
-from effnet_lab.litert.trial import try_ahead
+from effnet_lab.litert.trial import FileTrial
 from effnet_lab.names import UserError, lookup
 
 if TYPE_CHECKING:
@@ -61,8 +61,9 @@ class Twins:
         self.quantized_source = Source(quantized)
         self.is_own_twin = float_model is None  # the float network has the quantized file's own weights
         _require_ops_that_stand_alone(self.quantized_source, quantized)
-        madds = self.quantized_source.graph.madds
-        try_ahead(self.quantized_source.content, kernels=KERNELS[kernels].name, keep_all=True, madds=madds)
+        if self.quantized_source.file is not None:  # what `run` will ask for is begun
+            madds = self.quantized_source.graph.madds
+            FileTrial(self.quantized_source.file, kernels=KERNELS[kernels].name, keep_all=True, madds=madds)
         self._models = self._open_float(float_model, quantized), quantized
         self.reference_source = Source(self._models[0])
         _require_ops_that_stand_alone(self.reference_source, self._models[0])
@@ -256,7 +257,7 @@ class Twins:
         """The interpreter of the float (0) or the quantized file (1), opened when it is first needed."""
         if which not in self._runners:
             source = (self.reference_source, self.quantized_source)[which]
-            self._runners[which] = Runner(source.content, kernels=self.kernels, keep_all=True, graph=source.graph)
+            self._runners[which] = Runner(source, kernels=self.kernels, keep_all=True)
         return self._runners[which]
 
     def _beside(self, local: str) -> Any:

@@ -19,34 +19,48 @@ _AROUND_DATA = 1 << 20  # bytes, enough for everything but the buffers in most f
 
 
 class FileContent(bytes):
-    """Content of a file on disk, which somebody else may have written."""
+    """Content of a file on disk, which somebody else may have written, and which is handed on alone."""
 
     path: str
 
 
 def read_bytes(model: Path | str | bytes) -> bytes:
-    """Content of a .tflite file, given as a path or as the content itself.
+    """Content of a .tflite file, given as a path or as the content itself; see `read_file`."""
+    return marked(*read_file(model))
+
+
+def marked(content: bytes, path: str | None) -> bytes:
+    """What `read_file` gives, as one; that takes a copy."""
+    if path is None or isinstance(content, FileContent):
+        return content
+    copy = FileContent(content)
+    copy.path = path
+    return copy
+
+
+def read_file(model: Path | str | bytes) -> tuple[bytes, str | None]:
+    """Content of a .tflite file, given as a path or as the content itself, and the path of the file on disk that it is.
 
     Raises
     ------
     UserError
         If there is no such file, or it is not a TensorFlow Lite flatbuffer.
     """
+    path = model.path if isinstance(model, FileContent) else None if isinstance(model, bytes) else str(model)
     if isinstance(model, bytes):
-        content, name = model, "model"
+        content = model
     else:
         try:
-            content, name = FileContent(Path(model).read_bytes()), str(model)
-            content.path = name
+            content = Path(model).read_bytes()
         except OSError as error:
             raise UserError(
                 f"Cannot read the model {str(model)!r}: {error.strerror}. Give the path of a .tflite file."
             ) from None
     if content[4:8] != IDENTIFIER:
         raise UserError(
-            f"{name!r} is not a .tflite file: it does not carry the mark {IDENTIFIER.decode()}. Export one first."
+            f"{path or 'model'!r} is not a .tflite file: it does not carry the mark {IDENTIFIER.decode()}. Export one first."
         )
-    return content
+    return content, path
 
 
 def has_mark(path: Path) -> bool:
@@ -70,7 +84,7 @@ def parse(model: Path | str | bytes, name: Path | str = "") -> schema.ModelT:
     `flatbuffer_utils.read_model` is not used for that: it cuts off what ends outside the file without a word, and numbers
     the buffers anew.
     """
-    content, name = read_bytes(model), str(name or ("model" if isinstance(model, bytes) else model))
+    (content, _), name = read_file(model), str(name or ("model" if isinstance(model, bytes) else model))
     try:
         with quick_tables():
             tree = schema.ModelT.InitFromPackedBuf(content, 0)

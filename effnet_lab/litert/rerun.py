@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from effnet_lab.litert.flatbuffer import FileContent
 from effnet_lab.litert.graph import Graph, Op
 from effnet_lab.litert.runner import KERNELS, DelegateError, invoke, open_interpreter, to_codes
 from effnet_lab.litert.same_values import Mark, value_marks
@@ -60,9 +59,9 @@ class Rerunner:
             Called before each sample; what it raises ends the run, and nothing of it is kept.
         """
         source = Source(content)
-        if isinstance(content, FileContent):  # somebody else's, on which the interpreter may die
+        if source.file is not None:  # somebody else's, on which the interpreter may die
             kernels = KERNELS[self.kernels].name
-            require_survival(content, kernels=kernels, keep_all=True, madds=source.graph.madds)
+            require_survival(source.file, kernels=kernels, keep_all=True, madds=source.graph.madds)
         if source.graph.keeps_state:
             raise UserError("The network keeps state from one input to the next: a part of it cannot be run alone.")
         try:

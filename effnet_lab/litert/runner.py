@@ -12,10 +12,11 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
-from effnet_lab.litert.flatbuffer import FileContent, read_bytes
-from effnet_lab.litert.graph import Graph, Tensor, read_graph
+from effnet_lab.litert.flatbuffer import parse, read_file
+from effnet_lab.litert.graph import Graph, Tensor, graph_of, read_graph
 from effnet_lab.litert.refusals import in_short
 from effnet_lab.litert.soundness import OPAQUE
+from effnet_lab.litert.surgery import Source
 from effnet_lab.litert.trial import require_survival
 from effnet_lab.names import UserError, lookup
 from effnet_lab.quiet import quiet
@@ -31,7 +32,9 @@ class DelegateError(UserError):
     """XNNPACK does not take a model that the plain kernels run."""
 
 
-def open_interpreter(content: bytes, *, threads: int, kernels: str, keep_all: bool) -> Interpreter:
+def open_interpreter(
+    content: bytes, *, threads: int, kernels: str, keep_all: bool, name: str = "the model"
+) -> Interpreter:
     """An interpreter that is ready to be fed; `UserError` where LiteRT refuses the model."""
     resolver = lookup("kernels", kernels, KERNELS)
     try:
@@ -47,7 +50,6 @@ def open_interpreter(content: bytes, *, threads: int, kernels: str, keep_all: bo
     except (RuntimeError, ValueError) as error:
         if "XNNPACK" in str(error):
             raise _refused_by_delegate(error) from None
-        name = repr(content.path) if isinstance(content, FileContent) else "the model"
         raise UserError(f"LiteRT refuses {name}: {in_short(str(error))}.") from None
     return interpreter
 
@@ -73,7 +75,7 @@ class Runner:
 
     Parameters
     ----------
-    model : path or bytes
+    model : path, bytes or Source
         A .tflite file.
     threads : int
         Threads of the interpreter.
@@ -86,7 +88,7 @@ class Runner:
 
     def __init__(
         self,
-        model: Path | str | bytes,
+        model: Path | str | bytes | Source,
         *,
         threads: int = 1,
         kernels: str = "xnnpack",
@@ -95,13 +97,17 @@ class Runner:
     ) -> None:
         if threads < 1:
             raise UserError(f"threads must be >= 1. Got {threads}.")
-        self.graph: Graph = graph or read_graph(model)
-        content = read_bytes(model)
-        self._name = content.path if isinstance(content, FileContent) else "model"
+        if isinstance(model, Source):
+            content, file, graph = model.content, model.file, model.graph
+        else:
+            content, file = read_file(model)
+        self.graph: Graph = graph or (read_graph(content) if file is None else graph_of(parse(content, file), file))
+        self._name = file or "model"
         resolver = lookup("kernels", kernels, KERNELS)
-        if isinstance(content, FileContent):
-            require_survival(content, kernels=resolver.name, keep_all=keep_all, madds=self.graph.madds)
-        self._open = partial(open_interpreter, content, threads=threads, kernels=kernels, keep_all=keep_all)
+        if file is not None:
+            require_survival(file, kernels=resolver.name, keep_all=keep_all, madds=self.graph.madds)
+        name = "the model" if file is None else repr(file)
+        self._open = partial(open_interpreter, content, threads=threads, kernels=kernels, keep_all=keep_all, name=name)
         try:
             self._interpreter = self._open()
         except DelegateError:

@@ -9,7 +9,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from effnet_lab.litert.conversion import conversion
-from effnet_lab.litert.flatbuffer import pack, parse, read_bytes
+from effnet_lab.litert.flatbuffer import pack, parse, read_file
 from effnet_lab.litert.graph import CHANGES_OF_TYPE, Graph, Op, graph_of
 
 _FLOAT = schema.TensorType.FLOAT32
@@ -20,7 +20,7 @@ class Source:
 
     def __init__(self, model: Path | str | bytes) -> None:
         name = "model" if isinstance(model, bytes) else str(model)
-        self.content = read_bytes(model)
+        self.content, self.file = read_file(model)
         self.tree = parse(self.content, name)  # its arrays are views into the content
         self.graph: Graph = graph_of(self.tree, name)
         self.main = self.tree.subgraphs[0]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ai_edge_litert import schema_py_generated as schema
 
-from effnet_lab.litert.flatbuffer import FileContent, pack, parse
+from effnet_lab.litert.flatbuffer import pack, parse
 from effnet_lab.litert.graph import graph_of
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.litert.trial_process import LATE, LOCK, Outcome, TrialProcess, trial_process
@@ -26,13 +26,12 @@ MADDS_PER_S = 2e7  # slower than the reference kernels
 _OUTCOMES: dict[tuple[tuple[int, ...], tuple[str, str, bool]], Outcome] = {}  # by state of a file, and what was asked
 
 
-def require_survival(content: FileContent, *, kernels: str, keep_all: bool, madds: int) -> None:
+def require_survival(path: str, *, kernels: str, keep_all: bool, madds: int) -> None:
     """Refuse a file on which the interpreter dies; what it refuses in order is left to whoever opens the file.
 
     Parameters
     ----------
-    content : FileContent
-        As `read_bytes` gives it for a path.
+    path : str
     kernels : str
         Name of an `OpResolverType`.
     madds : int
@@ -43,16 +42,10 @@ def require_survival(content: FileContent, *, kernels: str, keep_all: bool, madd
     UserError
         With the operator on which it dies.
     """
-    outcome = FileTrial(content.path, kernels=kernels, keep_all=keep_all, madds=madds).outcome()
+    outcome = FileTrial(path, kernels=kernels, keep_all=keep_all, madds=madds).outcome()
     if outcome.death:
-        how, _ = death_of(content, outcome, kernels=kernels, keep_all=keep_all)
-        raise UserError(f"{content.path!r} {how}. TensorFlow Lite Micro may run it: effnet-lab footprint.")
-
-
-def try_ahead(content: bytes, *, kernels: str, keep_all: bool, madds: int) -> None:
-    """Begin what `require_survival` will ask for, in the child; nothing where the content is not that of a file."""
-    if isinstance(content, FileContent):
-        FileTrial(content.path, kernels=kernels, keep_all=keep_all, madds=madds)
+        how, _ = death_of(path, outcome, kernels=kernels, keep_all=keep_all)
+        raise UserError(f"{path!r} {how}. TensorFlow Lite Micro may run it: effnet-lab footprint.")
 
 
 class FileTrial:
@@ -83,20 +76,22 @@ class FileTrial:
 
 
 class PartsTrial:
-    """The same for a graph that was made of the ops of a file from elsewhere; nothing is tried where `of` is no such file.
+    """The same for a graph that was made of the ops of a file from elsewhere; nothing is tried where there is no such file.
 
     Parameters
     ----------
-    part, of : bytes
-        The graph, and the content of the file.
+    part : bytes
+        The graph.
+    of : str, optional
+        Path of the file.
     kernels : str
         Name of an `OpResolverType`.
     """
 
-    def __init__(self, part: bytes, of: bytes, *, kernels: str) -> None:
+    def __init__(self, part: bytes, of: str | None, *, kernels: str) -> None:
         self._part, self._of, self._kernels = part, of, kernels
         self._trial: FileTrial | None = None
-        if isinstance(of, FileContent):
+        if of is not None:
             folder = ExitStack()
             self._remove_folder = weakref.finalize(self, folder.close)
             file = folder.enter_context(scratch_folder()) / "part.tflite"
@@ -105,13 +100,13 @@ class PartsTrial:
 
     def require_survival(self) -> None:
         """Refuse a graph on which the interpreter dies: `UserError`."""
-        if self._trial is None or not isinstance(self._of, FileContent):
+        if self._trial is None:
             return
         outcome = self._trial.outcome()
         self._remove_folder()
         if outcome.death:
             how, _ = death_of(self._part, outcome, kernels=self._kernels)
-            raise UserError(f"{self._of.path!r}, its ops run one by one, {how}.")
+            raise UserError(f"{self._of!r}, its ops run one by one, {how}.")
 
 
 def _state_of(path: str) -> tuple[int, ...]:
@@ -123,7 +118,7 @@ def _state_of(path: str) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def death_of(content: bytes, outcome: Outcome, *, kernels: str, keep_all: bool = False) -> tuple[str, int | None]:
+def death_of(model: str | bytes, outcome: Outcome, *, kernels: str, keep_all: bool = False) -> tuple[str, int | None]:
     """In words: how the interpreter dies, when, and on which operator; and the index of that one where it was found.
 
     The operator is found by trying the file cut off after ever fewer of them.
@@ -131,7 +126,7 @@ def death_of(content: bytes, outcome: Outcome, *, kernels: str, keep_all: bool =
     when = {"opened": "when it is opened", "prepared": "when its tensors are allocated"}.get(
         outcome.step, "when it is run"
     )
-    tree = parse(content)
+    tree = parse(model)
     graph = graph_of(tree)
     low, high = 0, len(graph.ops)
     said = f"ends the interpreter ({outcome.death}) {when}" if outcome.death != LATE else f"hangs {when}"

@@ -168,7 +168,7 @@ def _run(source: Source, model: Path | str, sample: Sequence[Array], kernels: st
     """The file after a run of one sample, with every activation kept."""
     graph = source.graph
     _require_int8(graph, model)
-    runner = Runner(source.content, kernels=kernels, keep_all=True, graph=graph)
+    runner = Runner(source, kernels=kernels, keep_all=True)
     runner.feed(*sample)
     runner.invoke()
     return Replay(graph, options_of(source.tree), runner.codes, kernels, left_by_delegate(runner))

@@ -14,7 +14,7 @@ from effnet_lab.analysis.lint.network import Network
 from effnet_lab.analysis.lint.rules import RULES, SEVERITIES, Finding
 from effnet_lab.analysis.lint.words import in_words
 from effnet_lab.litert import ModelInfo
-from effnet_lab.litert.flatbuffer import FileContent, parse, read_bytes
+from effnet_lab.litert.flatbuffer import parse, read_file
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.litert.metadata import info_of
 from effnet_lab.litert.trial import FileTrial
@@ -74,12 +74,10 @@ def lint(model: AnyNetwork) -> Findings:
 
 def _findings_of(model: Path) -> Findings:
     """What all rules say of one .tflite file."""
-    content = read_bytes(model)
+    content, _ = read_file(model)
     tree = parse(content, str(model))
     network = Network.of(tree)
-    asked = (
-        FileTrial(content.path, kernels="AUTO", madds=network.graph.madds) if isinstance(content, FileContent) else None
-    )
+    asked = FileTrial(str(model), kernels="AUTO", madds=network.graph.madds)
     info = info_of(tree, model, content, network.graph)
     found = [
         *xnnpack.check(network),
@@ -87,8 +85,7 @@ def _findings_of(model: Path) -> Findings:
         *npu.check(network),
         *stated.check(network.graph, info, stated.normalisation(tree, info)),
     ]
-    if isinstance(content, FileContent) and asked is not None:
-        found += loads.check(content, asked, network.graph, {finding.id for finding in found})
+    found += loads.check(str(model), asked, network.graph, {finding.id for finding in found})
     return Findings(rows=_rows_of(network, info, found))
 
 

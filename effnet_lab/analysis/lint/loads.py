@@ -6,19 +6,18 @@ from collections.abc import Iterator
 
 from effnet_lab.analysis.lint.rules import Finding
 from effnet_lab.litert import Graph
-from effnet_lab.litert.flatbuffer import FileContent
 from effnet_lab.litert.refusals import in_short
 from effnet_lab.litert.trial import FileTrial, death_of
 
 _BUILTIN = "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
 
 
-def check(content: FileContent, asked: FileTrial, graph: Graph, known: set[str]) -> Iterator[Finding]:
+def check(path: str, asked: FileTrial, graph: Graph, known: set[str]) -> Iterator[Finding]:
     """F901 and F902, and Q107 where no other rule says what XNNPACK refuses.
 
     Parameters
     ----------
-    content : FileContent
+    path : str
     asked : FileTrial
         Begun with XNNPACK, as it is in use.
     graph : Graph
@@ -28,11 +27,11 @@ def check(content: FileContent, asked: FileTrial, graph: Graph, known: set[str])
     outcome, kernels = asked.outcome(), "AUTO"
     if outcome.refused:
         said, kernels = outcome.refused, _BUILTIN
-        outcome = FileTrial(content.path, kernels=kernels, madds=graph.madds).outcome()
+        outcome = FileTrial(path, kernels=kernels, madds=graph.madds).outcome()
         if not outcome.refused and not outcome.death and not known & {"Q101", "Q102"}:
             yield Finding(id="Q107", op=None, evidence=in_short(said))
     if outcome.death:
-        how, op = death_of(content, outcome, kernels=kernels)
+        how, op = death_of(path, outcome, kernels=kernels)
         yield Finding(id="F902", op=op, evidence=how)
     elif outcome.refused:
         yield Finding(id="F901", op=None, evidence=in_short(outcome.refused))

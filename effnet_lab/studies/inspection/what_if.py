@@ -18,6 +18,7 @@ from effnet_lab.evaluate.class_order import class_order
 from effnet_lab.images import ArraySet, ImageSet, Source, open_samples
 from effnet_lab.intervals import share_row
 from effnet_lab.litert import embed_info, read_graph
+from effnet_lab.litert.flatbuffer import marked
 from effnet_lab.litert.rerun import Rerun, Rerunner
 from effnet_lab.names import UserError
 from effnet_lab.paths import write_atomically
@@ -111,7 +112,8 @@ class WhatIf:
         self._order = self._class_order()
         self._known: dict[str, RecipeOutcome] = {}
         self.times = OpTimes(self.quantize, self.switches)
-        self.given = self._judge("", self.twins.quantized_source.content, {}, lambda: None)
+        given = self.twins.quantized_source
+        self.given = self._judge("", marked(given.content, given.file), {}, lambda: None)
 
     def outcome(self, check: Check = lambda: None) -> RecipeOutcome:
         """What the state of the switches gives.
@@ -250,7 +252,7 @@ def _first_recipe(twins: Twins) -> str:
 
 def _with_card(twins: Twins) -> bytes:
     """The float file with what is known of its input."""
-    content = twins.reference_source.content
+    content = marked(twins.reference_source.content, twins.reference_source.file)
     if not twins.is_own_twin:
         return content
     return embed_info(content, float_card(twins.info))
