@@ -92,15 +92,17 @@ def _ends(values: A, errors: A, ends: A) -> None:
 
 
 @njit(cache=True, nogil=True)
-def still_constant(codes: A, channels: A, first: A) -> A:
-    """Those of `channels` whose codes (n, all channels) all equal `first`, one code for each of them."""
-    constant = np.ones(channels.size, np.bool_)
+def mark_constant(codes: A, channels: A, first: A, constant: A) -> int:
+    """Mark those of `channels` whose codes (n, all channels) all equal `first`, one code for each of them; how many they are."""
+    n = 0
     for place in range(channels.size):
+        constant[place] = True
         for row in range(codes.shape[0]):
             if codes[row, channels[place]] != first[place]:
                 constant[place] = False
                 break
-    return constant
+        n += constant[place]
+    return n
 
 
 @njit(

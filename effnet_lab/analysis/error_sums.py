@@ -55,7 +55,7 @@ class Accumulated:
                     f"{pair.layer[:60]!r} makes {codes.shape}, and {values.shape} in float: this is no pair."
                 )
             add(values, codes, row)
-            if (dead := self.kept[1].get(pair.index)) is not None and codes.shape and codes.size:
+            if (dead := self.kept[1].get(pair.index)) is not None and not dead.settled and codes.shape and codes.size:
                 channels[pair.index] = dead.after(codes)
             del codes, values  # views: with them, the interpreter refuses to run again
         require_finite(sums)
@@ -134,33 +134,33 @@ class DeadChannels:
         """Nothing was seen yet; how many channels there are, the first image says, as files may state less."""
         return cls(np.empty(0, np.int64), np.empty(0))
 
+    @property
+    def settled(self) -> bool:
+        """Whether none is left."""
+        return self.n_values > 0 and not self.channels.size
+
     def after(self, codes: Array) -> DeadChannels:
         """What is left of them on one more image alone; its codes, channels last."""
-        from effnet_lab.analysis.error_kernels import still_constant
+        from effnet_lab.analysis.error_kernels import mark_constant
 
-        if self.n_values and not self.channels.size:
+        if self.settled:
             return self
         rows = codes.reshape(-1, codes.shape[-1])
-        channels = self.channels if self.n_values else np.arange(rows.shape[1])
+        channels, first = (self.channels, self.codes) if self.n_values else (np.arange(rows.shape[1]), rows[0].copy())
         if channels[-1] >= rows.shape[1]:  # a network may make fewer of another image
             channels = channels[: np.searchsorted(channels, rows.shape[1])]
-        first = rows[0, channels]
-        constant = still_constant(rows, channels, first)
-        if constant.all():
+            first = first[: channels.size]
+        constant = np.empty(channels.size, np.bool_)
+        if mark_constant(rows, channels, first, constant) == channels.size:
             return DeadChannels(channels, first, len(rows))
         return DeadChannels(channels[constant], first[constant], len(rows))
 
     def join(self, other: DeadChannels) -> DeadChannels:
         """With what `after` found on the next image, whether it knew all that these know or not."""
-        if not self.n_values or not self.channels.size:
+        if not self.n_values or self.settled:
             return self if self.n_values else other
-        if not other.channels.size:
-            return other
-        if self.channels is other.channels or np.array_equal(self.channels, other.channels):  # as after most images
-            same = self.codes == other.codes
-            if same.all():
-                return DeadChannels(self.channels, self.codes, self.n_values + other.n_values)
-            return DeadChannels(self.channels[same], self.codes[same], self.n_values + other.n_values)
+        if self.channels is other.channels:  # as after most images: they are those that these codes were looked for in
+            return DeadChannels(self.channels, self.codes, self.n_values + other.n_values)
         _, mine, theirs = np.intersect1d(self.channels, other.channels, assume_unique=True, return_indices=True)
         same = self.codes[mine] == other.codes[theirs]
         return DeadChannels(self.channels[mine][same], self.codes[mine][same], self.n_values + other.n_values)
