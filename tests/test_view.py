@@ -16,7 +16,7 @@ from effnet_lab.names import UserError
 from effnet_lab.view import LayerErrorView, ScalingView, TradeoffView
 from effnet_lab.view.axes import axis, interval
 from effnet_lab.view.figures.stages import stages
-from effnet_lab.view.text import short_layer, wrapped_layer
+from effnet_lab.view.text import layer_axis, short_layer, wrapped_layer
 from effnet_lab.view.widgets.canvas import PLOTLY_MIME
 
 FILE = ("tiny0", "static_wi8_ai8", "converter")
@@ -571,6 +571,26 @@ def test_rounding_shows_both_errors_and_the_share_that_moved():
     assert heat.z.shape == (3, 2)
     assert heat.z[2, 1] == 0.75
     assert list(heat.y) == [-1, 0, 1]
+
+
+def test_layers_of_one_short_name_do_not_fall_together():
+    rows = (
+        made.rounding()
+        .iloc[[0] * 40]
+        .assign(layer_index=range(0, 80, 2), layer=[f"net/{i}/conv/Conv2D" for i in range(40)])
+    )
+    for n in (3, 40):
+        few = rows.head(n).reset_index(drop=True)
+        figure = view.plot_rounding(few)
+        for name in ("to the nearest code", "weights on another code"):
+            assert list(trace(figure, name).x) == list(range(n))
+        shown = figure.layout.xaxis.ticktext
+        assert shown == (("conv/Conv2D",) * 3 if n == 3 else tuple(str(i) for i in range(0, 80, 10)))
+    moved = made.moved_codes().assign(layer="net/conv")
+    (heat,) = view.plot_moved_codes(moved).data
+    assert (list(heat.x), heat.z.shape) == ([0, 1], (3, 2))
+    ranges = pd.DataFrame({"layer_index": [3, 1], "layer": "conv"})
+    assert list(layer_axis(ranges)[0]) == [1, 0]
 
 
 def test_intervals_of_what_was_expected_are_not_cut_off():

@@ -10,15 +10,30 @@ import pandas as pd
 
 from effnet_lab.view.axes import axis, interval
 
-LAYERS = {  # an axis of layers that has the name of each
-    "title_text": "layer, forward order", "tickangle": -60, "tickfont_size": 10,
-}  # fmt: skip
+MOST_NAMED, EVERY = 32, 5  # layers with their names on an axis; of more, each fifth has its number
 
 
 def short_layer(name: str, limit: int = 34) -> str:
     """Last two parts of the first of the fused names: ``net/blocks_0/Relu6;net/...`` -> ``blocks_0/Relu6``."""
     short = "/".join(name.split(";")[0].split("/")[-2:])
     return short if len(short) <= limit else "…" + short[1 - limit :]
+
+
+def layer_axis(table: pd.DataFrame) -> tuple[pd.Series, dict[str, object]]:
+    """Where the rows of a table stand on an axis of layers, and the arguments of that axis.
+
+    Each layer has a place of its own, in forward order: different layers may have the same short name. The names of many would
+    take the height of the figure, so they have numbers, and the box says the name.
+    """
+    order = table.drop_duplicates("layer_index").sort_values("layer_index")
+    places = table["layer_index"].map(dict(zip(order["layer_index"], range(len(order)), strict=True)))
+    named = len(order) <= MOST_NAMED
+    labels = [short_layer(layer) for layer in order["layer"]] if named else order["layer_index"].astype(str).tolist()
+    step = 1 if named else EVERY
+    ticks = {"tickvals": list(range(0, len(order), step)), "ticktext": labels[::step]}
+    return places, {"title_text": "layer, forward order", **ticks} | (
+        {"tickangle": -60, "tickfont_size": 10} if named else {}
+    )
 
 
 def wrapped_layer(name: str, lines: int = 3, limit: int = 72) -> str:

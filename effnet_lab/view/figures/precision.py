@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from effnet_lab.frames import MOVED_CODES, PRECISIONS, ROUNDING, SENSITIVITY, require
 from effnet_lab.view import theme
 from effnet_lab.view.axes import axis
-from effnet_lab.view.text import LAYERS, hover, short_layer
+from effnet_lab.view.text import hover, layer_axis, short_layer
 
 NEAREST, ROUNDED = "to the nearest code", "for the output"
 EDGE = 0.05  # of the span of the cost: room left of the cheapest mark,
@@ -27,20 +27,24 @@ def plot_rounding(rounding: pd.DataFrame) -> go.Figure:
     """
     require(rounding, ROUNDING, caller="plot_rounding")
     fig = theme.new_figure("Error of each layer's output, before and after rounding for it")
-    layers = [short_layer(layer) for layer in rounding["layer"]]
-    boxes = hover(rounding, layers, ["sqnr_nearest_db", "sqnr_rounded_db", "bits", "moved_share", "most_moved"])
+    places, layers = layer_axis(rounding)
+    boxes = hover(
+        rounding,
+        [short_layer(layer) for layer in rounding["layer"]],
+        ["sqnr_nearest_db", "sqnr_rounded_db", "bits", "moved_share", "most_moved"],
+    )
     fig.add_bar(
-        x=layers, y=rounding["moved_share"], name="weights on another code", marker_color=theme.FAINT,
+        x=places, y=rounding["moved_share"], name="weights on another code", marker_color=theme.FAINT,
         hoverinfo="skip",
     )  # fmt: skip
     for name, column, color, dash in (
         (NEAREST, "sqnr_nearest_db", theme.VERMILION, "dot"), (ROUNDED, "sqnr_rounded_db", theme.BLUE, "solid"),
     ):  # fmt: skip
         fig.add_scatter(
-            x=layers, y=rounding[column], yaxis="y2", mode="lines+markers", name=name, line={"color": color, "dash": dash},
+            x=places, y=rounding[column], yaxis="y2", mode="lines+markers", name=name, line={"color": color, "dash": dash},
             hovertext=boxes, hovertemplate="%{hovertext}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
-    fig.update_xaxes(**LAYERS)
+    fig.update_xaxes(**layers)
     share = {
         "side": "right",
         "range": [0, 1],
@@ -68,15 +72,18 @@ def plot_moved_codes(moved: pd.DataFrame) -> go.Figure:
     """
     require(moved, MOVED_CODES, caller="plot_moved_codes")
     fig = theme.new_figure("Weights that did not get their nearest code, by that code")
-    order = moved.drop_duplicates("layer_index").sort_values("layer_index")["layer"]
-    grid = moved.pivot_table(index="code_level", columns="layer", values="moved_share", dropna=False)[list(order)]
-    counts = moved.pivot_table(index="code_level", columns="layer", values="n_weights", dropna=False)[list(order)]
+    order = moved.drop_duplicates("layer_index").sort_values("layer_index")
+    grid = moved.pivot_table(index="code_level", columns="layer_index", values="moved_share", dropna=False)
+    counts = moved.pivot_table(index="code_level", columns="layer_index", values="n_weights", dropna=False)
+    places, layers = layer_axis(order)
     fig.add_heatmap(
-        x=[short_layer(layer) for layer in order], y=grid.index, z=grid.to_numpy(), customdata=counts.to_numpy(),
+        x=places, y=grid.index, z=grid.to_numpy(), customdata=counts.to_numpy(),
+        hovertext=[[short_layer(layer) for layer in order["layer"]]] * len(grid),
         zmin=0, zmax=1, colorscale="Viridis", colorbar={"title": {"text": "moved", "side": "right"}, "tickformat": "~%"},
-        hovertemplate="%{x}<br>%{customdata:,} weights nearest to %{y:.2f} of the largest code: %{z:.1%} moved<extra></extra>",
+        hovertemplate="%{hovertext}<br>%{customdata:,} weights nearest to %{y:.2f} of the largest code: %{z:.1%} moved"
+        "<extra></extra>",
     )  # fmt: skip
-    fig.update_xaxes(**LAYERS)
+    fig.update_xaxes(**layers)
     return fig.update_yaxes(title_text=axis("code_level").title)
 
 
@@ -90,18 +97,18 @@ def plot_sensitivity(sensitivity: pd.DataFrame) -> go.Figure:
     """
     require(sensitivity, SENSITIVITY, caller="plot_sensitivity")
     fig = theme.new_figure("Noise at the logits when one layer alone is not float")
-    rows = sensitivity[sensitivity["noise_share"] > FLOOR]
-    order = sensitivity.drop_duplicates("layer_index").sort_values("layer_index")["layer"]
+    places, layers = layer_axis(sensitivity)
+    rows = sensitivity.assign(place=places)[sensitivity["noise_share"] > FLOOR]
     colors = theme.assign(rows["precision_name"], theme.PALETTE)
     for precision, group in rows.groupby("precision_name", sort=False):
-        layers = [short_layer(layer) for layer in group["layer"]]
+        names = [short_layer(layer) for layer in group["layer"]]
         fig.add_scatter(
-            x=layers, y=group["noise_share"], mode="markers", name=str(precision), marker={"color": colors[precision]},
-            hovertext=hover(group, layers, ["noise_share", "op"]),
+            x=group["place"], y=group["noise_share"], mode="markers", name=str(precision),
+            marker={"color": colors[precision]},
+            hovertext=hover(group, names, ["noise_share", "op"]),
             hovertemplate="%{hovertext}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
-    names = [short_layer(layer) for layer in order]
-    fig.update_xaxes(**LAYERS, categoryorder="array", categoryarray=names)
+    fig.update_xaxes(**layers)
     return fig.update_yaxes(**axis("noise_share").layout(rows["noise_share"])).update_layout(showlegend=True)
 
 

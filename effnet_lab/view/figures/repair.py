@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from effnet_lab.frames import CHANNEL_RANGES, REPAIR, require
 from effnet_lab.view import theme
 from effnet_lab.view.axes import axis, error_bars
-from effnet_lab.view.text import LAYERS, file_label, hover, short_layer
+from effnet_lab.view.text import file_label, hover, layer_axis
 
 FLOAT = "float32"  # scheme of the row that a dotted line shows: what there is to win back
 
@@ -59,15 +59,16 @@ def plot_channel_ranges(ranges: pd.DataFrame) -> go.Figure:
     models = ", ".join(ranges["model"].unique())
     fig = theme.new_figure(f"Bits left to the channels of each kernel with one scale per tensor, {models}")
     colors = theme.assign(ranges["steps"], theme.PALETTE)
-    for steps, rows in ranges.groupby("steps", sort=False):
+    places, layers = layer_axis(ranges)
+    for steps, rows in ranges.assign(place=places).groupby("steps", sort=False):
         name = "as it is" if steps == "none" else f"after {steps}"
         fig.add_box(
-            x=[short_layer(layer) for layer in rows["layer"]], y=rows["bits_left"], name=name, boxpoints=False,
+            x=rows["place"], y=rows["bits_left"], name=name, boxpoints=False,
             whiskerwidth=0.4, line={"color": colors[steps], "width": 1}, offsetgroup=steps,
             hovertemplate="%{x}<br>%{y:.2f} bits<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     fig.update_layout(boxmode="group", showlegend=True, boxgap=0.2, boxgroupgap=0.1)
-    fig.update_xaxes(**LAYERS)
+    fig.update_xaxes(**layers)
     return fig.update_yaxes(title_text="bits of 8 for the channel's largest weight", range=[-0.2, 8.2])
 
 
