@@ -70,7 +70,7 @@ class Drill:
         found = []
         for process in psutil.process_iter(["cmdline"]):
             try:
-                mine = process.environ().get(MARK) == self.mark and (not kind or _kind_of(process) == kind)
+                mine = process.environ().get(MARK) == self.mark and (not kind or kind_of(process) == kind)
                 if mine and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
             except psutil.Error:  # it ended while it was looked at
@@ -121,7 +121,7 @@ class Drill:
             assert len(done) == finished
 
 
-def _kind_of(process: psutil.Process) -> str:
+def kind_of(process: psutil.Process) -> str:
     """A forked kernel has the command line of its server."""
     words = " ".join(process.cmdline())
     if kernel_server.__name__ in words:

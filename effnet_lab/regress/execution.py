@@ -88,7 +88,7 @@ def execute(
         clock.watch(pid)
         started(pid)
 
-    with scratch_folder() as folder, clock, _quiet_libraries():
+    with scratch_folder() as folder, _quiet_libraries():
         manager = kernel_manager(folder, environment, begin)
         try:
             _papermill(source, draft, values, limits.cell_s, name or source.stem if bar else "", manager)
@@ -126,38 +126,29 @@ def _papermill(
 
 
 class _Clock:
-    """Kills a kernel that takes too long, whatever it is doing."""
+    """Kills a kernel that takes too long, whatever it is doing; what it waited for before it was there is not counted."""
 
     def __init__(self, seconds: float | None) -> None:
         self.rang = False
         self._pid: int | None = None
         self._timer = threading.Timer(seconds, self._ring) if seconds else None
 
-    def __enter__(self) -> None:
+    def watch(self, pid: int) -> None:
+        self._pid = pid
         if self._timer:
             self._timer.daemon = True
             self._timer.start()
 
-    def __exit__(self, *_error: object) -> None:
-        if self._timer:
-            self._timer.cancel()
-
-    def watch(self, pid: int) -> None:
-        self._pid = pid
-        if self.rang:
-            self._kill()
-
     def end_kernel(self) -> None:
         """Leave no process: nothing to do after a kernel that was shut down."""
-        self._kill()
+        if self._timer:
+            self._timer.cancel()
+        if self._pid is not None:
+            end_kernel(self._pid)
 
     def _ring(self) -> None:
         self.rang = True
-        self._kill()
-
-    def _kill(self) -> None:
-        if self._pid is not None:
-            end_kernel(self._pid)
+        self.end_kernel()
 
 
 def end_kernel(pid: int) -> None:

@@ -6,24 +6,24 @@ import atexit
 import json
 import os
 import select
+import signal
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from socket import socket
 from threading import Lock
 from typing import Any
 
 import psutil
-from jupyter_client.connect import KernelConnectionInfo
-from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from effnet_lab.bench.alone import BESIDE
 from effnet_lab.regress import kernel_server
 from effnet_lab.regress.showing import NOTEBOOK
 
-_LAUNCHER = "ipykernel_launcher"
+LAUNCHER = "ipykernel_launcher"
+_SLICE_S = 0.05
 _ITS_OWN = {NOTEBOOK, BESIDE, "JPY_SESSION_NAME", "JPY_PARENT_PID"}  # in which the kernels of one server may differ
-_servers: dict[frozenset[tuple[str, str]], KernelServer | None] = {}  # by environment; None: one kernel was started
-_servers_lock = Lock()
 
 
 class KernelServer:
@@ -81,9 +81,16 @@ class KernelServer:
     @property
     def ready(self) -> bool:
         """Whether it has imported everything, which takes seconds."""
-        if not self._ready and select.select([self._pipes[1]], [], [], 0)[0]:
-            self._ready = bool(self._pipes[1].readline())
-        return self._ready
+        with self._lock:
+            if not self._ready and select.select([self._pipes[1]], [], [], 0)[0]:
+                self._ready = bool(self._pipes[1].readline())
+            return self._ready
+
+    def wait(self, patience_s: float) -> None:
+        """Until it is ready or has died, but no longer than this."""
+        end = time.monotonic() + patience_s
+        while not (self.ready or self.ended) and time.monotonic() < end:
+            time.sleep(_SLICE_S)
 
     @property
     def _pipes(self) -> tuple[Any, Any]:
@@ -91,12 +98,24 @@ class KernelServer:
 
 
 class ForkedKernel:
-    """What jupyter_client asks of a process that it started itself, of one that another forked."""
+    """What jupyter_client asks of a process that it started itself, of one that another forked.
+
+    Parameters
+    ----------
+    pid : int
+    held : socket, optional
+        Closed when the kernel has ended.
+
+    Raises
+    ------
+    psutil.Error
+        If it has died.
+    """
 
     stdin = stdout = stderr = None
 
-    def __init__(self, pid: int) -> None:
-        self.pid, self._process = pid, psutil.Process(pid)
+    def __init__(self, pid: int, held: socket | None = None) -> None:
+        self.pid, self._process, self._held = pid, psutil.Process(pid), held
 
     def poll(self) -> int | None:
         """None as long as it runs."""
@@ -106,8 +125,16 @@ class ForkedKernel:
         return self.wait()
 
     def wait(self) -> int:
-        """Nothing: whoever asks has polled, and how it ended only the server knows."""
+        """Nothing to wait for: whoever asks has polled, and how it ended only the server knows."""
+        if self._held:
+            self._held.close()
         return 0
+
+    def end(self) -> None:
+        """End it and what it started, unless it has ended."""
+        with suppress(ProcessLookupError):
+            if self.poll() is None:
+                os.killpg(self.pid, signal.SIGKILL)
 
     def send_signal(self, number: int) -> None:
         """Unless it has ended."""
@@ -115,36 +142,49 @@ class ForkedKernel:
             self._process.send_signal(number)
 
 
-class ForkingProvisioner(LocalProvisioner):
-    """Forks kernels as soon as there is a server for their environment; until then it starts them as ever."""
+class KernelServers:
+    """One for each environment in which kernels are asked for; as long as it is not ready, they are started as ever.
 
-    async def launch_kernel(self, cmd: list[str], **options: Any) -> KernelConnectionInfo:
-        """Launch a kernel with a command."""
-        server = _server(cmd, options["env"]) if _LAUNCHER in cmd else None
-        if server is None:
-            return await super().launch_kernel(cmd, **options)
-        place = options.get("cwd") or os.getcwd()
-        arguments = cmd[cmd.index(_LAUNCHER) + 1 :]
-        try:
-            kernel: Any = server.fork(arguments=arguments, environment=options["env"], folder=str(place))
-        except (OSError, ValueError, psutil.Error):
-            return await super().launch_kernel(cmd, **options)
-        self.process, self.cwd = kernel, place
-        self.pid = self.pgid = kernel.pid
-        return self.connection_info
+    Parameters
+    ----------
+    patience_s : float
+        A server is begun with the first kernel, which waits for it so long: its processor imports for all. 0: with the
+        second kernel, and none waits.
+    """
 
+    def __init__(self, patience_s: float = 0.0) -> None:
+        self._patience_s, self._lock = patience_s, Lock()
+        self._servers: dict[frozenset[tuple[str, str]], KernelServer | None] = {}  # None: one kernel was started
 
-def _server(cmd: list[str], environment: Mapping[str, str]) -> KernelServer | None:
-    """The one of this environment, if it is ready; it is begun when a second kernel is asked for, again after its death."""
-    key = frozenset((name, value) for name, value in environment.items() if name not in _ITS_OWN)
-    with _servers_lock:
-        server = _servers.get(key)
-        if server and server.ended:
-            server.end()
-            del _servers[key]
-        if key not in _servers:
-            _servers[key] = None
-        elif server is None:
-            _servers[key] = KernelServer(cmd[: cmd.index("-m")], environment)
-        server = _servers[key]
-        return server if server and server.ready else None
+    def fork(self, command: Sequence[str], environment: Mapping[str, str], folder: str) -> ForkedKernel | None:
+        """A kernel like the one that this command would start; None: it is to be started as ever."""
+        with suppress(OSError, ValueError, psutil.Error):  # the server or the kernel has died
+            server = self._server(command, environment)
+            if server and server.ready:
+                arguments = command[command.index(LAUNCHER) + 1 :]
+                return server.fork(arguments=arguments, environment=environment, folder=folder)
+        return None
+
+    def end(self) -> None:
+        """End all, and their kernels."""
+        with self._lock:
+            for server in filter(None, self._servers.values()):
+                server.end()
+            self._servers.clear()
+
+    def _server(self, command: Sequence[str], environment: Mapping[str, str]) -> KernelServer | None:
+        """The one of this environment; another after its death."""
+        key = frozenset((name, value) for name, value in environment.items() if name not in _ITS_OWN)
+        with self._lock:
+            server = self._servers.get(key)
+            if server and server.ended:
+                server.end()
+                del self._servers[key]
+            if key not in self._servers and not self._patience_s:
+                self._servers[key] = None
+                return None
+            if self._servers.get(key):
+                return self._servers[key]
+            server = self._servers[key] = KernelServer([*command[: command.index("-m")]], environment)
+        server.wait(self._patience_s)
+        return server

@@ -12,6 +12,8 @@ from subprocess import DEVNULL
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from effnet_lab.paths import scratch_folder
+
 if TYPE_CHECKING:
     from jupyter_client.manager import AsyncKernelManager
 
@@ -22,6 +24,7 @@ KERNEL_ENVIRONMENT = {
 }
 SLICE_S = 0.2  # a lost wake-up costs at most this
 LONGEST_SOCKET = 100  # characters; the name of a Unix socket has 107 at most, 103 on macOS
+_FORKS = sys.platform == "linux"  # elsewhere, libraries do not bear to be forked
 
 
 def kernel_manager(
@@ -40,7 +43,7 @@ def kernel_manager(
     """
     from jupyter_client.manager import AsyncKernelManager
 
-    from effnet_lab.regress.forked import ForkingProvisioner
+    from effnet_lab.regress.provisioner import ForkingProvisioner
 
     file = folder / "k.json"
     sockets = os.name == "posix" and len(str(file)) <= LONGEST_SOCKET
@@ -52,7 +55,7 @@ def kernel_manager(
             self.connection_file = str(file)
             if sockets:
                 self.transport, self.ip = "ipc", str(file.with_suffix("")) + "-ipc"
-            if sys.platform == "linux":  # elsewhere, libraries do not bear to be forked
+            if _FORKS:
                 self.provisioner = ForkingProvisioner(kernel_spec=self.kernel_spec, parent=self)
             streams = {"stdout": DEVNULL, "stderr": DEVNULL}  # what libraries write past Python is for nobody
             await super()._async_start_kernel(env=os.environ | environment, **streams, **options)
@@ -63,6 +66,20 @@ def kernel_manager(
         start_kernel = _async_start_kernel
 
     return SocketKernelManager
+
+
+@contextmanager
+def shared_kernels() -> Iterator[None]:
+    """While the context lasts, the processes that this one starts have their kernels from it, where kernels are forked."""
+    with scratch_folder() as folder:
+        place = folder / "kernels"
+        if not _FORKS or len(str(place)) > LONGEST_SOCKET:
+            yield
+            return
+        from effnet_lab.regress.kernel_broker import brokering
+
+        with brokering(place):
+            yield
 
 
 @contextmanager

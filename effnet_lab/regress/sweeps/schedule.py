@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from effnet_lab.names import UserError
 from effnet_lab.regress.execution import CELL, WORKER
+from effnet_lab.regress.kernel import shared_kernels
 from effnet_lab.regress.sweeps.point_run import FAILED, PointOutcome, PointTask, run_point
 
 if TYPE_CHECKING:
@@ -124,6 +125,8 @@ def runner(workers: int, cluster: str) -> Iterator[Runner]:
         "distributed.comm.timeouts.connect": f"{SCHEDULER_S}s",
     }
     with dask.config.set(settings), contextlib.ExitStack() as stack:
+        if workers > 1:
+            stack.enter_context(shared_kernels())
         address = cluster or stack.enter_context(_local(workers))
         try:
             client = stack.enter_context(Client(address, timeout=SCHEDULER_S, set_as_default=False))
