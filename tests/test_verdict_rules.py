@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from effnet_lab import frames
+from effnet_lab.analysis.ends import EndLoss
 from effnet_lab.analysis.stored import StoredKernel
 from effnet_lab.analysis.verdicts import defects, faults
 from effnet_lab.analysis.verdicts.assign import examine_all, neighbours_db
@@ -908,3 +909,12 @@ def test_evidence_as_a_table():
     counted = table[table["part"] == "values"]
     assert counted["count"].tolist() == [7, 9]
     assert isinstance(table, pd.DataFrame)
+
+
+def test_the_share_of_changed_answers_has_its_interval():
+    loss = EndLoss(n_images=20, signal=100.0, noise=1.0, changed=1)
+    assert loss.with_interval == (
+        "At the logits 20.0 dB are left over 20 images; the first answer changes on 1 of 20 (0.9% to 23.6%)."
+    )
+    assert str(loss) == loss.with_interval.replace(" (0.9% to 23.6%)", "")
+    assert replace(loss, changed=-1).with_interval == "At the logits 20.0 dB are left over 20 images."

@@ -14,6 +14,7 @@ from effnet_lab.analysis.pairs import Pair
 from effnet_lab.analysis.side_graph import SideGraph
 from effnet_lab.analysis.twins import Twins
 from effnet_lab.decibels import decibels
+from effnet_lab.intervals import wilson
 from effnet_lab.workers import in_order, workers_for
 
 Ends = tuple[Array, Array]  # of the float and the quantized network
@@ -36,7 +37,17 @@ class EndLoss:
 
     def __str__(self) -> str:
         """One sentence."""
-        answers = f"; the first answer changes on {self.changed} of {self.n_images}" if self.changed >= 0 else ""
+        return self._said("")
+
+    @property
+    def with_interval(self) -> str:
+        """The same with Wilson's interval of the share of changed answers, 95 %."""
+        low, high = wilson(max(self.changed, 0), self.n_images)
+        return self._said(f" ({low:.1%} to {high:.1%})")
+
+    def _said(self, interval: str) -> str:
+        changes = f"; the first answer changes on {self.changed} of {self.n_images}{interval}"
+        answers = changes if self.changed >= 0 else ""
         counted = self.counted if self.n_images != 1 else self.counted.removesuffix("s")
         return f"At the logits {self.sqnr_db:.1f} dB are left over {self.n_images} {counted}{answers}."
 
