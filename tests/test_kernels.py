@@ -60,7 +60,7 @@ def environment():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))))
         patch.setenv(OWN, uuid.uuid4().hex)
-        with shared_kernels():
+        with shared_kernels({}):
             yield
     assert servers() == there
 
@@ -157,8 +157,11 @@ def test_of_what_is_killed_nothing_is_left(tmp_path, victims):
     def forked() -> set[psutil.Process]:
         return {kernel for server in drill.processes(SERVER) for kernel in server.children()} - seen
 
+    if SWEEP in victims:
+        drill.wait_for(drill.n_finished, sweep)  # there is something to be lost
     for victim in victims:
         drill.wait_for(forked, sweep)
+        assert len(drill.processes(SERVER)) == 1, "the one that was begun has the environment of the workers"
         seen |= forked()
         for process in [psutil.Process(sweep.pid)] if victim == SWEEP else drill.processes(victim):
             process.kill()

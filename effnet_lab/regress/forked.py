@@ -23,7 +23,9 @@ from effnet_lab.regress.showing import NOTEBOOK
 
 LAUNCHER = "ipykernel_launcher"
 _SLICE_S = 0.05
-_ITS_OWN = {NOTEBOOK, BESIDE, "JPY_SESSION_NAME", "JPY_PARENT_PID"}  # in which the kernels of one server may differ
+_ITS_OWN = {  # in which the kernels of one server may differ; what sets and maps are ordered by is the server's
+    NOTEBOOK, BESIDE, "JPY_SESSION_NAME", "JPY_PARENT_PID", "__DASK_PARENT_PID", "PYTHONHASHSEED",
+}  # fmt: skip
 
 
 class KernelServer:
@@ -148,8 +150,8 @@ class KernelServers:
     Parameters
     ----------
     patience_s : float
-        A server is begun with the first kernel, which waits for it so long: its processor imports for all. 0: with the
-        second kernel, and none waits.
+        A server is begun with the first kernel, and kernels wait for it so long: what it imports, it imports for all. 0: with
+        the second kernel, and none waits.
     """
 
     def __init__(self, patience_s: float = 0.0) -> None:
@@ -172,9 +174,14 @@ class KernelServers:
                 server.end()
             self._servers.clear()
 
+    def begin(self, python: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Begin the server of an environment before anybody asks."""
+        with self._lock:
+            self._servers[_key(environment)] = KernelServer([*python], environment)
+
     def _server(self, command: Sequence[str], environment: Mapping[str, str]) -> KernelServer | None:
         """The one of this environment; another after its death."""
-        key = frozenset((name, value) for name, value in environment.items() if name not in _ITS_OWN)
+        key = _key(environment)
         with self._lock:
             server = self._servers.get(key)
             if server and server.ended:
@@ -183,8 +190,12 @@ class KernelServers:
             if key not in self._servers and not self._patience_s:
                 self._servers[key] = None
                 return None
-            if self._servers.get(key):
-                return self._servers[key]
-            server = self._servers[key] = KernelServer([*command[: command.index("-m")]], environment)
+            server = self._servers.get(key)
+            if server is None:
+                server = self._servers[key] = KernelServer([*command[: command.index("-m")]], environment)
         server.wait(self._patience_s)
         return server
+
+
+def _key(environment: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+    return frozenset((name, value) for name, value in environment.items() if name not in _ITS_OWN)

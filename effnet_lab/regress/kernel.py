@@ -69,8 +69,14 @@ def kernel_manager(
 
 
 @contextmanager
-def shared_kernels() -> Iterator[None]:
-    """While the context lasts, the processes that this one starts have their kernels from it, where kernels are forked."""
+def shared_kernels(environment: Mapping[str, str]) -> Iterator[None]:
+    """While the context lasts, the processes that this one starts have their kernels from it, where kernels are forked.
+
+    Parameters
+    ----------
+    environment : mapping
+        What those processes have beside the environment of this one.
+    """
     with scratch_folder() as folder:
         place = folder / "kernels"
         if not _FORKS or len(str(place)) > LONGEST_SOCKET:
@@ -78,7 +84,7 @@ def shared_kernels() -> Iterator[None]:
             return
         from effnet_lab.regress.kernel_broker import brokering
 
-        with brokering(place):
+        with brokering(place, {**os.environ, **KERNEL_ENVIRONMENT, **environment}):
             yield
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -21,15 +22,18 @@ _LOOK_S = 0.1  # how long it may take to end
 
 
 @contextmanager
-def brokering(place: Path) -> Iterator[None]:
+def brokering(place: Path, environment: Mapping[str, str]) -> Iterator[None]:
     """While the context lasts, processes that this one starts find it under `place`; afterwards no kernel is left.
 
     Parameters
     ----------
     place : Path
         In a folder of this user's own: whoever can write to the socket has code executed.
+    environment : mapping
+        That of most kernels, whose server begins to import while the processes come up.
     """
     servers = KernelServers(_IMPORTS_S)
+    servers.begin([sys.executable], environment)
 
     class Asking(StreamRequestHandler):
         """One kernel, which ends when whoever asked for it has closed the socket, or has died."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from effnet_lab.names import UserError
-from effnet_lab.regress.execution import CELL, WORKER
+from effnet_lab.regress.execution import CELL, ONE_THREAD, WORKER
 from effnet_lab.regress.kernel import shared_kernels
 from effnet_lab.regress.sweeps.point_run import FAILED, PointOutcome, PointTask, run_point
 
@@ -126,7 +127,9 @@ def runner(workers: int, cluster: str) -> Iterator[Runner]:
     }
     with dask.config.set(settings), contextlib.ExitStack() as stack:
         if workers > 1:
-            stack.enter_context(shared_kernels())
+            given = dask.config.get("distributed.nanny.pre-spawn-environ")
+            theirs = {name: os.environ.get(name, str(value)) for name, value in given.items()}
+            stack.enter_context(shared_kernels(theirs | ONE_THREAD))
         address = cluster or stack.enter_context(_local(workers))
         try:
             client = stack.enter_context(Client(address, timeout=SCHEDULER_S, set_as_default=False))
