@@ -13,7 +13,7 @@ from effnet_lab.training import read_card
 
 KIB = 1024
 # KiB of activations and of weights that each must fit; of the 734 photographs, those that its int8 file recognises
-BUDGETS = {"flowers129": (129, 505, 655), "flowers74": (74, 145, 653), "flowers56": (56, 128, 637)}
+BUDGETS = {"flowers129": (129, 505, 657), "flowers74": (74, 145, 656), "flowers56": (56, 128, 637)}
 
 
 def test_each_has_a_budget():
