@@ -33,7 +33,7 @@ def brokering(place: Path, environment: Mapping[str, str]) -> Iterator[None]:
         That of most kernels, whose server begins to import while the processes come up.
     """
     servers = KernelServers(_IMPORTS_S)
-    servers.begin([sys.executable], environment)
+    servers.begin([sys.executable], {name: value for name, value in environment.items() if name != BROKER})
 
     class Asking(StreamRequestHandler):
         """One kernel, which ends when whoever asked for it has closed the socket, or has died."""
