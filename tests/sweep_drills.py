@@ -122,10 +122,13 @@ class Drill:
 
 
 def kind_of(process: psutil.Process) -> str:
-    """A forked kernel has the command line of its server."""
-    words = " ".join(process.cmdline())
-    if kernel_server.__name__ in words:
-        return KERNEL if kernel_server.__name__ in " ".join(psutil.Process(process.ppid()).cmdline()) else SERVER
+    """A forked kernel has the command line of its server; what has ended has none, and is of no kind."""
+    try:
+        words = " ".join(process.cmdline())
+        if kernel_server.__name__ in words:
+            return KERNEL if kernel_server.__name__ in " ".join(psutil.Process(process.ppid()).cmdline()) else SERVER
+    except psutil.Error:
+        return ""
     if "ipykernel_launcher" in words:
         return KERNEL
     return WORKER if "spawn_main" in words else ""
