@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +19,9 @@ from effnet_lab.litert import Runner, Tensor, delegate_of, read_info, tell_apart
 from effnet_lab.names import UserError
 from effnet_lab.progress import Progress, counted
 
-N_RUNS, N_BLOCKS = 48, 8
+N_RUNS, N_BLOCKS = 96, 16
 MAX_WARMUP = 60  # rounds
-STEADY = 5  # rounds whose median is compared with that of the five before
+STEADY = 3  # rounds whose median is compared with that of the three before
 STEADY_WITHIN = 0.03
 PERCENTILES = (50, 90, 99)
 
@@ -40,10 +40,10 @@ def measure_latency(
 ) -> pd.DataFrame:
     """LATENCY frame, one row per file, batch 1.
 
-    All candidates run in every round, in an order drawn anew, so that a busy moment falls on all of them. Rounds come in
-    blocks; each block opens the files anew, in an order drawn anew as well, and warms up until two runs of five rounds have
-    the same median, because where an interpreter happens to lie in memory moves its speed by a percent or two, and that is
-    no property of the file.
+    All candidates run in every round, so that a busy moment falls on all of them, in an order drawn anew, and in the next
+    round in its reverse: who runs later is slower by up to a percent. Rounds come in blocks; each block opens the files anew,
+    in orders drawn and reversed alike, and warms up until two runs of three rounds have the same median, because where an
+    interpreter happens to lie in memory moves its speed by a percent or two, and that is no property of the file.
 
     The first file is the reference: ``relative_p50`` is the ratio of CPU times to it, with its interval over the blocks,
     and ``verdict`` says "faster", "slower" or "same" (see `compare.judge`). Under contention or drift of the clock
@@ -60,7 +60,7 @@ def measure_latency(
     n_runs : int
         Counted rounds, shared among the blocks.
     n_blocks : int
-        How often the files are opened anew, at least 3; by default 8, or as many as there are runs.
+        How often the files are opened anew, at least 3; by default 16, or as many as there are runs.
     seed : int
         Of the input and of the order.
     machine : Machine, optional
@@ -72,12 +72,12 @@ def measure_latency(
     if not 3 <= n_blocks <= n_runs:
         raise UserError(f"Latency needs at least 3 runs, and no more blocks than runs. Got {n_runs} runs.")
     rng, machine = np.random.default_rng(seed), machine or Machine()
-    watch, blocks = Watch(machine, threads), []
+    watch, blocks, openings = Watch(machine, threads), [], _orders(len(models), rng)
     for n in counted(progress, _shares(n_runs, n_blocks), n_runs, int):
         runners: dict[int, Runner] = {}
-        for k in rng.permutation(len(models)):  # who is opened first lies better in memory, or worse
-            runners[int(k)] = Runner(models[k], threads=threads, kernels=kernels)
-            runners[int(k)].feed(*(_values(tensor, rng) for tensor in runners[int(k)].inputs))
+        for k in next(openings):  # who is opened first lies better in memory, or worse
+            runners[k] = Runner(models[k], threads=threads, kernels=kernels)
+            runners[k].feed(*(_values(tensor, rng) for tensor in runners[k].inputs))
         blocks.append(_block([runners[k].invoke for k in range(len(models))], n, rng, machine))
     runs = Runs(
         wall=np.concatenate([block.wall for block in blocks]),
@@ -115,28 +115,37 @@ def _shares(n_runs: int, n_blocks: int) -> list[int]:
     return [len(part) for part in np.array_split(np.arange(n_runs), n_blocks)]
 
 
+def _orders(n: int, rng: np.random.Generator) -> Iterator[list[int]]:
+    """Orders of n files, each drawn anew and followed by its reverse."""
+    while True:
+        order = rng.permutation(n).tolist()
+        yield order
+        yield order[::-1]
+
+
 def _block(calls: Sequence[Callable[[], None]], n: int, rng: np.random.Generator, machine: Machine) -> Runs:
     """Warm up until steady, then n rounds."""
     wall: list[NDArray[np.float64]] = []
     cpu: list[NDArray[np.float64]] = []
+    orders = _orders(len(calls), rng)
     while not _steady(cpu) and len(cpu) < MAX_WARMUP:
-        _round(calls, rng, machine, wall, cpu)
-    n_warmup = len(cpu)
+        _round(calls, next(orders), machine, wall, cpu)
+    n_warmup, orders = len(cpu), _orders(len(calls), rng)
     for _ in range(n):
-        _round(calls, rng, machine, wall, cpu)
+        _round(calls, next(orders), machine, wall, cpu)
     counted = np.array(wall[n_warmup:]), np.array(cpu[n_warmup:])
     return Runs(wall=counted[0], cpu=counted[1], block=np.zeros(n, int), n_warmup=n_warmup)
 
 
 def _round(
     calls: Sequence[Callable[[], None]],
-    rng: np.random.Generator,
+    order: list[int],
     machine: Machine,
     wall: list[NDArray[np.float64]],
     cpu: list[NDArray[np.float64]],
 ) -> None:
     times = np.empty((2, len(calls)))
-    for k in rng.permutation(len(calls)):
+    for k in order:
         before = machine.wall_ns(), machine.cpu_ns()
         calls[k]()
         after = machine.cpu_ns(), machine.wall_ns()
