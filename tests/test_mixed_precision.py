@@ -346,6 +346,37 @@ def test_a_drop_that_is_not_shown_leaves_the_float_file(searched, tmp_path, file
     assert read_graph(out).scheme == "float32"
 
 
+def test_after_a_file_that_failed_one_well_on_the_way_back_is_tested(searched, tmp_path, monkeypatch):
+    """All of them pass on the images that choose; of two tests the first one fails."""
+    tested = []
+
+    def difference(found, _):
+        tested.append(len(found) == 60)
+        lost = 0.5 if sum(tested) == 1 and tested[-1] else 0.0
+        return {"difference": -lost, "difference_lo": -lost, "difference_hi": -lost, "p_value": 1.0}
+
+    monkeypatch.setattr(mixed_run, "paired_difference", difference)
+    done = searched(tmp_path / "drop.tflite", max_drop=20.0)
+    assert sum(tested) == 2
+    assert done.met
+    chosen = done.table[done.table["guarantee"] != ""].iloc[0]
+    cheaper = done.table[done.table["predicted_bytes"] < chosen["predicted_bytes"]]
+    assert cheaper["choice"].str.contains("mixed").sum() >= 3, "the cheapest failed; its neighbours are passed by"
+
+
+def test_what_else_lies_in_the_folder_of_a_search_stays(files, calibration, tmp_path):
+    """Of another network, too: no file there is anybody's but its own."""
+    theirs = {tmp_path / name: name.encode() for name in ("mine.tflite", "notes.csv", "kept.json", "statistics.npz")}
+    for path, content in theirs.items():
+        path.write_bytes(content)
+    for few in (calibration.take(20), calibration.take(24)):
+        mixed_precision(
+            files[FLOAT_FILE], open_images("scenes", limit=40), calibration=few, max_bytes=10**9, resume=tmp_path
+        )
+        assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == theirs
+    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 2
+
+
 def test_stopped_it_leaves_a_file_and_goes_on(searched, tmp_path, monkeypatch):
     out = tmp_path / "stopped.tflite"
 

@@ -112,11 +112,11 @@ def mixed_precision(
     beside = Path(out).with_suffix(".search") if out is not None else None
     with working_folder(Path(resume) if resume is not None else beside) as folder:
         workshop = Workshop(
-            source=source, calibration=as_taken(calibrating, source.content, source.info), folder=folder,
+            source=source, calibration=as_taken(calibrating, source.content, source.info), within=folder,
             preprocess=preprocess, workers=workers, progress=progress,
         )  # fmt: skip
         question = repr((limits, max_drop, minimise, images.fingerprint))
-        keeper = Keeper(out=None if out is None else Path(out), mark=folder / "kept.json", question=question)
+        keeper = Keeper(out=None if out is None else Path(out), mark=workshop.folder / "kept.json", question=question)
         search = Search(
             workshop=workshop, resources=tuple(dict.fromkeys((*limits, minimise, BYTES))), keep=keeper.better
         )
@@ -168,7 +168,7 @@ class _Question:
             if shown.met:
                 return trial, shown
             failed.append(shown.words)
-            place -= 1
+            place = (place + 1) // 2 - 1  # half the way back: with few images the neighbour mostly fails, too
         words = f"No cheaper file is shown to stay within {self.max_drop:g} points; the float file does. " + (
             f"The nearest: {failed[-1]}" if failed else "Every point of the front drops more on the images that choose."
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -41,25 +41,24 @@ Progress = Callable[..., Iterable[Any]]
 
 @dataclass(kw_only=True, eq=False)
 class Workshop:
-    """One network, its calibration, and a folder for what was made of it; what lies there already is not made again."""
+    """One network, its calibration, and a folder for what was made of it; what lies there already is not made again.
+
+    The folder is the user's, and may hold other things: each network with its calibration has a folder of its own in it.
+    """
 
     source: FloatFile
     calibration: Samples
-    folder: Path
+    within: Path
     preprocess: Stated = None
     workers: int | None = None
     progress: Progress | None = None
-    _opened: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        """The folder of another network, or of other images, starts anew."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        key, mark = digest(self.source.content, self.calibration.fingerprint.encode()), self.folder / "network.txt"
-        if not mark.exists() or mark.read_text(encoding="utf-8") != key:
-            for kind in ("tflite", "npz", "csv", "json"):
-                for path in self.folder.glob(f"*.{kind}"):
-                    path.unlink()
-            write_atomically(mark, key.encode())
+    @cached_property
+    def folder(self) -> Path:
+        """Where all files of this network lie."""
+        found = self.within / digest(self.source.content, self.calibration.fingerprint.encode())
+        found.mkdir(parents=True, exist_ok=True)
+        return found
 
     @property
     def _ranging(self) -> Ranging:

@@ -51,7 +51,7 @@ def test_the_time_of_a_file_is_known_before_it_is_measured(name: str, tmp_path: 
     calibration = open_images(data, split="calibration", limit=CALIBRATION)
     tested = open_images(data, split="evaluation", limit=TESTED).unlabelled()  # no accuracy is asked for
     source, kept = start_from(weights, None, stated, measures=""), tmp_path / "kept"
-    work = Workshop(source=source, calibration=as_taken(calibration, source.content, source.info), folder=kept)
+    work = Workshop(source=source, calibration=as_taken(calibration, source.content, source.info), within=kept)
     # by the clock of the search, whose folder keeps it: no machine is as fast from one minute to the next
     whole, least = (float(work.profiles[form]["uninterrupted_ms"].sum()) for form in (FLOAT, BASE))
     rows = []

@@ -110,7 +110,7 @@ def test_no_rival_is_nearer_to_the_float_network_at_the_same_size(name: str, sha
         pytest.skip(f"needs {ELSEWHERE[name][0]}")
     source = network(name)
     calibration, judging = pictures(name)
-    work = Workshop(source=source, calibration=calibration, folder=tmp_path)
+    work = Workshop(source=source, calibration=calibration, within=tmp_path)
     search = Search(workshop=work, resources=(BYTES,), keep=lambda file: None)
     small, usual = sizes_of(search)
     limit = small + share * (usual - small)
