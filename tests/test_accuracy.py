@@ -200,8 +200,10 @@ def test_outputs_are_matched_to_classes_by_name():
         -1,
     ]  # a class without images
     assert class_order(tuple("01234"), images, 5).tolist() == [0, 1, 2, 3, 4]  # mere numbers name nothing
-    with pytest.raises(UserError, match="3 outputs, the images have 5 classes"):
+    with pytest.raises(UserError, match=r"3 outputs, the images have 5 classes \(a, b, c, d, e\)\."):
         class_order((), images, 3)
+    with pytest.raises(UserError, match=r"3 outputs, the images have 1 class \(a\)\."):
+        class_order((), colour_set(10, classes=("a",)), 3)
     with pytest.raises(UserError, match="labels of the model do not match the classes of the images: z"):
         class_order(("a", "b", "c", "d", "z"), images, 5)
 

@@ -293,7 +293,6 @@ def test_one_way_to_write():
     allowed = {  # in folders of our own, or of the user's with their own check
         "paths.py": "the way itself", "board/ethosu.py": "scratch", "litert/micro.py": "scratch", "litert/trial.py": "scratch",
         "studies/repair_run.py": "scratch", "quantize/any_network.py": "scratch",
-        "studies/twin_accuracy.py": "scratch",
         "studies/inspection/op_times.py": "scratch",
         "models/weights/keras_file.py": "scratch", "models/weights/archive.py": "scratch",
         "litert/trial_child.py": "a pipe", "cli/saying.py": "/dev/null",

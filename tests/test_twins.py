@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,11 +12,13 @@ from ai_edge_litert import schema_py_generated as schema
 
 from effnet_lab import cli
 from effnet_lab.analysis import Twins, explain, layer_channels, layer_error, layer_histogram, verdicts
+from effnet_lab.evaluate import evaluate
 from effnet_lab.images import open_images
 from effnet_lab.litert import read_graph, runner
 from effnet_lab.litert.edit import with_constants
 from effnet_lab.litert.flatbuffer import pack, parse
 from effnet_lab.names import UserError
+from effnet_lab.studies import twin_accuracy
 
 FLOAT, INT8, DYNAMIC = "float32 converter", "static_wi8_ai8 converter", "dynamic_wi8_afp32 converter"
 
@@ -69,6 +72,16 @@ def test_many_questions_about_one_pair_open_it_once(files, scenes, opened):
     pd.testing.assert_frame_equal(table, again)
     pd.testing.assert_frame_equal(judged.table, verdicts(files[INT8], two, float_model=files[FLOAT]).table)
     pd.testing.assert_frame_equal(explained, explain(files[INT8], two, layer="stem_conv", at=(3, 2, 1)))
+
+
+def test_pictures_of_some_classes_only_have_a_top1(files):
+    """A twin is made without the labels of its file; without them three classes are not found among ten outputs."""
+    whole = open_images("scenes", limit=40)
+    few = replace(whole.pick(np.flatnonzero(whole.labels < 3)), classes=whole.classes[:3])
+    found = twin_accuracy(Twins(files[INT8]), few)
+    assert (found.reason, len(found.comparison)) == ("", 1)
+    assert found.table["scheme"].tolist() == ["static_wi8_ai8", "float32"]
+    assert found.table["top1"][0] == evaluate(files[INT8], few).table["top1"].item()
 
 
 def refused(quantized, float_model, scenes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,14 +39,15 @@ def class_order(labels: tuple[str, ...], images: ImageSet | ArraySet, outputs: i
             "Give images of the classes that the model was trained on."
         )
     if not images.positional and outputs != len(classes):
+        kinds = "class" if len(classes) == 1 else "classes"
         raise UserError(
-            f"The model has {outputs} outputs, the images have {len(classes)} classes ({', '.join(classes[:5])}...). "
+            f"The model has {outputs} outputs, the images have {len(classes)} {kinds} ({_listed(classes)}). "
             "Give images of the classes that the model was trained on."
         )
     if named and not _alike(named, images):
         strange = sorted(set(labels) - set(classes))
         raise UserError(
-            f"The labels of the model do not match the classes of the images: {', '.join(strange[:5])}. Rename the folders."
+            f"The labels of the model do not match the classes of the images: {_listed(strange)}. Rename the folders."
         )
     return np.arange(outputs)
 
@@ -57,3 +59,7 @@ def _alike(labels: tuple[str, ...], images: ImageSet | ArraySet) -> bool:
     words = [{word.strip().lower() for name in names for word in name.split(",")} for names in (labels, images.classes)]
     readable = [name for name in images.classes if name and not name.lstrip("n").isdecimal()]
     return len(readable) < len(images.classes) or bool(words[0] & words[1])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -12,9 +11,10 @@ from effnet_lab.analysis.twins import Twins
 from effnet_lab.evaluate.accuracy import accuracy
 from effnet_lab.evaluate.compare import compare_predictions
 from effnet_lab.evaluate.predictions import collect_predictions
+from effnet_lab.evaluate.predictors import FilePredictor
 from effnet_lab.images import ArraySet, ImageSet
+from effnet_lab.litert import Runner
 from effnet_lab.names import UserError
-from effnet_lab.paths import scratch_folder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,16 +38,10 @@ def twin_accuracy(twins: Twins, images: ImageSet | ArraySet) -> TwinAccuracy:
     """
     lacks = "labels" if isinstance(images, ArraySet) else "class folders"
     reason = "" if images.labelled else f"{images.name} has no {lacks}, so there is no top-1."
-    with scratch_folder() as folder:
-        float_file, quantized = twins.files
-        files = [_on_disk(quantized, folder / "quantized.tflite")]
-        files += [_on_disk(float_file, folder / f"{twins.info.model}.float32.twin.tflite")]
-        try:
-            answers = (
-                [] if reason else [collect_predictions(f, images, preprocess=twins.info.preprocess) for f in files]
-            )
-        except UserError as error:
-            answers, reason = [], f"There is no top-1: {error}"
+    try:
+        answers = [] if reason else [collect_predictions(p, images, preprocess=p.info.preprocess) for p in _both(twins)]
+    except UserError as error:
+        answers, reason = [], f"There is no top-1: {error}"
     tables = [accuracy(found).assign(model=twins.info.model) for found in answers]  # of one network
     return TwinAccuracy(
         table=pd.concat(tables, ignore_index=True) if tables else frames.build(frames.ACCURACY, []),
@@ -56,8 +50,11 @@ def twin_accuracy(twins: Twins, images: ImageSet | ArraySet) -> TwinAccuracy:
     )
 
 
-def _on_disk(file: Path | str | bytes, place: Path) -> Path:
-    if not isinstance(file, bytes):
-        return Path(file)
-    place.write_bytes(file)
-    return place
+def _both(twins: Twins) -> list[FilePredictor]:
+    """The quantized file and the float one, which says of its outputs what the other says: a twin is made without labels."""
+    float_file, quantized = twins.files
+    cards = twins.info, replace(twins.info, scheme="float32", backend="")
+    return [
+        FilePredictor(info=card, runner=Runner(file, kernels=twins.kernels))
+        for card, file in zip(cards, (quantized, float_file), strict=True)
+    ]
