@@ -23,7 +23,10 @@ USER, CELL, MEMORY, TIMEOUT, KERNEL, WORKER, DISK = (
 )  # fmt: skip
 KINDS = (USER, CELL, MEMORY, TIMEOUT, KERNEL, WORKER, DISK)
 RETRIED = (KERNEL, MEMORY)  # another try can end otherwise; a lost worker's points are tried again by Dask
-ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
+ONE_THREAD = dict.fromkeys(
+    ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
+    "1",
+)
 _KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=50"]  # below, it reports how a run ends a kernel as an error
 _NO_MEMORY = ("MemoryError", "_ArrayMemoryError", "ResourceExhaustedError")
 _FULL = ("No space left on device", f"[Errno {errno.ENOSPC}]", "Disk quota exceeded")

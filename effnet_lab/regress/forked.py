@@ -24,7 +24,7 @@ from effnet_lab.regress.showing import NOTEBOOK
 LAUNCHER = "ipykernel_launcher"
 _SLICE_S = 0.05
 _ITS_OWN = {  # in which the kernels of one server may differ; what sets and maps are ordered by is the server's
-    NOTEBOOK, BESIDE, "JPY_SESSION_NAME", "JPY_PARENT_PID", "__DASK_PARENT_PID", "PYTHONHASHSEED",
+    NOTEBOOK, BESIDE, "JPY_SESSION_NAME", "JPY_PARENT_PID", "__DASK_PARENT_PID", "PYTHONHASHSEED", "MALLOC_TRIM_THRESHOLD_",
 }  # fmt: skip
 
 

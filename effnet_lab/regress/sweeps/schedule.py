@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +115,14 @@ def runner(workers: int, cluster: str) -> Iterator[Runner]:
     if not workers and not cluster:
         yield InProcess()
         return
+    with contextlib.ExitStack() as stack:
+        if workers > 1:
+            stack.enter_context(shared_kernels(ONE_THREAD))  # first of all: what it imports takes longer than Dask
+        yield stack.enter_context(_on_dask(workers, cluster))
+
+
+@contextlib.contextmanager
+def _on_dask(workers: int, cluster: str) -> Iterator[OnDask]:
     import dask
     from distributed import Client
 
@@ -126,10 +133,6 @@ def runner(workers: int, cluster: str) -> Iterator[Runner]:
         "distributed.comm.timeouts.connect": f"{SCHEDULER_S}s",
     }
     with dask.config.set(settings), contextlib.ExitStack() as stack:
-        if workers > 1:
-            given = dask.config.get("distributed.nanny.pre-spawn-environ")
-            theirs = {name: os.environ.get(name, str(value)) for name, value in given.items()}
-            stack.enter_context(shared_kernels(theirs | ONE_THREAD))
         address = cluster or stack.enter_context(_local(workers))
         try:
             client = stack.enter_context(Client(address, timeout=SCHEDULER_S, set_as_default=False))
