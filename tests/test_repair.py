@@ -561,6 +561,7 @@ def test_command_writes_the_repaired_file_and_what_each_step_gains(call, path, t
     for row in rows[2:]:
         assert (row["decision"] == "taken") == (row["held_out_gain_lo"] > 0), row
         assert row["n_held_out"] == 25
+    assert [f"{row['tried']} is {row['decision']}. {row['reason']}" for row in rows[2:]] == err.splitlines()[-2:]
     last = [rows[1], *taken][-1]
     assert {row["n_images"] for row in rows} == {60}
     assert rows[1]["difference"] is None
@@ -591,3 +592,18 @@ def test_wrong_commands_are_refused_in_one_line(call, tmp_path, args, message):
     assert message in err
     assert len(err.strip().splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "command", [("repair", "--steps", "bias"), ("mixed-precision", "--max-bytes", "50000")], ids=lambda words: words[0]
+)
+def test_a_quantized_file_that_keeps_state_is_refused_by_its_name(call, tmp_path, shared, command):
+    """Its float twin would end the interpreter, under a name that nobody gave it."""
+    file, inputs = shared / "fixtures" / "wild" / "esphome__vad.tflite", tmp_path / "inputs.npy"
+    np.save(inputs, np.zeros((12, 3, 40), np.float32))
+    words = [*command, "--weights", file, "--data", inputs, "--calibration", inputs, "--out", tmp_path / "out.tflite"]
+    code, _, err = call(*words)
+    assert code == 2
+    assert "esphome__vad.tflite keeps state" in err
+    assert len(err.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["inputs.npy"]

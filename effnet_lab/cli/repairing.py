@@ -11,15 +11,13 @@ from effnet_lab.cli.inputs import DATA, Workers, takes_input
 from effnet_lab.cli.measuring import Data
 from effnet_lab.cli.networks import Json, Variant
 from effnet_lab.cli.output import progress, show
+from effnet_lab.cli.saying import say
 from effnet_lab.names import UserError
 
 if TYPE_CHECKING:
     from effnet_lab.images.stated import StatedInput
 
-COLUMNS = (
-    "steps", "decision", "n_images", "top1", "difference", "difference_lo", "difference_hi", "p_value", "held_out_gain",
-    "held_out_gain_lo", "held_out_gain_hi",
-)  # fmt: skip
+COLUMNS = ("steps", "decision", "n_images", "top1", "difference", "difference_lo", "difference_hi", "p_value")
 
 
 @takes_input
@@ -57,7 +55,8 @@ def repair(
 
     A step is kept only if it helps by more than its noise on held-out images, a quarter of the calibration images.
     Prints top-1 on --data of the float file, of the unrepaired quantized file, and after each step, with the difference to
-    the unrepaired one and McNemar's exact p. "round" chooses codes and scales by what they do to each layer's output.
+    the unrepaired one and McNemar's exact p; and why each step was taken or left. "round" chooses codes and scales by what
+    they do to each layer's output.
 
     Example: effnet-lab repair --weights micro2 --calibration scenes --data scenes --out micro2.repaired.tflite
     """
@@ -71,6 +70,8 @@ def repair(
         progress=progress("repair"),
     )  # fmt: skip
     show(done.table, json, COLUMNS)
+    for _, step in done.table[done.table["decision"] != ""].iterrows():
+        say(f"{step['tried']} is {step['decision']}. {step['reason']}", err=json)
 
 
 COMMANDS = (repair,)

@@ -38,8 +38,18 @@ def start_from(
         What a guessed preprocessing would spoil.
     shown : ImageSet or ArraySet, optional
         What it is calibrated with, see `litert.settle`.
+
+    Raises
+    ------
+    UserError
+        If the quantized file keeps state: its variables hold integers, and what sets them does, too.
     """
     if variant is None and is_tflite(network) and not is_float_tflite(network):
+        if read_graph(network).keeps_state:
+            raise UserError(
+                f"{network} keeps state from one input to the next, in integers: no float network can be made of it, from "
+                f"which {measures} would start. Give its float32 file."
+            )
         source = FloatFile(content=float_twin(network), info=float_card(read_info(network)))
     else:
         source = float_file(network, variant, size_px=stated_side(preprocess))
