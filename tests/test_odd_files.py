@@ -129,6 +129,31 @@ def test_numbers_of_words_are_profiled_at_zero(tmp_path):
     assert [node.name for node in profiled.nodes] == ["GATHER"]
 
 
+def test_a_state_that_the_profiler_does_not_take_is_named(tmp_path):
+    """As in an LSTM. The library says why before it says that it failed."""
+    file = File()
+    x, state, y = (file.tensor(name, (1, 4), "float32") for name in ("x", "state", "y"))
+    file.tensors[state].isVariable = True
+    file.op("add", [x, state], y)
+    path = stored(tmp_path, file.done([x], y))
+    assert (bench([path], n_runs=4)["p50_ms"] > 0).all()
+    with pytest.raises(UserError, match=r"input of zeros: Variable tensors not yet supported\. `bench` without"):
+        profile_nodes(path, n_runs=3)
+
+
+def test_what_xnnpack_says_is_told_in_sentences(tmp_path):
+    """It says several things of one tensor, one after the other and with no space between them."""
+
+    def shift(tree):
+        tree.subgraphs[0].tensors[2].quantization.zeroPoint = np.full(6, 7)
+
+    content = changed(layer("conv", 0.1, np.full(6, 0.01, np.float32), 0.1), shift)
+    with pytest.raises(
+        UserError, match=r"XNNPACK delegate\. unsupported datatype \(INT32\) of tensor 2 in XNNPACK delegate\)"
+    ):
+        Runner(stored(tmp_path, content)).run(np.zeros((5, 5, 4)))
+
+
 def test_where_a_board_has_no_kernel_int8_is_not_called_the_way_out(tmp_path):
     file = File()
     x, size = file.tensor("x", (1, 1, 8), "float32"), file.tensor("size", (2,), "int32", data=[1, 8])

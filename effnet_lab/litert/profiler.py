@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import re
 import subprocess
 import sys
 import time
@@ -65,9 +66,9 @@ def profile_nodes(model: Path | str, n_runs: int = 30) -> Profiled:
     command = [sys.executable, "-m", "effnet_lab.litert.profiler", str(model), str(n_runs)]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        said = [line for line in lines if "ERROR" in line] or lines or [f"exit code {done.returncode}"]
-        why = said[-1].strip().removeprefix("ERROR: ")[:160]
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        said = [line for line in lines if "ERROR" in line] or lines[-1:]  # the library's own words come before ours
+        why = re.sub(r"ERROR: (\[[^]]*\] )?", "", said[0]).strip().rstrip(".")[:160]
         raise UserError(
             f"LiteRT cannot profile {str(model)!r} on an input of zeros: {why}. `bench` without --profile times it as a whole."
         )

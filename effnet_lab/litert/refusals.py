@@ -6,7 +6,9 @@ import re
 
 _CUSTOM = re.compile(r"unresolved custom op: ([^\s.]+)")
 _FLEX = re.compile(r"\((Flex\w+)\)")
-_SENTENCE = re.compile(r"(?<=[\w)\]])\.(?!cc:|h:)(?=[A-Za-z])")  # LiteRT puts its sentences together without a space
+_SENTENCE = re.compile(  # LiteRT puts its sentences together without a space, some without a full stop
+    r"(?<=[\w)\]])\.(?!cc:|h:)(?=[A-Za-z])|(?<=XNNPACK delegate)(?=[a-z])|(?=Node number)"
+)
 
 
 def in_short(said: str) -> str:
