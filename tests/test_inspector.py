@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import re
 import subprocess
@@ -50,6 +51,17 @@ def test_the_numbers_are_those_of_the_api(files, payload):
         np.testing.assert_array_equal([layer["values"][name] for layer in shown], errors.table[name])
     assert [layer["verdict"] for layer in shown] == list(judged.table["verdict"])
     assert payload["files"][0]["summary"].endswith(judged.closing[-1])
+
+
+def test_ctrl_c_makes_no_page_on_some_of_the_images(files):
+    """Nobody would see that the page is of less."""
+
+    def stopping(work, total):
+        yield from itertools.islice(work, 2)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        inspection([files[INT8]], "scenes", limit=4, progress=stopping)
 
 
 def test_histograms_count_every_value_and_channels_come_worst_first(payload):

@@ -121,6 +121,8 @@ def _judged(
     answers = AnswerWatcher()
     if known is None:
         found = judge(twins, images, progress, watchers=(answers,))
+        if found.interrupted:
+            raise KeyboardInterrupt  # a page on some of the images would not say that it is one
     else:
         found = known
         for sample in twins.samples(images):
@@ -151,5 +153,6 @@ def _file(judged: _Judged, images: ImageSet | ArraySet, label: str, telling: NDA
 def _effects(twins: Twins, images: ImageSet | ArraySet, progress: Progress | None) -> pd.DataFrame:
     """LAYER_ERROR of what each layer alone costs the logits, on a few samples."""
     measuring = Measuring(twins, EFFECTS)
-    measuring.run(images.take(N_FOLLOWED), progress)
+    if not measuring.run(images.take(N_FOLLOWED), progress):
+        raise KeyboardInterrupt
     return measuring.table(images.name)
