@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.machinery
 import io
 import json
+import shutil
 import sys
 import tarfile
 import tracemalloc
@@ -498,6 +499,12 @@ def test_what_is_wrong_with_a_data_set_is_found(tmp_path):
     assert found.sentence.startswith("45 images: 1 damaged, 1 in two splits, 1 in two classes, 1 class with")
     with pytest.raises(UserError, match=r"many/2.png cannot be decoded"):
         train("micro0", tmp_path / "set")
+    shutil.move(tmp_path / "set" / "many" / "again.jpg", tmp_path / "set" / "few")
+    (tmp_path / "set" / "split.tsv").write_text("\n".join(lines).replace("many/again", "few/again") + "\n")
+    both = check_data(tmp_path / "set")
+    twins = both.table[both.table["file"] == "few/again.jpg"].set_index("problem")["twin"]
+    assert twins.to_dict() == {"copy": "train: many/1.png", "two classes": "many: many/1.png"}
+    assert "1 in two splits, 2 in two classes" in both.sentence
     assert check_data(open_images("digits", limit=30)).sentence.startswith("30 images: all can be read")
 
 

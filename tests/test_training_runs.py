@@ -47,7 +47,7 @@ def test_a_row_of_search_is_trained_by_its_numbers(tmp_path):
     assert (done.card["params"], done.card["size_px"]) == (row["params"], 32)
     assert f"--width {row['width']:g} --depth {row['depth']:g} --size 32" in done.card["command"]
     assert load_model(done.file).spec == spec
-    with pytest.raises(UserError, match=r"needs --width, --depth and --size. --depth is missing"):
+    with pytest.raises(UserError, match=r"needs --width, --depth and --size. Missing: --depth"):
         train(data=DATA, width=0.1, size_px=32)
 
 

@@ -51,8 +51,8 @@ def check_data(data: str | Path | ImageSet, *, progress: Progress | None = None)
     """Read every image once, and say what is wrong with the data set.
 
     Damaged files; pictures of one split that are in another one, too, perhaps resized or compressed again (a perceptual hash
-    differs in at most 4 of 64 bits, and small grey copies hardly at all); pictures that are twice in one split, in two
-    classes; classes with less than a tenth of the images of the largest one.
+    differs in at most 4 of 64 bits, and small grey copies hardly at all); pictures that are in two classes, of
+    one split or of two; classes with less than a tenth of the images of the largest one.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def check_data(data: str | Path | ImageSet, *, progress: Progress | None = None)
             else:
                 found[i] = (True, *result)
     rows += _copies(splits, hashes)
-    rows += [row for images, found in zip(splits, hashes, strict=True) for row in _contradictions(images, found)]
+    rows += _contradictions(splits, hashes)
     rows += [row for images in splits for row in _rare(images)]
     return DataCheck(table=frames.build(frames.DATA_CHECK, rows), n_images=total, sentence=_sentence(rows, total))
 
@@ -126,23 +126,25 @@ def _copies(splits: list[ImageSet], hashes: list[NDArray[Any]]) -> list[dict[str
     return rows
 
 
-def _contradictions(images: ImageSet, looks: NDArray[Any]) -> list[dict[str, Any]]:
-    """Pictures that are in the same split before, in another class."""
-    if not images.labelled:
+def _contradictions(splits: list[ImageSet], hashes: list[NDArray[Any]]) -> list[dict[str, Any]]:
+    """Pictures that are there before, in whatever split, in another class."""
+    labelled = [(images, looks) for images, looks in zip(splits, hashes, strict=True) if images.labelled]
+    if not labelled:
         return []
-    labels = np.asarray(images.labels)
+    places = [(images, i) for images, _ in labelled for i in range(len(images))]
+    labels = np.concatenate([np.asarray(images.classes)[images.labels] for images, _ in labelled])
+    looks = np.concatenate([found for _, found in labelled])
 
     def earlier_of_another_class(start: int, n: int) -> NDArray[np.bool_]:
         rows = np.arange(start, start + n)[:, np.newaxis]
         return np.asarray((np.arange(len(labels)) < rows) & (labels[rows] != labels))
 
-    return [
-        _row(
-            images, i, CONTRADICTION, twin=f"{images.classes[labels[twin]]}: {images.name_of(twin)}",
-            detail=f"{apart:.1f} grey levels apart",
-        )
-        for i, twin, apart in _nearest(looks, looks, earlier_of_another_class)
-    ]  # fmt: skip
+    rows = []
+    for i, twin, apart in _nearest(looks, looks, earlier_of_another_class):
+        other, j = places[twin]
+        where, detail = f"{labels[twin]}: {other.name_of(j)}", f"{apart:.1f} grey levels apart"
+        rows.append(_row(*places[i], CONTRADICTION, twin=where, detail=detail))
+    return rows
 
 
 def _nearest(

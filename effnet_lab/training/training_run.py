@@ -166,7 +166,7 @@ def _spec(
         return get_spec(variant)
     if missing:
         raise UserError(
-            f"A network given by its numbers needs --width, --depth and --size. {' and '.join(missing)} is missing."
+            f"A network given by its numbers needs --width, --depth and --size. Missing: {', '.join(missing)}."
         )
     assert width is not None
     assert depth is not None
