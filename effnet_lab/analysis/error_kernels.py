@@ -25,7 +25,7 @@ from effnet_lab.analysis.sum_places import (
 from effnet_lab.compiled import njit
 from effnet_lab.litert.bit_order import WITHOUT_SIGN, order_key
 
-BLOCK = 512  # elements summed in float32, in several lanes at once
+BLOCK = 1024  # elements summed in float32, in several lanes at once
 _FAST = {"reassoc", "contract", "nsz"}  # sums may be reordered; NaN and infinity still come out of the sums of squares
 
 A: TypeAlias = NDArray[Any]
@@ -46,27 +46,32 @@ def add_sums(reference: A, codes: A, scale: F, zero_point: F, low: F, high: F, s
     sums : ndarray of float64, shape (10,)
         See the names above; starts as `EMPTY`.
     """
-    errors = np.empty(BLOCK, np.float32)
-    ends = np.empty(3, np.int32)  # keys of the smallest and the largest value and of the largest error of a block
+    bits = reference.view(np.int32)
+    ends = np.empty(3, np.int32)  # bits of the smallest and the largest value and of the largest error of a block
     real = ends.view(np.float32)
     for start in range(0, reference.size, BLOCK):
-        a, q = reference[start : start + BLOCK], codes[start : start + BLOCK]
+        a, q, keys = reference[start : start + BLOCK], codes[start : start + BLOCK], bits[start : start + BLOCK]
         a2 = b2 = ab = e2 = e1 = np.float32(0)
-        for i in range(a.size):
+        least = most = order_key(keys[0])
+        worst = np.int32(0)
+        for i in range(a.size):  # once over everything: what is not in the cache any more takes longer than the sums
             b = (np.float32(q[i]) - zero_point) * scale
             e = b - a[i]
-            errors[i] = e
             a2 += a[i] * a[i]
             b2 += b * b
             ab += a[i] * b
             e2 += e * e
             e1 += e
+            key = order_key(keys[i])
+            least = min(least, key)
+            most = max(most, key)
+            worst = max(worst, np.int32(np.float32(e).view(np.int32) & WITHOUT_SIGN))
         sums[REFERENCE2] += a2
         sums[QUANTIZED2] += b2
         sums[PRODUCT] += ab
         sums[ERROR2] += e2
         sums[ERROR] += e1
-        _ends(a.view(np.int32), errors.view(np.int32), ends)
+        ends[0], ends[1], ends[2] = order_key(least), order_key(most), worst
         sums[LOW] = min(sums[LOW], real[0])
         sums[HIGH] = max(sums[HIGH], real[1])
         sums[MAX_ERROR] = max(sums[MAX_ERROR], real[2])
@@ -74,21 +79,6 @@ def add_sums(reference: A, codes: A, scale: F, zero_point: F, low: F, high: F, s
             for i in range(a.size):
                 sums[OUTSIDE] += (a[i] < low) | (a[i] > high)
     sums[COUNT] += reference.size
-
-
-@njit(cache=True, nogil=True)
-def _ends(values: A, errors: A, ends: A) -> None:
-    """Extremes of float32 bit patterns."""
-    low = high = order_key(values[0])
-    worst = np.int32(0)
-    for i in range(values.size):
-        key = order_key(values[i])
-        low = min(low, key)
-        high = max(high, key)
-        worst = max(worst, np.int32(errors[i] & WITHOUT_SIGN))
-    ends[0] = order_key(low)
-    ends[1] = order_key(high)
-    ends[2] = worst
 
 
 @njit(cache=True, nogil=True)

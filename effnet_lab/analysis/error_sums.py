@@ -128,6 +128,7 @@ class DeadChannels:
     channels: Array
     codes: Array  # the only one that each of them has shown
     n_values: int = 0
+    among: Array | None = None  # of what one image has left: the channels that were looked at
 
     @classmethod
     def unknown(cls) -> DeadChannels:
@@ -152,15 +153,15 @@ class DeadChannels:
             first = first[: channels.size]
         constant = np.empty(channels.size, np.bool_)
         if mark_constant(rows, channels, first, constant) == channels.size:
-            return DeadChannels(channels, first, len(rows))
-        return DeadChannels(channels[constant], first[constant], len(rows))
+            return DeadChannels(channels, first, len(rows), self.channels)
+        return DeadChannels(channels[constant], first[constant], len(rows), self.channels)
 
     def join(self, other: DeadChannels) -> DeadChannels:
         """With what `after` found on the next image, whether it knew all that these know or not."""
         if not self.n_values or self.settled:
             return self if self.n_values else other
-        if self.channels is other.channels:  # as after most images: they are those that these codes were looked for in
-            return DeadChannels(self.channels, self.codes, self.n_values + other.n_values)
+        if self.channels is other.among:  # unless a thread was ahead: what is left of these is left of both
+            return DeadChannels(other.channels, other.codes, self.n_values + other.n_values)
         _, mine, theirs = np.intersect1d(self.channels, other.channels, assume_unique=True, return_indices=True)
         same = self.codes[mine] == other.codes[theirs]
         return DeadChannels(self.channels[mine][same], self.codes[mine][same], self.n_values + other.n_values)
