@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from effnet_lab.analysis.metrics import KernelSums
 from effnet_lab.litert import Graph, Op, Tensor
 from effnet_lab.litert.layer_names import computing, layer_names, says_nothing
 
@@ -22,24 +21,25 @@ def match_ops(quantized: Graph, reference: Graph) -> dict[int, Op]:
     """
     ours, theirs = computing(quantized), computing(reference)
     by_name = {name: op for name, op in theirs if not says_nothing(name)}
+    signatures = {op.index: _signature(reference, op) for _, op in theirs}
     found = {
         op.index: by_name[name]
         for name, op in ours
-        if name in by_name and _signature(quantized, op) == _signature(reference, by_name[name])
+        if name in by_name and _signature(quantized, op) == signatures[by_name[name].index]
     }
     if len(found) == len(ours):
         return found
     taken = {op.index for op in found.values()}
     plain_ours, plain_theirs = _plain_names(quantized), _plain_names(reference)
-    score = np.zeros((len(ours), len(theirs)))
+    score = [[0.0] * len(theirs) for _ in ours]
     for i, (name, op) in enumerate(ours):
         signature = _signature(quantized, op)
         for j, (other_name, other) in enumerate(theirs):
             if found.get(op.index) is other:
-                score[i, j] = _NAMED
-            elif op.index not in found and other.index not in taken and signature == _signature(reference, other):
+                score[i][j] = _NAMED
+            elif op.index not in found and other.index not in taken and signature == signatures[other.index]:
                 alike = name in plain_ours and plain_ours[name] == plain_theirs.get(other_name)
-                score[i, j] = (_ALIKE if alike else 1.0) + _likeness(quantized.weights(op), reference.weights(other))
+                score[i][j] = (_ALIKE if alike else 1.0) + _likeness(quantized.weights(op), reference.weights(other))
     for i, j in _align(score):
         found.setdefault(ours[i][1].index, theirs[j][1])
     return found
@@ -60,24 +60,22 @@ def _likeness(a: Tensor | None, b: Tensor | None) -> float:
     """Cosine of two kernels, 0 where there is none or they point away from each other."""
     if a is None or b is None or a.data is None or b.data is None:
         return 0.0
-    x, y = a.real(a.data).ravel(), b.real(b.data).ravel()
-    norm = float(np.linalg.norm(x) * np.linalg.norm(y))
-    return max(float(x @ y) / norm, 0.0) if norm > 0 else 0.0
+    return max(0.0, KernelSums.of_kernels(b, a, a.axis).correlation)  # in this order, 0 for NaN, too
 
 
-def _align(score: np.ndarray) -> list[tuple[int, int]]:
+def _align(score: list[list[float]]) -> list[tuple[int, int]]:
     """Pairs (i, j), both increasing, with the largest sum of scores; a score of 0 is no pair."""
-    n, m = score.shape
-    best = np.zeros((n + 1, m + 1))
+    n, m = len(score), len(score[0])
+    best = [[0.0] * (m + 1) for _ in range(n + 1)]  # of the first i and the first j
     for i in range(n):
         for j in range(m):
-            pair = best[i, j] + score[i, j] if score[i, j] > 0 else 0.0
-            best[i + 1, j + 1] = max(best[i, j + 1], best[i + 1, j], pair)
+            pair = best[i][j] + score[i][j] if score[i][j] > 0 else 0.0
+            best[i + 1][j + 1] = max(best[i][j + 1], best[i + 1][j], pair)
     pairs, i, j = [], n, m
     while i and j:
-        if best[i, j] == best[i - 1, j]:
+        if best[i][j] == best[i - 1][j]:
             i -= 1
-        elif best[i, j] == best[i, j - 1]:
+        elif best[i][j] == best[i][j - 1]:
             j -= 1
         else:
             i, j = i - 1, j - 1

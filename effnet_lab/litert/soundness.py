@@ -59,7 +59,7 @@ def check(tree: schema.ModelT, name: str) -> None:
 
 def shape_of(tensor: schema.TensorT) -> tuple[int, ...]:
     """Shape as the file states it; () for a scalar, and where it states none."""
-    return () if tensor.shape is None else tuple(int(n) for n in tensor.shape)
+    return () if tensor.shape is None else tuple(np.asarray(tensor.shape).tolist())
 
 
 def stored_bytes(elements: int, code: int) -> int:
