@@ -607,3 +607,16 @@ def test_a_quantized_file_that_keeps_state_is_refused_by_its_name(call, tmp_path
     assert "esphome__vad.tflite keeps state" in err
     assert len(err.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["inputs.npy"]
+
+
+def test_what_else_lies_in_the_folder_of_a_repair_stays(call, path, tmp_path):
+    """The float file itself, under the name that one gives it; and the same command goes on there."""
+    (tmp_path / "float.tflite").write_bytes(path.read_bytes())
+    words = ["repair", "--float", tmp_path / "float.tflite", "--data", "scenes", "--limit-data", 40, "--limit", 16, "--steps",
+             "bias", "--out", tmp_path / "out.tflite", "--resume", tmp_path]  # fmt: skip
+    first, again = call(*words), call(*words)
+    assert first[0] == again[0] == 0, first
+    assert first[1] == again[1]
+    assert (tmp_path / "float.tflite").read_bytes() == path.read_bytes()
+    assert [one.name for one in sorted(tmp_path.glob("*.tflite"))] == ["float.tflite", "out.tflite"]
+    assert {one.name for one in tmp_path.glob("*.npz")} == {"float.answers.npz", "none.answers.npz", "bias.answers.npz"}

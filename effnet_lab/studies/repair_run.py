@@ -27,7 +27,7 @@ from effnet_lab.images import ArraySet, ImageSet, Source, Stated, open_samples
 from effnet_lab.litert import Graph, Op, read_graph
 from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError, lookup
-from effnet_lab.paths import working_folder
+from effnet_lab.paths import scratch_folder
 from effnet_lab.quantize.files import store
 from effnet_lab.quantize.float_file import FloatFile
 from effnet_lab.quantize.ranges import as_taken, calibration_images
@@ -122,24 +122,22 @@ def repair(
     quantize = quantizer((recipe, AI_EDGE), fixing)
     if depthwise_bits == INT4:
         quantize = partial(_narrowed, quantize)
-    with working_folder(None if resume is None else Path(resume)) as folder:
-        found = repair_stages(
-            source.content, fixing, source.info.preprocess, quantize, steps=chosen, held_out=judging,
-            precision=_precision(recipe, read_graph(source.content), depthwise_bits),
-            kept=None if resume is None else KeptLayers(folder / "rounded.npz"), workers=workers,
-            progress=progress,
-        )  # fmt: skip
-        keep = resume is not None
-        answer = partial(
-            _answers, folder=folder, keep=keep, images=images, preprocess=preprocess, workers=workers, progress=progress
-        )  # fmt: skip
-        stages: dict[str, RepairStage] = {}
-        answers: dict[str, Predictions] = {}
-        for stage in found:
-            if not answers:  # once the network is known to be one that can be repaired
-                answers["float"] = answer(source.content, "float")
-            answers[stage.name] = answer(stage.quantized, stage.name)
-            stages[stage.name] = stage
+    folder = None if resume is None else Path(resume)
+    found = repair_stages(
+        source.content, fixing, source.info.preprocess, quantize, steps=chosen, held_out=judging,
+        precision=_precision(recipe, read_graph(source.content), depthwise_bits),
+        kept=None if folder is None else KeptLayers(folder / "rounded.npz"), workers=workers, progress=progress,
+    )  # fmt: skip
+    answer = partial(
+        _answers, folder=folder, images=images, preprocess=preprocess, workers=workers, progress=progress
+    )  # fmt: skip
+    stages: dict[str, RepairStage] = {}
+    answers: dict[str, Predictions] = {}
+    for stage in found:
+        if not answers:  # once the network is known to be one that can be repaired
+            answers["float"] = answer(source.content, "float")
+        answers[stage.name] = answer(stage.quantized, stage.name)
+        stages[stage.name] = stage
     return _repaired(stages, answers, source, None if out is None else Path(out))
 
 
@@ -161,17 +159,19 @@ def _answers(
     content: bytes,
     name: str,
     *,
-    folder: Path,
-    keep: bool,
+    folder: Path | None,
     images: ImageSet | ArraySet,
     preprocess: Stated,
     workers: int | None,
     progress: Callable[..., Iterable[Any]] | None,
 ) -> Predictions:
-    path = folder / f"{name if keep else 'trial'}.tflite"
-    path.write_bytes(content)
-    resume = folder / f"{name}.answers.npz" if keep else None
-    return collect_predictions(path, images, preprocess=preprocess, workers=workers, resume=resume, progress=progress)
+    """Of a file that is written for them alone: the folder is the user's, who may have files of such names there."""
+    resume = None if folder is None else folder / f"{name}.answers.npz"
+    how: dict[str, Any] = {"preprocess": preprocess, "workers": workers, "progress": progress}
+    with scratch_folder() as scratch:
+        path = scratch / "trial.tflite"
+        path.write_bytes(content)
+        return collect_predictions(path, images, resume=resume, **how)
 
 
 def _narrowed(quantize: Callable[[bytes], bytes], content: bytes) -> bytes:
