@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from PIL import Image
-from single_ops import OPS, VALID, File, layer
+from single_ops import DTYPES, OPS, VALID, File, layer
 
 from effnet_lab.analysis import verdicts
 from effnet_lab.analysis.lint import lint
@@ -15,14 +15,15 @@ from effnet_lab.board import ethosu
 from effnet_lab.evaluate import classify, evaluate
 from effnet_lab.evaluate.file_features import file_features
 from effnet_lab.images.stated import StatedInput
-from effnet_lab.litert import Runner, allocate, read_graph
+from effnet_lab.litert import Runner, allocate, float_twin, read_graph
 from effnet_lab.litert.flatbuffer import pack, parse
 from effnet_lab.litert.layer_names import layer_names
 from effnet_lab.litert.profiler import profile_nodes
 from effnet_lab.names import UserError
 
 OPS |= {"div": ("DIV", "DivOptions", 2), "minimum": ("MINIMUM", "MaximumMinimumOptions", 2),
-        "gather": ("GATHER", "GatherOptions", 1), "rfft2d": ("RFFT2D", "Rfft2dOptions", 1)}  # fmt: skip
+        "gather": ("GATHER", "GatherOptions", 1), "rfft2d": ("RFFT2D", "Rfft2dOptions", 1),
+        "cast": ("CAST", "CastOptions", 1)}  # fmt: skip
 
 
 @pytest.fixture
@@ -187,6 +188,26 @@ def test_an_error_that_the_next_op_undoes_is_said_to_cost_nothing(tmp_path):
     assert found.table.set_index("layer").loc["wide", "verdict"] == "clipped"
     assert found.loss.sqnr_db > 35
     assert any(said.startswith("The error of wide does not reach the answer") for said in found.closing)
+
+
+def test_grey_levels_that_a_cast_turns_into_numbers_stay_grey_levels_in_the_twin(tmp_path):
+    """An input of bytes without a scale, as of many networks for pictures: its cast computes what no twin can leave out."""
+    file, rng = File(), np.random.default_rng(0)
+    x = file.tensor("x", (1, 6), "uint8")
+    wide, codes = file.tensor("wide", (1, 6), "float32"), file.tensor("codes", (1, 6), scale=1.0, zero=-128)
+    kernel = file.tensor("kernel", (4, 6), scale=0.01, data=rng.integers(-127, 128, (4, 6)))
+    y = file.tensor("y", (1, 4), scale=4.0)
+    file.op("cast", [x], wide, inDataType=DTYPES["uint8"], outDataType=DTYPES["float32"])
+    file.op("quantize", [wide], codes)
+    file.op("dense", [codes, kernel], y)
+    path, arrays = stored(tmp_path, file.done([x], y)), tmp_path / "arrays.npy"
+    given = rng.integers(0, 256, (24, 6))
+    np.save(arrays, given)
+    weights = read_graph(path).tensors[kernel]
+    right = given @ weights.real(weights.values).T
+    twin = Runner(float_twin(path))
+    np.testing.assert_allclose([twin.run(sample)[0][0] for sample in given], right, rtol=1e-5)
+    assert 20 < verdicts(path, arrays).loss.sqnr_db < 60
 
 
 def sparse(content: bytes, kernel: int) -> bytes:

@@ -14,8 +14,9 @@ from effnet_lab.litert.graph import CHANGES_OF_TYPE, graph_of
 def float_twin(model: Path | str | bytes) -> bytes:
     """The same graph in float32: weights and biases dequantized, activations not quantized, names kept.
 
-    Ops that only change the type are taken out. A fused activation stays where the op names it. What the twin cannot show
-    is the rounding of the weights themselves: it starts from the rounded ones.
+    Ops that only change the type are taken out, but for casts from and to what stays whole numbers. A fused activation stays
+    where the op names it. What the twin cannot show is the rounding of the weights themselves: it starts from the rounded
+    ones.
     """
     tree = parse(model)
     graph = graph_of(tree)
@@ -28,7 +29,7 @@ def float_twin(model: Path | str | bytes) -> bytes:
                 stored.buffer = len(tree.buffers) - 1
     same: dict[int, int] = {}  # output of a removed op -> the tensor it was made from
     for op in graph.ops:
-        if op.kind in CHANGES_OF_TYPE:
+        if op.kind in CHANGES_OF_TYPE and main.tensors[op.inputs[0]].type == main.tensors[op.outputs[0]].type:
             same[op.outputs[0]] = same.get(op.inputs[0], op.inputs[0])
     kept = [not same.keys() & set(op.outputs) for op in graph.ops]
     main.operators = [stored for stored, keep in zip(main.operators, kept, strict=True) if keep]
