@@ -918,3 +918,5 @@ def test_the_share_of_changed_answers_has_its_interval():
     )
     assert str(loss) == loss.with_interval.replace(" (0.9% to 23.6%)", "")
     assert replace(loss, changed=-1).with_interval == "At the logits 20.0 dB are left over 20 images."
+    same = replace(loss, noise=0.0, changed=-1, n_outputs=2)
+    assert str(same) == "At the logits (the first of 2 outputs) nothing is lost over 20 images."

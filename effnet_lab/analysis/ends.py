@@ -29,6 +29,7 @@ class EndLoss:
     noise: float  # sum of squares of their error
     changed: int  # images whose largest output is another; -1 where a network has one output value
     counted: str = "images"  # what they are called, "samples" where they are no pictures
+    n_outputs: int = 1  # of the network; the first of them is the one that is looked at
 
     @property
     def sqnr_db(self) -> float:
@@ -49,7 +50,9 @@ class EndLoss:
         changes = f"; the first answer changes on {self.changed} of {self.n_images}{interval}"
         answers = changes if self.changed >= 0 else ""
         counted = self.counted if self.n_images != 1 else self.counted.removesuffix("s")
-        return f"At the logits {self.sqnr_db:.1f} dB are left over {self.n_images} {counted}{answers}."
+        left = f"{self.sqnr_db:.1f} dB are left" if self.noise else "nothing is lost"
+        which = f" (the first of {self.n_outputs} outputs)" if self.n_outputs > 1 else ""
+        return f"At the logits{which} {left} over {self.n_images} {counted}{answers}."
 
 
 class EndWatcher:
@@ -58,7 +61,8 @@ class EndWatcher:
     def __init__(self, twins: Twins, counted: str = "images") -> None:
         logits = twins.steps.logits
         self._logits = next((pair for pair in twins.pairs if pair.reference.index == logits), None)
-        self.kept = EndLoss(n_images=0, signal=0.0, noise=0.0, changed=0, counted=counted)
+        n_outputs = len(twins.steps.outputs)
+        self.kept = EndLoss(n_images=0, signal=0.0, noise=0.0, changed=0, counted=counted, n_outputs=n_outputs)
 
     def see(self, twins: Twins) -> tuple[Ends, Ends]:
         """What the two networks hold at their logits and at their first output."""
