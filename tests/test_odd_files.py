@@ -110,6 +110,20 @@ def test_an_input_of_open_size_is_named_as_the_cause(tmp_path):
         evaluate(path, arrays, against=path)
 
 
+def test_a_size_that_is_open_is_not_to_be_settled_by_arrays(tmp_path, picture):
+    """They are refused for the same reason."""
+
+    def opened(tree):
+        for i in (0, 3):
+            stands = tree.subgraphs[0].tensors[i]
+            stands.shape, stands.shapeSignature = np.int32([1, 1, 1, 3]), np.int32([-1, -1, -1, 3])
+
+    path = stored(tmp_path, changed(picture_network(), opened))
+    for ask in (lambda: verdicts(path, "scenes"), lambda: classify([picture], path)):
+        with pytest.raises(UserError, match=r"stand-in for any size.*\. Export it with the size that you use\.$"):
+            ask()
+
+
 def test_several_pictures_at_a_time_are_not_called_no_pictures(tmp_path):
     path, guess = stored(tmp_path, picture_network(4)), StatedInput(guess=True)
     with pytest.raises(

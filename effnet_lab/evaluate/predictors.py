@@ -16,7 +16,7 @@ from effnet_lab.images.imageset import digest
 from effnet_lab.images.stated import stated_side
 from effnet_lab.litert import ModelInfo, Runner, fit_samples, read_info, settle, settle_pair, tell_apart
 from effnet_lab.litert.flatbuffer import read_bytes
-from effnet_lab.litert.input_values import taken
+from effnet_lab.litert.input_values import how_to_feed, taken
 from effnet_lab.models.catalog import require_source
 from effnet_lab.names import UserError
 from effnet_lab.workers import workers_for
@@ -150,7 +150,8 @@ def require_ranking(predictor: Predictor) -> None:
     name, runner = predictor.info.model, predictor.runner
     if predictor.info.preprocess is None:
         raise UserError(
-            f"{name} takes no single pictures: its input is {taken(runner.graph)}. `evaluate --inputs` feeds it arrays."
+            f"{name} takes no single pictures: its input is {taken(runner.graph)}. "
+            f"{how_to_feed(runner.graph, '`evaluate --inputs` feeds it arrays.')}"
         )
     if int(np.prod(runner.output.shape[:-1], dtype=np.int64)) > 1:
         raise UserError(

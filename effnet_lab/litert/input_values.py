@@ -41,6 +41,12 @@ def taken(graph: Graph) -> str:
     return ", ".join(f"{each.shape}{' as a stand-in for any size' * each.open_size}" for each in tensors)
 
 
+def how_to_feed(graph: Graph, arrays: str) -> str:
+    """Advice for a network that takes no pictures: `arrays`, unless its file leaves a size open, which arrays do not settle."""
+    is_open = any(graph.tensors[index].open_size for index in graph.inputs)
+    return "Export it with the size that you use." if is_open else arrays
+
+
 def find_preprocess(graph: Graph, standard: bytes) -> Preprocess | None:
     """What TFLite Metadata state, else what follows from the input or from the first ops, else a guess, which says so.
 

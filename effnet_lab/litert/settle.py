@@ -9,7 +9,7 @@ from effnet_lab.images.inputs import ArraySet
 from effnet_lab.images.preprocess import FRAMINGS, ORIGINS, Preprocess
 from effnet_lab.images.stated import Stated, StatedInput, tell
 from effnet_lab.litert.graph import Graph
-from effnet_lab.litert.input_values import input_slots, taken
+from effnet_lab.litert.input_values import how_to_feed, input_slots, taken
 from effnet_lab.litert.metadata import ModelInfo
 from effnet_lab.names import UserError
 
@@ -104,9 +104,10 @@ def fit_samples(samples: ImageSet | ArraySet, graph: Graph, info: ModelInfo) -> 
     if not len(samples):
         raise UserError(f"{samples.name} has no image in it. Give another source.")
     if info.preprocess is None:
+        arrays = "Give its inputs as an .npy or .npz file, with --inputs where the command has it."
         raise UserError(
-            f"{info.model} takes {taken(graph)}: not one picture of a known size, and {samples.name} holds pictures. Give its "
-            "inputs as an .npy or .npz file, with --inputs where the command has it."
+            f"{info.model} takes {taken(graph)}: not one picture of a known size, and {samples.name} holds pictures. "
+            f"{how_to_feed(graph, arrays)}"
         )
     say_defaults(info)
     height, width = samples.read(0).shape[:2]
