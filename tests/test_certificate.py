@@ -75,6 +75,10 @@ def test_an_export_says_it(files: dict[str, Path], tmp_path: Path) -> None:
     (table,) = done.certificates
     assert table["n_calibration"].tolist() == [8]
     assert any("With 8 other images of this kind" in note for note in done.notes)
+    both = export(files[FLOAT], tmp_path / "two", format="int8,int4", calibration=calibration, certificate=True)
+    assert len(both.certificates) == 2
+    for scheme in ("static_wi8_ai8", "static_wi4_ai8"):
+        assert sum(note.startswith(f"{scheme}: With 8 other images") for note in both.notes) == 1, both.notes
     with pytest.raises(UserError, match="--certificate needs a static format"):
         export(files[FLOAT], tmp_path / "b.tflite", format="weight-int8", certificate=True)
     with pytest.raises(UserError, match=r"at least 4 calibration images\. Got 3"):

@@ -90,7 +90,8 @@ def _open_loose(pictures: dict[PurePosixPath, Entry], split: str, source: Path, 
     """Pictures side by side: what they show is not known."""
     if split not in ("all", "calibration"):
         raise UserError(
-            f"{source} holds pictures without class folders, so it has no {split} split. Use the split 'all'."
+            f"{source} holds pictures without class folders, so it has no {split} split. Give a folder per class; "
+            "without one, the only split is 'all'."
         )
     paths, entries = list(pictures), list(pictures.values())
     return ImageSet(

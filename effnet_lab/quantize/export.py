@@ -111,10 +111,11 @@ def export(
     if (images := ranging.images) is not None:
         few = f" Fewer than {FEW_IMAGES}: ranges depend on which ones; give more." if len(images) < FEW_IMAGES else ""
         notes.append(f"Calibrated on {len(images):,} {images.counted} of {images.name}, split {images.split}.{few}")
-    found = asked.certificates(ranging, preprocess, progress) if certificate else []
+    found = asked.certificates(ranging, preprocess, progress) if certificate else {}
+    notes += [f"{scheme}: {each.sentence}" for scheme, each in found.items()]
     return Exported(
-        table=_table(files), files=tuple(files), folders=tuple(folders),
-        notes=(*notes, *(each.sentence for each in found)), certificates=tuple(each.table for each in found),
+        table=_table(files), files=tuple(files), folders=tuple(folders), notes=tuple(notes),
+        certificates=tuple(each.table for each in found.values()),
     )  # fmt: skip
 
 
@@ -202,8 +203,8 @@ class _Asked:
 
     def certificates(
         self, ranging: Ranging, preprocess: Stated, progress: Callable[..., Iterable[Any]] | None
-    ) -> list[Certificate]:
-        """Of every file that can have one; the images are run once more where no statistics are kept."""
+    ) -> dict[str, Certificate]:
+        """Of every file that can have one, by its scheme; the images are run once more where no statistics are kept."""
         from effnet_lab.litert import settle
         from effnet_lab.litert.edit import with_unique_names
         from effnet_lab.quantize.certificate import certify
@@ -215,10 +216,12 @@ class _Asked:
         fitted = ranging.fitted(content, info)
         statistics, images = fitted.measure(content, info.preprocess, progress), fitted.images
         assert images is not None
-        return [
-            certify(content, scheme, statistics, images, info.preprocess, method=ranging.method, progress=progress)
+        return {
+            scheme.name: certify(
+                content, scheme, statistics, images, info.preprocess, method=ranging.method, progress=progress
+            )
             for scheme in self.certified
-        ]
+        }
 
     def write(self, out: Path, **options: Any) -> tuple[list[Path], list[Path], list[str]]:
         """Files, folders, and a line about each folder."""
