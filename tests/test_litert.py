@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
-import mmap
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 from single_ops import binary, layer
 
 from effnet_lab.images import open_images
-from effnet_lab.litert import Runner, embed_info, float_twin, large_pages, read_graph, read_info, runner
+from effnet_lab.litert import Runner, embed_info, float_twin, read_graph, read_info, runner
 from effnet_lab.litert.edit import with_unique_names
 from effnet_lab.litert.flatbuffer import pack, parse
 from effnet_lab.litert.graph import Tensor
@@ -234,27 +230,6 @@ def test_the_interpreter_gets_what_was_asked_for(monkeypatch):
     assert how["num_threads"] == 2
     assert how["experimental_preserve_all_tensors"] is True
     assert how["experimental_op_resolver_type"].name == "BUILTIN_REF"
-
-
-def test_activations_that_are_kept_are_wanted_in_large_pages(files, monkeypatch):
-    asked = []
-    system = SimpleNamespace(madvise=lambda *wish: asked.append([part.value for part in wish[:2]]))
-    made = SimpleNamespace(CDLL=lambda _: system, c_void_p=ctypes.c_void_p, c_size_t=ctypes.c_size_t)
-    for name, value in {"ctypes": made, "_ADVICE": 14, "_LEAST": 1000}.items():
-        monkeypatch.setattr(large_pages, name, value)
-    Runner(files[INT8])
-    assert asked == []
-    running = Runner(files[INT8], keep_all=True)
-    kept = [running.codes(running.graph.tensors[op.outputs[0]]) for op in running.graph.ops]
-    large = [(array.ctypes.data, array.nbytes) for array in kept if array.nbytes >= 1000]
-    assert 0 < len(large) < len(kept)
-    for (start, n_bytes), (at, size) in zip(asked, large, strict=True):
-        assert start % mmap.PAGESIZE == 0
-        assert 0 <= at - start < mmap.PAGESIZE
-        assert start + n_bytes == at + size
-    del kept
-    running.another()
-    assert len(asked) == 2 * len(large)
 
 
 @pytest.mark.real

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from effnet_lab.litert.flatbuffer import parse, read_file
 from effnet_lab.litert.graph import Graph, Tensor, graph_of, read_graph
-from effnet_lab.litert.large_pages import ask_for_large_pages
 from effnet_lab.litert.refusals import in_short
 from effnet_lab.litert.soundness import OPAQUE
 from effnet_lab.litert.surgery import Source
@@ -109,9 +108,8 @@ class Runner:
             require_survival(file, kernels=resolver.name, keep_all=keep_all, madds=self.graph.madds)
         name = "the model" if file is None else repr(file)
         self._open = partial(open_interpreter, content, threads=threads, kernels=kernels, keep_all=keep_all, name=name)
-        self._keep_all = keep_all
         try:
-            self._interpreter = self._opened()
+            self._interpreter = self._open()
         except DelegateError:
             raise
         except UserError:
@@ -120,12 +118,6 @@ class Runner:
         self.kernels, self.threads = kernels, threads
         self.inputs: tuple[Tensor, ...] = tuple(self.graph.tensors[i] for i in self.graph.inputs)
         self.outputs: tuple[Tensor, ...] = tuple(self.graph.tensors[i] for i in self.graph.outputs)
-
-    def _opened(self) -> Interpreter:
-        interpreter = self._open()
-        if self._keep_all:
-            ask_for_large_pages(interpreter, (i for op in self.graph.ops for i in op.outputs))
-        return interpreter
 
     def _require_closed_size(self) -> None:
         for index in self.graph.inputs:
@@ -138,7 +130,7 @@ class Runner:
     def another(self) -> Runner:
         """A second interpreter over the same file, for another thread."""
         twin = copy(self)
-        twin._interpreter = self._opened()
+        twin._interpreter = self._open()
         return twin
 
     @property
@@ -189,7 +181,7 @@ class Runner:
     def reset(self) -> None:
         """Forget what earlier runs left behind in a network with a state."""
         if self.graph.keeps_state:
-            self._interpreter = self._opened()  # `reset_all_variables` does not reach resource variables
+            self._interpreter = self._open()  # `reset_all_variables` does not reach resource variables
 
     def invoke(self) -> None:
         """Run the graph once; `DelegateError` where XNNPACK does not take it."""
