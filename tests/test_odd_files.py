@@ -10,10 +10,12 @@ from single_ops import DTYPES, OPS, VALID, File, layer
 
 from effnet_lab.analysis import verdicts
 from effnet_lab.analysis.lint import lint
+from effnet_lab.analysis.repair import HeldOut
 from effnet_lab.bench import bench
 from effnet_lab.board import ethosu
 from effnet_lab.evaluate import classify, evaluate
 from effnet_lab.evaluate.file_features import file_features
+from effnet_lab.images import open_samples
 from effnet_lab.images.stated import StatedInput
 from effnet_lab.litert import Runner, allocate, float_twin, read_graph
 from effnet_lab.litert.flatbuffer import pack, parse
@@ -23,7 +25,7 @@ from effnet_lab.names import UserError
 
 OPS |= {"div": ("DIV", "DivOptions", 2), "minimum": ("MINIMUM", "MaximumMinimumOptions", 2),
         "gather": ("GATHER", "GatherOptions", 1), "rfft2d": ("RFFT2D", "Rfft2dOptions", 1),
-        "cast": ("CAST", "CastOptions", 1)}  # fmt: skip
+        "cast": ("CAST", "CastOptions", 1), "dequantize": ("DEQUANTIZE", None, 2)}  # fmt: skip
 
 
 @pytest.fixture
@@ -222,6 +224,22 @@ def test_grey_levels_that_a_cast_turns_into_numbers_stay_grey_levels_in_the_twin
     twin = Runner(float_twin(path))
     np.testing.assert_allclose([twin.run(sample)[0][0] for sample in given], right, rtol=1e-5)
     assert 20 < verdicts(path, arrays).loss.sqnr_db < 60
+
+
+def test_an_output_is_found_though_its_name_is_that_of_the_codes_behind_it(tmp_path):
+    """The AI Edge Quantizer leaves an op's name to its codes, which nobody can read, and calls what they stand for another."""
+    plain, whole, rng = File(), File(), np.random.default_rng(0)
+    kernel = rng.integers(-127, 128, (8, 8))
+    x, y = (plain.tensor(name, (1, 8), "float32") for name in "xy")
+    plain.op("dense", [x, plain.tensor("kernel", (8, 8), "float32", data=kernel / 100)], y)
+    given, end = (whole.tensor(name, (1, 8), "float32") for name in ("x", "y_dequant"))
+    codes, y_codes = (whole.tensor(name, (1, 8), scale=scale) for name, scale in (("x_quant", 0.01), ("y", 0.05)))
+    whole.op("quantize", [given], codes)
+    whole.op("dense", [codes, whole.tensor("kernel", (8, 8), scale=0.01, data=kernel)], y_codes)
+    whole.op("dequantize", [y_codes], end)
+    np.save(arrays := tmp_path / "arrays.npy", rng.uniform(-1, 1, (24, 8)).astype(np.float32))
+    judge = HeldOut(plain.done([x], y), open_samples(arrays), None)
+    assert 1e-6 < judge.losses(whole.done([given], end)).mean() < 1e-3
 
 
 def sparse(content: bytes, kernel: int) -> bytes:

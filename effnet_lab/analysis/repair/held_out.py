@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,7 +115,8 @@ class HeldOut:
     def _run(self, content: bytes) -> list[list[Array]]:
         """What stands at the ends, image by image."""
         graph = read_graph(content)
-        tensors = [graph.tensors[_end(graph, name, i)] for i, name in enumerate(self.end_names)]
+        among = range(len(graph.tensors)) if self._divergence else graph.outputs  # others are not kept
+        tensors = [graph.tensors[_end(graph, among, name, i)] for i, name in enumerate(self.end_names)]
 
         def ends(runner: Runner, _sample: Sample) -> list[Array]:
             return [runner.activation(tensor).astype(np.float64).reshape(-1) for tensor in tensors]
@@ -124,9 +126,9 @@ class HeldOut:
         )  # fmt: skip
 
 
-def _end(graph: Graph, name: str, place: int) -> int:
-    """The tensor of that name; a tool may have given an output another."""
-    return next((tensor.index for tensor in graph.tensors if tensor.name == name), graph.outputs[place])
+def _end(graph: Graph, among: Iterable[int], name: str, place: int) -> int:
+    """The tensor of that name; a tool may have given an output another, and its name to what the output is made of."""
+    return next((i for i in among if graph.tensors[i].name == name), graph.outputs[place])
 
 
 def _divergence(exact: Array, found: Array) -> float:
