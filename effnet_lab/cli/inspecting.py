@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,7 +79,7 @@ def inspect(
     what = "Inspector" if html is not None else "Node data" if model_explorer is not None else "Report"
     write(f"{what}: {found}")
     if open_report and what != "Node data":
-        typer.launch(found.resolve().as_uri())
+        webbrowser.open(found.resolve().as_uri())  # without a browser it says nothing, where xdg-open says much
 
 
 COMMANDS = (inspect,)
