@@ -111,9 +111,10 @@ def _go_on(run: Unfinished, images: ImageSet, around: Surroundings) -> tuple[Loa
         settings = run.stages[number]
         if done or number:  # the caller has prepared the first one
             prepare(settings)
-        model = model if done else _entered(model, images, settings)
+        entered = done or 0 < number == run.stage  # a state without an epoch was kept when its stage was entered
+        model = model if entered else _entered(model, images, settings)
         here = replace(run, model=model, stage=number, rows=tuple(rows), done=done)
-        if done is None and number > 0:
+        if number > 0 and not entered:
             _keep(here, images, around)
         model, own = _stage(here, images, around, total)
         rows, done = rows + own, None
