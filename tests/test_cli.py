@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import typer.main
 from PIL import Image
 
-from effnet_lab import cli, frames
+from effnet_lab import cli, frames, regress
 from effnet_lab.cli.notebooks import join_pairs
 from effnet_lab.images import open_images
 from effnet_lab.names import UserError
@@ -200,6 +201,15 @@ def test_a_parameter_that_no_cell_reads_is_refused(call, tmp_path):
     code, _out, err = call("run", notebook, "--out", tmp_path, "-p", "forgotten", "1")
     assert code == 2
     assert "is read by no later cell" in err
+
+
+def test_a_run_prints_what_it_measured(call, monkeypatch, tmp_path):
+    """One notebook on one's own file measures a part of the summary; the rest was a list of dashes."""
+    table = pd.DataFrame({"model": ["mine"], "top1": [np.nan], "worst_layer": ["stem"], "p50_ms": [np.nan]})
+    done = regress.NotebookRun(table=table, notebooks=(), report=tmp_path / "report.html")
+    monkeypatch.setattr(regress, "run_notebooks", lambda *_args, **_options: done)
+    code, out, _err = call("run", "02_quantization_error")
+    assert (code, out.split()[:5]) == (0, ["model", "mine", "worst_layer", "stem", "Report:"])
 
 
 def test_pairs_are_joined():
