@@ -83,8 +83,8 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(whole, tmp_path):
-    """Killed in the float stage, gone on with, killed as the quantized stage begins, and again after an epoch of it."""
+def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(whole, tmp_path, monkeypatch):
+    """Killed in the float stage, as the quantized stage begins, after an epoch of it, and while the result is measured."""
     broken = tmp_path / "broken.safetensors"
     killed({**RUN, "out": str(broken)}, 1)
     assert state_path(broken).exists()
@@ -92,6 +92,14 @@ def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(whole, tmp_path):
     for _ in range(2):
         killed({**RUN, "out": str(broken), "resume": True}, 1)
     assert not broken.exists()
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("effnet_lab.training.recipes.make_card", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(**RUN, out=broken, resume=True)
     done = train(**RUN, out=broken, resume=True)
     assert done.table.drop(columns="model").equals(whole.table.drop(columns="model"))
     for name, variable in zip(whole.model.keras.weights, done.model.keras.weights, strict=True):

@@ -79,7 +79,10 @@ def stages_of(
 def carry_out(
     model: LoadedModel, images: ImageSet, stages: Sequence[Settings], around: Surroundings
 ) -> tuple[LoadedModel, pd.DataFrame]:
-    """Train through all stages; the model is changed in place where nothing else is asked for."""
+    """Train through all stages; the model is changed in place where nothing else is asked for.
+
+    What an interrupted run needs stays until somebody has written the weights, see `cards.save_run`: they are measured first.
+    """
     teacher = around.teacher.name if around.teacher else None
     return _go_on(
         Unfinished(model=model, stages=tuple(stages), stage=0, rows=(), done=None, teacher=teacher), images, around
@@ -118,8 +121,6 @@ def _go_on(run: Unfinished, images: ImageSet, around: Surroundings) -> tuple[Loa
             _keep(here, images, around)
         model, own = _stage(here, images, around, total)
         rows, done = rows + own, None
-    if around.out is not None and around.writes:
-        state_path(around.out).unlink(missing_ok=True)
     return model, frames.build(frames.HISTORY, rows)
 
 
