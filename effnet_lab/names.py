@@ -46,7 +46,7 @@ def _shown(character: str) -> str:
 def suggest(kind: str, name: str, known: Iterable[str]) -> str:
     """Sentence for an unknown name: the nearest known one, then all of them."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     shown = [*near, *(other for other in known if other not in near)] if len(", ".join(known)) > LISTED else known
     while len(", ".join(shown)) > LISTED:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+import typer
 
 from effnet_lab import cli, frames, paths
 from effnet_lab.images import open_images
@@ -108,6 +109,13 @@ def test_what_a_command_is_asked_for_stands_in_80_columns_beside_long_names(monk
     assert wanted in lines[0].split()
     assert max(map(len, lines)) <= 80
     assert "with --wide" in said.err
+
+
+@pytest.mark.parametrize("command", ["run", "check", "verdicts"])
+def test_a_command_that_advises_wide_has_it(command):
+    with pytest.raises(SystemExit) as ended:
+        typer.main.get_command(cli.app)([command, "--wide", "--help"])
+    assert not ended.value.code
 
 
 @pytest.mark.parametrize("width", [40, 80, 132])

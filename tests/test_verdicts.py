@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ import pytest
 from effnet_lab import cli, frames
 from effnet_lab.analysis import verdicts
 from effnet_lab.analysis.twins import Twins
-from effnet_lab.analysis.verdicts import faults
+from effnet_lab.analysis.verdicts import closing, faults
 from effnet_lab.analysis.verdicts.assign import examine_all, severity
 from effnet_lab.analysis.verdicts.evidence import CodeGrid, Evidence
 from effnet_lab.images import open_images
@@ -173,6 +174,15 @@ PUBLISHED = {  # quantized: float, layers that may be called at fault
     "mit-han-lab__vww": (None, set()),
     "tensorflow__mobilenet_v2_quantized_1x3x224x224": (None, {"coarse"}),
 }
+
+
+def test_ctrl_c_while_effects_are_added_up_is_not_swallowed(monkeypatch):
+    """A sum over the images until then would be told as if it were whole."""
+    monkeypatch.setattr(closing, "Measuring", lambda *_: SimpleNamespace(run=lambda images: False))
+    twins, images = SimpleNamespace(is_own_twin=False), SimpleNamespace(take=lambda n: None)
+    monkeypatch.setattr(closing, "_weakest", lambda *_: "")
+    with pytest.raises(KeyboardInterrupt):
+        closing.closing(twins, images, {}, SimpleNamespace(sqnr_db=0.0))
 
 
 @pytest.mark.real

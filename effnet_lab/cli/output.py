@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Wide = Annotated[bool, typer.Option("--wide", help="All columns of a table, and no line broken, however long it gets.")]
+_FOR_PEOPLE = ("run", "check")  # they show tables that lie in files, too: they have no ``--json``
 _WRITES = (
     "out",
     "resume",
@@ -28,10 +29,10 @@ _WRITES = (
 
 
 def as_command(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The command as the shell sees it: with ``--wide`` if it shows tables (it has ``--json``), and stopped by Ctrl-C."""
+    """The command as the shell sees it: with ``--wide`` if it shows tables, and stopped by Ctrl-C."""
     hints = get_type_hints(command, include_extras=True)  # typer would look for them beside `run`
     parameters = [p.replace(annotation=hints[p.name]) for p in inspect.signature(command).parameters.values()]
-    shows = "json" in hints
+    shows = "json" in hints or command.__name__ in _FOR_PEOPLE
 
     @functools.wraps(command)
     def run(*args: Any, **options: Any) -> Any:

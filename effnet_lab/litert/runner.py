@@ -66,7 +66,8 @@ def invoke(interpreter: Interpreter) -> None:
 
 def _refused_by_delegate(error: Exception) -> DelegateError:
     return DelegateError(
-        f"XNNPACK refuses the model ({in_short(str(error))}). Use kernels 'builtin'; `effnet-lab lint` names the op."
+        f"XNNPACK refuses the model ({in_short(str(error))}). `effnet-lab lint` names the op; where kernels "
+        "can be chosen, 'builtin' may run it."
     )
 
 

@@ -77,9 +77,11 @@ def requantize(
         try:
             result = quantizer.quantize(statistics, enable_progress_bar=False, enable_progress_report=False)
         except _REFUSALS as error:
-            said = next(iter(str(error).splitlines()), "") or type(error).__name__
+            said = ": ".join(
+                [type(error).__name__, *str(error).splitlines()[:1]]
+            )  # many say nothing without their kind
             raise UserError(
-                f"The AI Edge Quantizer cannot quantize this network: {said[:160]}. Try another format."
+                f"The AI Edge Quantizer cannot quantize this network ({said[:160]}). Try another format."
             ) from None
     return bytes(result.quantized_model)
 

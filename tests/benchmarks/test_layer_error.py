@@ -27,6 +27,7 @@ from effnet_lab.quiet import quiet
 from effnet_lab.scaling import get_spec
 
 ROUNDS, N_IMAGES = 3, 32
+PAIRS = 15  # rounds of the two inferences beside the accumulated error
 # (what is measured, its rival, most of the rival's time)
 LIMITS = (
     ("accumulated", "two inferences", 1.5),
@@ -195,3 +196,27 @@ def test_layer_error_against_its_rivals(contents):
         print(f"{name}: {ratio:.3f} of {rival}; at most {most:.3f}")
         broken += [f"{name}: {ratio:.3f} of {rival}"] * (ratio > most)
     assert not broken
+
+
+def test_an_image_beside_the_two_inferences(contents):
+    """What is done once is told apart: opening, packing, matching, the table. The inferences here had paid their part before."""
+    path, quantized, _ = contents
+    runners, all_, one = [Runner(model) for model in (path, quantized)], Ready.made(N_IMAGES), Ready.made(1)
+    todo = {
+        "two inferences": lambda: [runner.predict(all_.images) for runner in runners],
+        "accumulated": lambda: layer_error(quantized, all_, float_model=path, notions=("accumulated",), workers=1),
+        "accumulated, one image": lambda: layer_error(
+            quantized, one, float_model=path, notions=("accumulated",), workers=1
+        ),
+    }
+    rounds = [[cpu_seconds(work) * 1e3 for work in todo.values()] for _ in range(PAIRS)][1:]  # the first one warms up
+    ratios = [(accumulated - once) / (N_IMAGES - 1) / (two / N_IMAGES) for two, accumulated, once in rounds]
+    medians = [statistics.median(column) for column in zip(*rounds, strict=True)]
+    each, ratio = (medians[1] - medians[2]) / (N_IMAGES - 1), statistics.median(ratios)
+    print(
+        f"\n{', '.join(f'{name} {ms:.0f} ms' for name, ms in zip(todo, medians, strict=True))} of CPU, {N_IMAGES} images"
+    )
+    print(
+        f"each further image: {each:.1f} ms, {ratio:.3f} of the two inferences ({min(ratios):.2f} to {max(ratios):.2f})"
+    )
+    assert ratio <= 1.3

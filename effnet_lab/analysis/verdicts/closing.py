@@ -82,7 +82,8 @@ def _leaves(loss: EndLoss) -> str:
 def _sum_of_effects(twins: Twins, images: ImageSet | ArraySet, loss: EndLoss) -> str:
     """Whether the errors of single ops, added up at the logits, make the loss of the whole."""
     measuring = Measuring(twins, ("effect",))
-    measuring.run(images.take(FEW_IMAGES))
+    if not measuring.run(images.take(FEW_IMAGES)):
+        raise KeyboardInterrupt
     together = decibels(measuring.logits.signal, sum(measuring.logits.noise.values()))
     n = len(measuring.logits.noise)
     verdict = "that explains the loss" if together - loss.sqnr_db < 6 else "they do not explain all of the loss"
