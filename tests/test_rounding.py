@@ -23,7 +23,7 @@ from effnet_lab.analysis.repair.rounding_table import moved_codes, rounding_tabl
 from effnet_lab.analysis.repair.walk_values import BothStates, fake_quantize
 from effnet_lab.images import ArraySet, open_images
 from effnet_lab.layer_fit import PULLS, InputMoments, best_pull, damped, output_error, refit
-from effnet_lab.litert import Op, Runner, read_graph, read_info
+from effnet_lab.litert import Op, Runner, float_twin, read_graph, read_info
 from effnet_lab.litert.edit import with_constants
 from effnet_lab.litert.kernel_codes import KernelCodes, packed, with_kernel_codes
 from effnet_lab.litert.options import Options, op_options
@@ -535,9 +535,9 @@ def test_networks_from_elsewhere_are_rounded_too(shared, name, n_layers):
 
 @pytest.mark.real
 def test_a_network_that_remembers_is_refused(shared):
-    source = start_from(shared / "fixtures/wild/tensorflow__keyword_scrambled_8bit.tflite", None, None, measures="")
+    content = float_twin(shared / "fixtures/wild/tensorflow__keyword_scrambled_8bit.tflite")
     with pytest.raises(UserError, match="remembers what it was asked before"):
-        RoundWalk(source.content, precision_of)
+        RoundWalk(content, precision_of)
 
 
 def test_the_float_network_gives_its_own_answers(tmp_path):

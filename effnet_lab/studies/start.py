@@ -47,8 +47,8 @@ def start_from(
     if variant is None and is_tflite(network) and not is_float_tflite(network):
         if read_graph(network).keeps_state:
             raise UserError(
-                f"{network} keeps state from one input to the next, in integers: no float network can be made of it, from "
-                f"which {measures} would start. Give its float32 file."
+                f"{network} keeps state from one input to the next, in integers, so no float network can be made of it. "
+                "Give its float32 file."
             )
         source = FloatFile(content=float_twin(network), info=float_card(read_info(network)))
     else:
