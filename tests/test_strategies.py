@@ -113,6 +113,7 @@ def test_two_workers_train_as_one_process_also_when_one_died(tmp_path, alone):
     assert state_path(out).exists()
     again = [said(worker) for worker in workers({"out": out, "again": True}, {"out": out, "again": True})]
     np.testing.assert_allclose(again, [alone, alone], rtol=0, atol=1e-4)
+    assert state_path(out).exists(), "nobody has written the weights yet"
 
 
 def test_replicas_get_equal_parts_of_every_batch():

@@ -77,9 +77,7 @@ def requantize(
         try:
             result = quantizer.quantize(statistics, enable_progress_bar=False, enable_progress_report=False)
         except _REFUSALS as error:
-            said = ": ".join(
-                [type(error).__name__, *str(error).splitlines()[:1]]
-            )  # many say nothing without their kind
+            said = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])  # some say nothing without it
             raise UserError(
                 f"The AI Edge Quantizer cannot quantize this network ({said[:160]}). Try another format."
             ) from None

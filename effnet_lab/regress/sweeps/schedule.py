@@ -115,10 +115,9 @@ def runner(workers: int, cluster: str) -> Iterator[Runner]:
     if not workers and not cluster:
         yield InProcess()
         return
-    with contextlib.ExitStack() as stack:
-        if workers > 1:
-            stack.enter_context(shared_kernels(ONE_THREAD))  # first of all: what it imports takes longer than Dask
-        yield stack.enter_context(_on_dask(workers, cluster))
+    kernels = shared_kernels(ONE_THREAD) if workers > 1 else contextlib.nullcontext()
+    with kernels, _on_dask(workers, cluster) as running:  # kernels first: what they import takes longer than Dask
+        yield running
 
 
 @contextlib.contextmanager
